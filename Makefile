@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all set-up; both can be interrupted and run again.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test lint ui mlflow lock clean
+
+help:
+	@echo "make demo   set up, then materialise every asset on the demo corpus"
+	@echo "make test   set up, then run the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make ui     Dagster UI on http://127.0.0.1:3000"
+	@echo "make mlflow MLflow UI on http://127.0.0.1:5000"
+	@echo "make lock   renew constraints.txt (needs uv)"
+	@echo "make clean  remove the environment and everything generated"
+
+setup: $(VENV)/.ready
+
+# The stamp is written last: an interrupted install is taken up again.
+$(VENV)/.ready: pyproject.toml constraints.txt mess-dagster.pth
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "MESS needs Python >= 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/mess demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: setup
+	$(BIN)/dagster dev -h 127.0.0.1 -p 3000
+
+mlflow: setup
+	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/data/mlflow.db
+
+lock:
+	uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+	  -o constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find data -mindepth 1 ! -name README.md -delete
+	find .dagster -mindepth 1 ! -name dagster.yaml -delete

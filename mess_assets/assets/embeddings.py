@@ -1,0 +1,116 @@
+"""Audio to vectors, track by track, and all of them in one matrix."""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mess_assets.op_tags import GPU_POOL, GPU_TAGS, OWNERS
+from mess_assets.partitions import TRACKS
+from mess_assets.per_track import report_outcomes
+from mess_assets.plots import picture, similarity_png
+from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.tables import column_schema, sample
+
+EMBEDDINGS_CODE_VERSION = "1"
+
+
+@dg.asset(
+    partitions_def=TRACKS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    output_required=False,
+    deps=["tracks"],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "pytorch"},
+    pool=GPU_POOL,
+    op_tags=GPU_TAGS,
+    code_version=EMBEDDINGS_CODE_VERSION,
+    description=(
+        "Hidden states of every encoder layer, mean-pooled over 5 s windows and over the track "
+        "(MERT: Li et al., ICLR 2024; `untrained:*` is the control with random weights). "
+        "Unchanged audio with the same encoder is not computed again. A track that fails is "
+        "recorded and does not stop the others; the run then ends as failed."
+    ),
+)
+def embeddings(
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    encoder: EncoderResource,
+    tracking: TrackingResource,
+) -> Iterator[dg.AssetMaterialization]:
+    """Embed the tracks of this run's partitions into the store."""
+    from mess_core.encoders import embed_tracks
+    from mess_core.store.tracks import tracks_of
+
+    rows, unknown = tracks_of(store.layout, context.partition_keys)
+    if unknown:
+        context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
+    model = encoder.load()
+    context.log.info(f"{model!r}: {len(rows)} tracks")
+    done: list[dict] = []
+    began = time.perf_counter()
+
+    def watched() -> Iterator[object]:
+        for outcome in embed_tracks(rows, model, store.layout):
+            if outcome.status == "done":
+                done.append(outcome.facts)
+            yield outcome
+
+    try:
+        yield from report_outcomes(context, watched(), EMBEDDINGS_CODE_VERSION)
+    finally:
+        if done:
+            seconds = time.perf_counter() - began
+            heard = sum(facts["seconds"] * facts["audio_s_per_s"] for facts in done)
+            tracking.log(
+                context,
+                store,
+                "feature_extraction",
+                params={**model.identity, "device": str(model.device)},
+                metrics={
+                    "tracks": len(done),
+                    "seconds": seconds,
+                    "audio_s_per_s": heard / seconds,
+                },
+            )
+
+
+@dg.asset(
+    deps=["tracks", embeddings],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "numpy"},
+    code_version="1",
+    description=(
+        "Track vectors of the whole library, [tracks, layers, dim] float32, with the rows they "
+        "belong to; refuses to mix encoders. Reads the store, not the event log, so it sees what "
+        "any earlier run has stored."
+    ),
+)
+def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
+    """Stack the stored track vectors."""
+    from mess_core.search.index import unit_layers
+    from mess_core.store.matrix import build_matrix, load_matrix
+    from mess_core.store.tables import read_table
+
+    began = time.perf_counter()
+    manifest = build_matrix(store.layout, read_table(store.layout.tracks))
+    matrix, rows, _ = load_matrix(store.layout)
+    shown = unit_layers(matrix[:200]).reshape(min(len(matrix), 200), -1)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest["matrix_sha256"]),
+        metadata={
+            "shape": str(manifest["shape"]),
+            "encoder": manifest["identity"]["encoder"],
+            "dagster/row_count": len(rows),
+            "dagster/column_schema": column_schema(rows),
+            "without_embedding": len(manifest["without_embedding"]),
+            "sample": sample(rows),
+            "picture": picture(
+                similarity_png(shown @ shown.T / matrix.shape[1], "first 200 tracks")
+            ),
+            "path": dg.MetadataValue.path(str(store.layout.matrix)),
+            "seconds": time.perf_counter() - began,
+        },
+    )

@@ -1,0 +1,96 @@
+"""Search indices as versioned artifacts."""
+
+import time
+
+import dagster as dg
+
+from mess_assets.assets.embeddings import embedding_matrix, embeddings
+from mess_assets.assets.probing import aspects
+from mess_assets.op_tags import OWNERS
+from mess_assets.plots import bars_png, picture
+from mess_assets.resources import StoreResource
+from mess_assets.tables import sample
+
+
+@dg.asset(
+    deps=[embedding_matrix],
+    group_name="search",
+    owners=OWNERS,
+    kinds={"python", "faiss"},
+    code_version="1",
+    description=(
+        "Exact FAISS index of tracks: all layers, each L2-normalised, side by side; aspect "
+        "weights go into the query, so scores are exact sums of per-layer cosines."
+    ),
+)
+def track_index(store: StoreResource) -> dg.MaterializeResult:
+    """Index the track vectors and move ``latest``."""
+    from mess_core.search.build import build_track_index
+    from mess_core.store.matrix import load_matrix
+
+    began = time.perf_counter()
+    matrix, rows, manifest = load_matrix(store.layout)
+    built = build_track_index(
+        store.layout,
+        matrix,
+        rows,
+        manifest["identity"],
+        matrix_sha256=manifest["matrix_sha256"],
+    )
+    per_work = rows["work_id"].value_counts().head(20)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(built["version"]),
+        metadata={
+            "version": built["version"],
+            "vectors": built["vectors"],
+            "dim": built["dim"],
+            "encoder": manifest["identity"]["encoder"],
+            "sample": sample(rows),
+            "picture": picture(
+                bars_png({str(k): float(v) for k, v in per_work.items()}, "performances of a work")
+            ),
+            "path": dg.MetadataValue.path(str(store.layout.indices / "track" / built["version"])),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+@dg.asset(
+    deps=[embedding_matrix, embeddings, aspects],
+    group_name="search",
+    owners=OWNERS,
+    kinds={"python", "faiss"},
+    code_version="1",
+    description=(
+        "Exact FAISS index of 5 s passages by the layer that carries the aspects best, with the "
+        "exact start and end second of every passage."
+    ),
+)
+def passage_index(store: StoreResource) -> dg.MaterializeResult:
+    """Index every stored segment and move ``latest``."""
+    from mess_core.probing.report import load_aspects
+    from mess_core.search.artifact import load_artifact
+    from mess_core.search.build import build_passage_index
+    from mess_core.store.matrix import load_matrix
+
+    began = time.perf_counter()
+    _, rows, manifest = load_matrix(store.layout)
+    resolved = load_aspects(store.layout.probing / "aspects.json")
+    built = build_passage_index(store.layout, rows, resolved, manifest["identity"])
+    _, passages, _ = load_artifact(store.layout.indices, "passage")
+    per_track = passages["track_id"].value_counts().head(20)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(built["version"]),
+        metadata={
+            "version": built["version"],
+            "vectors": built["vectors"],
+            "layer": built["made_from"]["layer"],
+            "layer_reason": built["made_from"]["layer_reason"],
+            "sample": sample(passages),
+            "picture": picture(
+                bars_png({str(k): float(v) for k, v in per_track.items()}, "passages of a track")
+            ),
+            "path": dg.MetadataValue.path(str(store.layout.indices / "passage" / built["version"])),
+            "seconds": time.perf_counter() - began,
+        },
+    )

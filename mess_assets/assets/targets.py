@@ -1,0 +1,83 @@
+"""Proxy targets, track by track, and as one table."""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
+from mess_assets.partitions import TRACKS
+from mess_assets.per_track import report_outcomes
+from mess_assets.plots import distributions_png, picture
+from mess_assets.resources import StoreResource
+from mess_assets.tables import column_schema, sample
+
+TARGETS_CODE_VERSION = "2"
+
+
+@dg.asset(
+    partitions_def=TRACKS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    output_required=False,
+    deps=["tracks"],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "numpy"},
+    pool=CPU_POOL,
+    op_tags=CPU_TAGS,
+    code_version=TARGETS_CODE_VERSION,
+    description=(
+        "22 musical proxy targets per track: 15 from audio (librosa), 7 from MIDI. What a file "
+        "does not give is missing, never zero. Audio and MIDI fail apart; a failed track is "
+        "recorded and does not stop the others; the run then ends as failed."
+    ),
+)
+def track_targets(
+    context: dg.AssetExecutionContext, store: StoreResource
+) -> Iterator[dg.AssetMaterialization]:
+    """Compute the targets of this run's partitions into the store."""
+    from mess_core.store.tracks import tracks_of
+    from mess_core.targets import compute_track_targets
+
+    rows, unknown = tracks_of(store.layout, context.partition_keys)
+    if unknown:
+        context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
+    outcomes = compute_track_targets(rows, store.layout)
+    yield from report_outcomes(context, outcomes, TARGETS_CODE_VERSION)
+
+
+@dg.asset(
+    deps=["tracks", track_targets],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    description=(
+        "All proxy targets as one Parquet table, a row per track, NaN where not available. "
+        "Definitions, units and sources are in the column descriptions."
+    ),
+)
+def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
+    """Collect the stored targets of the tracks in the track table."""
+    from mess_core.store.tables import read_table
+    from mess_core.targets import TARGETS_VERSION, collect_proxy_targets, targets
+
+    began = time.perf_counter()
+    table, digest = collect_proxy_targets(read_table(store.layout.tracks), store.layout)
+    published = targets()
+    described = {one.name: f"{one.description} [{one.unit}]" for one in targets(extra=True)}
+    names = [one.name for one in published]
+    available = table[names].notna().sum()
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(digest),
+        metadata={
+            "dagster/row_count": len(table),
+            "dagster/column_schema": column_schema(table, described),
+            "targets_version": TARGETS_VERSION,
+            "available": dg.MetadataValue.json({name: int(available[name]) for name in names}),
+            "sample": sample(table),
+            "picture": picture(distributions_png(table, names)),
+            "path": dg.MetadataValue.path(str(store.layout.proxy_targets)),
+            "seconds": time.perf_counter() - began,
+        },
+    )

@@ -1,0 +1,93 @@
+"""The track table: what there is to hear."""
+
+import time
+
+import dagster as dg
+
+from mess_assets.op_tags import OWNERS
+from mess_assets.partitions import TRACKS
+from mess_assets.plots import picture, tracks_png
+from mess_assets.resources import StoreResource
+from mess_assets.tables import column_schema, sample
+
+
+@dg.asset(
+    group_name="sources",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    description=(
+        "One row per performance of all configured data sets (MAESTRO v3, SMD, folders, the "
+        "demo corpus), validated with a schema; adds a partition for every new track. Work "
+        "identity is read from titles and catalogue numbers."
+    ),
+)
+def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """Scan the data sets and write ``metadata/tracks.parquet``."""
+    from mess_core.store import escape_track_id
+    from mess_core.store.tracks import refresh_tracks
+
+    began = time.perf_counter()
+    table, report = refresh_tracks(store.layout, store.sources())
+    keys = [escape_track_id(track_id) for track_id in table["track_id"]]
+    known = set(context.instance.get_dynamic_partitions(TRACKS.name))
+    new = sorted(set(keys) - known)
+    if new:
+        context.instance.add_dynamic_partitions(TRACKS.name, new)
+    gone = sorted(known - set(keys))
+    forgotten = _forget(context, gone)
+    skipped = [
+        f"- `{skipped['path']}`: {skipped['reason']}"
+        for dataset in report["datasets"]
+        for skipped in dataset["skipped"]
+    ]
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(_digest(table)),
+        metadata={
+            "dagster/row_count": len(table),
+            "dagster/column_schema": column_schema(table),
+            "with_audio": report["with_audio"],
+            "with_midi": report["with_midi"],
+            "works": report["works"],
+            "hours": report["hours"],
+            "added": len(report["added"]),
+            "removed": len(report["removed"]),
+            "changed": len(report["changed"]),
+            "partitions_added": len(new),
+            "partitions_removed": forgotten,
+            "skipped": dg.MetadataValue.md("\n".join(skipped[:100]) or "nothing"),
+            "sample": sample(table.drop(columns=["audio_path", "midi_path", "audio_sha256"])),
+            "picture": picture(tracks_png(table)),
+            "path": dg.MetadataValue.path(str(store.layout.tracks)),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+def _forget(context: dg.AssetExecutionContext, keys: list[str]) -> int:
+    """Delete partitions of tracks that are gone, unless a run may be using them."""
+    active = [
+        record.dagster_run.run_id
+        for record in context.instance.get_run_records(
+            dg.RunsFilter(
+                statuses=[
+                    dg.DagsterRunStatus.QUEUED,
+                    dg.DagsterRunStatus.STARTING,
+                    dg.DagsterRunStatus.STARTED,
+                ]
+            )
+        )
+    ]
+    if any(run_id != context.run_id for run_id in active):
+        if keys:
+            context.log.warning(f"{len(keys)} partitions of removed tracks stay: runs are active")
+        return 0
+    for key in keys:
+        context.instance.delete_dynamic_partition(TRACKS.name, key)
+    return len(keys)
+
+
+def _digest(table: object) -> str:
+    import hashlib
+
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()  # type: ignore[attr-defined]

@@ -1,0 +1,47 @@
+"""Puts the parts together; tests call it with resources of their own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from mess_assets.assets.embeddings import embedding_matrix, embeddings
+from mess_assets.assets.indices import passage_index, track_index
+from mess_assets.assets.probing import aspects, probing
+from mess_assets.assets.targets import proxy_targets, track_targets
+from mess_assets.assets.tracks import tracks
+from mess_assets.checks import CHECKS
+from mess_assets.jobs import IN_PROCESS, JOBS
+from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.schedules import SCHEDULES
+from mess_assets.sensors import SENSORS
+
+ASSETS = [
+    tracks,
+    embeddings,
+    track_targets,
+    proxy_targets,
+    embedding_matrix,
+    probing,
+    aspects,
+    track_index,
+    passage_index,
+]
+
+
+def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions, with some resources replaced."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=CHECKS,
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        executor=IN_PROCESS,
+        resources={
+            "store": StoreResource(),
+            "encoder": EncoderResource(),
+            "tracking": TrackingResource(),
+            **(resource_overrides or {}),
+        },
+    )

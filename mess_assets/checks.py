@@ -1,0 +1,131 @@
+"""Asset checks: each one asks `mess_core` what holds, and shows the findings.
+
+Blocking are those whose failure would make downstream results wrong; missing tracks only
+warn, since one bad track must not keep the others from being searched.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from mess_assets.assets.embeddings import embedding_matrix, embeddings
+from mess_assets.assets.indices import passage_index, track_index
+from mess_assets.assets.probing import aspects, probing
+from mess_assets.assets.targets import proxy_targets, track_targets
+from mess_assets.assets.tracks import tracks
+from mess_assets.per_track import failure_table
+from mess_assets.resources import StoreResource
+
+
+def _result(finding: Any, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
+    facts = {
+        name: value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)
+        for name, value in finding.facts.items()
+        if value is not None
+    }
+    return dg.AssetCheckResult(passed=finding.passed, severity=severity, metadata=facts)
+
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+@dg.asset_check(asset=tracks, description="Ids are unique, audio is hashed and not duplicated.")
+def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_tracks
+
+    return _result(check_tracks(store.layout), WARN)
+
+
+@dg.asset_check(
+    asset=embeddings, description="Coverage, staleness, shape and finiteness of every track."
+)
+def embeddings_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_embeddings
+
+    return _result(check_embeddings(store.layout), WARN)
+
+
+@dg.asset_check(asset=embeddings, description="No track has failed.")
+def no_embedding_failed(store: StoreResource) -> dg.AssetCheckResult:
+    return _failures(store, "embeddings")
+
+
+@dg.asset_check(asset=track_targets, description="No track has failed.")
+def no_target_failed(store: StoreResource) -> dg.AssetCheckResult:
+    return _failures(store, "track_targets")
+
+
+def _failures(store: StoreResource, stage: str) -> dg.AssetCheckResult:
+    from mess_core.store.failures import failures_table
+
+    table = failures_table(store.layout)
+    mine = table[table["stage"] == stage].to_dict("records")
+    metadata: dict[str, Any] = {"failed": len(mine)}
+    if mine:
+        metadata["tracks"] = failure_table(mine)
+    return dg.AssetCheckResult(passed=not mine, severity=WARN, metadata=metadata)
+
+
+@dg.asset_check(
+    asset=proxy_targets, description="Version in force, every track there, nothing infinite."
+)
+def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_proxy_targets
+    from mess_core.targets import TARGETS_VERSION
+
+    return _result(check_proxy_targets(store.layout, TARGETS_VERSION), WARN)
+
+
+@dg.asset_check(
+    asset=embedding_matrix, description="Finite, one encoder, equal to the stored vectors."
+)
+def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_matrix
+
+    return _result(check_matrix(store.layout), WARN)
+
+
+@dg.asset_check(
+    asset=probing, description="Scores are possible, and of the present matrix.", blocking=True
+)
+def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_probing
+
+    return _result(check_probing(store.layout), ERROR)
+
+
+@dg.asset_check(
+    asset=aspects, description="All 13 aspects, with weights over layers.", blocking=True
+)
+def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_aspects
+
+    return _result(check_aspects(store.layout), ERROR)
+
+
+@dg.asset_check(asset=track_index, description="Of the present matrix; tracks find themselves.")
+def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_track_index
+
+    return _result(check_track_index(store.layout), ERROR)
+
+
+@dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks fit together.")
+def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_passage_index
+
+    return _result(check_passage_index(store.layout), ERROR)
+
+
+CHECKS = [
+    tracks_are_distinct,
+    embeddings_are_complete,
+    no_embedding_failed,
+    no_target_failed,
+    proxy_targets_are_complete,
+    matrix_matches_store,
+    probing_is_current,
+    aspects_are_complete,
+    track_index_finds_tracks,
+    passage_index_is_sound,
+]

@@ -1,0 +1,85 @@
+"""The `mess` commands that need Dagster: `mess demo` and `mess run`."""
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--data", default=lambda: os.environ.get("MESS_DATA_ROOT", "data"), show_default="data"
+)
+def demo(data: str) -> None:
+    """Synthesise the demo corpus and materialise every asset on it (a minute or two)."""
+    from mess_core.datasets.demo import write_demo_corpus
+
+    corpus = Path(data) / "datasets" / "demo"
+    count = write_demo_corpus(corpus)
+    click.echo(f"demo corpus: {count} performances in {corpus}")
+    _refresh(data, "", None, 100)
+
+
+@click.command()
+@click.option(
+    "--data", default=lambda: os.environ.get("MESS_DATA_ROOT", "data"), show_default="data"
+)
+@click.option("--datasets", default=None, help="name=path pairs; default: MESS_DATASETS.")
+@click.option("--encoder", default=None, help="Encoder name or folder; default: MESS_ENCODER.")
+@click.option("--batch", default=100, show_default=True, help="Tracks per Dagster run.")
+def run(data: str, datasets: str | None, encoder: str | None, batch: int) -> None:
+    """Bring every asset up to date: scan, embed, describe, probe, index."""
+    _refresh(data, datasets, encoder, batch)
+
+
+def _refresh(data: str, datasets: str | None, encoder: str | None, batch: int) -> None:
+    import time
+    import warnings
+
+    import dagster as dg
+
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    from mess_assets.refresh import refresh
+    from mess_assets.resources import EncoderResource, StoreResource
+
+    store = StoreResource(data_root=data, **({} if datasets is None else {"datasets": datasets}))
+    chosen = EncoderResource(**({} if encoder is None else {"name": encoder}))
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path(".dagster").resolve())))
+    home.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+
+    def say(line: str) -> None:
+        click.echo(f"{time.perf_counter() - began:7.1f} s  {line}")
+
+    with dg.DagsterInstance.get() as instance:
+        done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch)
+    say("done" if done.success else "done, with failures: mess tracks --failed")
+    _point_to_results(data)
+    if not done.success:
+        raise SystemExit(1)
+
+
+def _point_to_results(data: str) -> None:
+    from mess_core.errors import MessError
+    from mess_core.search import Library
+
+    try:
+        library = Library.open(data)
+    except MessError as error:
+        raise click.ClickException(str(error)) from error
+    heatmap = Path(data) / "probing" / "heatmap.png"
+    first = str(library.similar(str(library.tracks["track_id"].iloc[0]), k=1)["track_id"].iloc[0])
+    click.echo(
+        f"""
+heatmap      {heatmap.resolve()}
+ranked list  mess search {first} --aspects brightness=0.7,rubato=0.3
+             mess passages {first} --start 5
+aspects      mess aspects
+Dagster UI   dagster dev -h 127.0.0.1   then http://127.0.0.1:3000
+MLflow UI    mlflow ui --backend-store-uri sqlite:///{Path(data).resolve()}/mlflow.db"""
+    )
+    if library.encoder.startswith("untrained:"):
+        click.echo(
+            f"\nThe encoder is {library.encoder}, the untrained control: its numbers are what a "
+            "trained encoder has to beat."
+        )

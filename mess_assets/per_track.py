@@ -1,0 +1,63 @@
+"""How a per-track asset reports a stream of outcomes to Dagster.
+
+One run works through many partitions: a materialisation is yielded for each good track
+as soon as it is done, failures are collected, and one failure that names them all ends
+the run, after every other track had its turn. The rule: a run with a failed track ends
+as FAILURE, whatever else it did; what it did stays.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import dagster as dg
+
+
+def report_outcomes(
+    context: dg.AssetExecutionContext, outcomes: Iterable[Any], code_version: str
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield a materialisation per track that did not fail; raise one Failure at the end."""
+    from mess_core.store import escape_track_id
+
+    total = len(context.partition_keys)
+    failed: list[dict[str, Any]] = []
+    began = time.perf_counter()
+    for count, outcome in enumerate(outcomes, start=1):
+        if outcome.status == "failed":
+            failed.append(outcome.facts)
+            context.log.error(
+                f"{outcome.track_id}: {outcome.facts['problem']} ({outcome.facts['path']})"
+            )
+            continue
+        tags = {"dagster/code_version": code_version}
+        if outcome.digest is not None:
+            tags["dagster/data_version"] = outcome.digest
+        facts = {name: value for name, value in outcome.facts.items() if value is not None}
+        yield dg.AssetMaterialization(
+            asset_key=context.asset_key,
+            partition=escape_track_id(outcome.track_id),
+            metadata={"status": outcome.status, "track_id": outcome.track_id, **facts},
+            tags=tags,
+        )
+        if count % 25 == 0 or count == total:
+            rate = count / (time.perf_counter() - began)
+            context.log.info(f"{count} of {total} tracks, {rate:.2f} tracks/s")
+    if failed:
+        raise dg.Failure(
+            description=f"{len(failed)} of {total} tracks failed; the others are stored. "
+            + "; ".join(f"{record['track_id']}: {record['problem']}" for record in failed[:10]),
+            metadata={"failed": failure_table(failed)},
+            allow_retries=False,
+        )
+
+
+def failure_table(records: list[dict[str, Any]]) -> dg.MetadataValue:
+    """Failure records as a table of track, stage, problem, file and remedy."""
+    columns = ["track_id", "stage", "error", "problem", "path", "remedy"]
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({name: str(record.get(name) or "") for name in columns})
+            for record in records[:200]
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )

@@ -1,0 +1,81 @@
+"""Small pictures for asset metadata, as Markdown images."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+
+def picture(png: bytes) -> dg.MetadataValue:
+    """A PNG as metadata that the UI shows."""
+    return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def tracks_png(tracks: Any) -> bytes:
+    """Durations of tracks, and how many each data set has with audio and with MIDI."""
+    figure, (left, right) = _figure(1, 2, 8.5, 2.8)
+    minutes = tracks["duration_s"].dropna() / 60
+    left.hist(minutes, bins=min(40, max(5, len(minutes) // 4)), color="#4477aa")
+    left.set(xlabel="duration (min)", ylabel="tracks")
+    counts = tracks.groupby("dataset")[["audio_path", "midi_path"]].count()
+    for offset, column, color in ((-0.2, "audio_path", "#4477aa"), (0.2, "midi_path", "#ee6677")):
+        places = [place + offset for place in range(len(counts))]
+        right.barh(places, counts[column], height=0.4, color=color, label=column.split("_")[0])
+    right.set_yticks(range(len(counts)), counts.index)
+    right.set_xlabel("tracks")
+    right.legend(fontsize=7)
+    return _png(figure)
+
+
+def distributions_png(table: Any, names: Sequence[str]) -> bytes:
+    """A histogram per target."""
+    columns = 6
+    rows = -(-len(names) // columns)
+    figure, axes = _figure(rows, columns, 11, 1.5 * rows)
+    flat = axes.ravel()
+    for axis, name in zip(flat, names, strict=False):
+        values = table[name].dropna()
+        axis.hist(values, bins=20, color="#4477aa")
+        axis.set_title(f"{name} (n={len(values)})", fontsize=7)
+        axis.tick_params(labelsize=6)
+    for axis in flat[len(names) :]:
+        axis.axis("off")
+    return _png(figure)
+
+
+def similarity_png(cosines: Any, title: str) -> bytes:
+    """Track x track cosine similarity."""
+    figure, axis = _figure(1, 1, 4.6, 4)
+    image = axis.imshow(cosines, cmap="viridis", interpolation="nearest")
+    axis.set_title(title, fontsize=9)
+    axis.set(xlabel="track", ylabel="track")
+    figure.colorbar(image, ax=axis, label="mean cosine over layers")
+    return _png(figure)
+
+
+def bars_png(values: dict[str, float], xlabel: str) -> bytes:
+    """Horizontal bars, one per name."""
+    figure, axis = _figure(1, 1, 6, 0.5 + 0.28 * len(values))
+    names = list(values)[::-1]
+    axis.barh(names, [values[name] for name in names], color="#4477aa")
+    axis.set_xlabel(xlabel)
+    axis.tick_params(labelsize=8)
+    return _png(figure)
+
+
+def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=90)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns)
+
+
+def _png(figure: Any) -> bytes:
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,118 @@
+"""Everything that is configured, in one place.
+
+Environment variables give the defaults; run config or the launchpad override them:
+``MESS_DATA_ROOT`` (data), ``MESS_DATASETS`` (folders in data/datasets), ``MESS_ENCODER``
+(untrained:tiny), ``MESS_DEVICE`` (auto), ``MLFLOW_TRACKING_URI`` (SQLite in the data root).
+"""
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+
+class StoreResource(dg.ConfigurableResource):
+    """The data root, and the data sets that feed it."""
+
+    data_root: str = Field(
+        default_factory=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
+        description="Local folder or fsspec URL.",
+    )
+    datasets: str = Field(
+        default_factory=lambda: os.environ.get("MESS_DATASETS", ""),
+        description="name=path pairs, comma-separated; empty: the folders in <data_root>/datasets.",
+    )
+
+    @property
+    def layout(self) -> Any:
+        """`mess_core.store.Layout` of the data root."""
+        from mess_core.store import Layout
+
+        return Layout(self.data_root)
+
+    def sources(self) -> list[Any]:
+        """Configured data sets."""
+        from mess_core.datasets import configured_sources
+
+        return configured_sources(self.data_root, self.datasets)
+
+
+class EncoderResource(dg.ConfigurableResource):
+    """Which encoder, on which device, with which windows."""
+
+    name: str = Field(
+        default_factory=lambda: os.environ.get("MESS_ENCODER", "untrained:tiny"),
+        description="mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a folder.",
+    )
+    device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
+    dtype: str = "auto"
+    window_s: float = 5.0
+    hop_s: float = 2.5
+    normalise: str = "window"
+    pooling: str = "mean"
+    batch_size: int = 4
+    keep_raw: bool = False
+
+    def load(self) -> Any:
+        """The encoder, loaded once per process."""
+        return _load(
+            self.name, self.device, self.dtype, self.window_s, self.hop_s, self.normalise,
+            self.pooling, self.batch_size, self.keep_raw,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _load(
+    name: str,
+    device: str,
+    dtype: str,
+    window_s: float,
+    hop_s: float,
+    normalise: Any,
+    pooling: Any,
+    batch_size: int,
+    keep_raw: bool,
+) -> Any:
+    from mess_core.encoders import EncoderSettings, load_encoder
+
+    settings = EncoderSettings(window_s, hop_s, normalise, pooling, batch_size, keep_raw)
+    return load_encoder(name, device=device, dtype=dtype, settings=settings)
+
+
+class TrackingResource(dg.ConfigurableResource):
+    """MLflow; never fails a run."""
+
+    uri: str = Field(
+        default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""),
+        description="Tracking URI; empty: SQLite in the data root; off: no tracking.",
+    )
+
+    def log(
+        self,
+        context: dg.AssetExecutionContext,
+        store: StoreResource,
+        experiment: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, bytes] | None = None,
+    ) -> dict[str, str]:
+        """Log one MLflow run that names the Dagster run, and return metadata that names it."""
+        from mess_core.tracking import default_tracking_uri, log_run
+
+        uri = self.uri or default_tracking_uri(store.layout.root)
+        run_id = log_run(
+            experiment,
+            uri=uri,
+            name=f"{context.asset_key.to_user_string()} {context.run_id[:8]}",
+            params=params,
+            metrics=metrics,
+            artifacts=artifacts,
+            tags={"dagster_run_id": context.run_id},
+        )
+        if run_id is None:
+            return {"mlflow_run": "not logged"}
+        return {"mlflow_run": run_id, "mlflow_experiment": experiment, "mlflow_store": uri}

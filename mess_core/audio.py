@@ -1,0 +1,236 @@
+"""Decode, downmix and resample audio, as a stream of bounded blocks.
+
+Everything downstream hears mono float32 at one sample rate. Decoding is libsndfile's
+(through ``soundfile``), resampling is ``soxr``'s streaming resampler, so a 45-minute
+recording never stands in memory as a whole unless it is asked for with `load_audio`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import AudioError
+
+if TYPE_CHECKING:
+    import soundfile as sf
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "SAMPLE_RATE",
+    "AudioInfo",
+    "audio_info",
+    "file_sha256",
+    "load_audio",
+    "stream_audio",
+]
+
+SAMPLE_RATE = 24_000
+"""The rate in Hz at which MERT was trained; all analysis happens at it."""
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
+
+_REMEDY = "Check that it plays in another program, or convert it again (ffmpeg -i IN OUT.flac)"
+# RIFF writers that stream cannot know the length and leave one of these in its place.
+_STREAMED_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says: `duration_s` (s), `sample_rate` (Hz), `channels`."""
+
+    duration_s: float
+    sample_rate: int
+    channels: int
+
+
+def load_audio(
+    path: str | PathLike[str], *, sample_rate: int = SAMPLE_RATE, allow_silence: bool = False
+) -> NDArray[np.float32]:
+    """Decode a file to mono float32.
+
+    Parameters
+    ----------
+    path : path-like or fsspec URL
+        Any format that libsndfile reads: WAV, FLAC, MP3, OGG, AIFF; any rate, any
+        number of channels (the mean over channels is taken).
+    sample_rate : int
+        Target rate in Hz.
+    allow_silence : bool
+        If False, a file whose samples are all zero is an error.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape [samples]
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty, truncated, not audio, silent, or holds
+        NaN or infinite samples.
+    """
+    blocks = list(stream_audio(path, sample_rate=sample_rate, allow_silence=allow_silence))
+    return np.concatenate(blocks)
+
+
+def stream_audio(
+    path: str | PathLike[str],
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    block_s: float = 20.0,
+    allow_silence: bool = False,
+) -> Iterator[NDArray[np.float32]]:
+    """Decode a file block by block; concatenated, the blocks are `load_audio`'s result.
+
+    Parameters
+    ----------
+    path, sample_rate, allow_silence
+        As in `load_audio`.
+    block_s : float
+        Seconds decoded at a time; bounds the memory in use, not the result.
+
+    Yields
+    ------
+    numpy.ndarray, float32, shape [samples_of_block]
+
+    Raises
+    ------
+    AudioError
+        As in `load_audio`; a fault in the middle of a file is raised when it is reached.
+    """
+    import soxr
+
+    heard_sound = False
+    read = 0
+    with _opened(path) as audio:
+        source_rate = audio.samplerate
+        resampler = (
+            None
+            if source_rate == sample_rate
+            else soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        )
+        block_frames = max(1, int(block_s * source_rate))
+        expected = audio.frames
+        while True:
+            frames = _read(audio, block_frames, path)  # [frames, channels]
+            read += len(frames)
+            last = len(frames) < block_frames
+            mono = frames.mean(axis=1, dtype=np.float32)  # [frames]
+            if not np.isfinite(mono).all():
+                at = (read - len(mono) + int(np.argmin(np.isfinite(mono)))) / source_rate
+                raise AudioError(
+                    f"holds NaN or infinite samples (the first at {at:.3f} s)",
+                    path=fspath(path),
+                    remedy=_REMEDY,
+                )
+            heard_sound = heard_sound or bool(np.any(mono))
+            block = mono if resampler is None else resampler.resample_chunk(mono, last=last)
+            if len(block):
+                yield block
+            if last:
+                break
+    if read == 0:
+        raise AudioError("holds no samples", path=fspath(path), remedy=_REMEDY)
+    # MP3 and OGG headers only estimate their length; FLAC and WAV state it.
+    if read < expected and str(fspath(path)).lower().endswith((".flac", ".wav")):
+        raise AudioError(
+            f"is truncated: {read} of {expected} frames could be decoded",
+            path=fspath(path),
+            remedy=_REMEDY,
+        )
+    if not heard_sound and not allow_silence:
+        raise AudioError(
+            "is silent: every sample is zero",
+            path=fspath(path),
+            remedy="Replace it with a recording that holds sound, or take it out of the folder",
+        )
+
+
+def audio_info(path: str | PathLike[str]) -> AudioInfo:
+    """Read a file's header only.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, empty or not audio.
+    """
+    with _opened(path) as audio:
+        return AudioInfo(audio.frames / audio.samplerate, audio.samplerate, audio.channels)
+
+
+def file_sha256(path: str | PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be read.
+    """
+    from upath import UPath
+
+    digest = hashlib.sha256()
+    try:
+        with UPath(path).open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise AudioError(f"cannot be read ({error})", path=fspath(path)) from error
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
+    import soundfile as sf
+    from upath import UPath
+
+    place = UPath(path)
+    if not place.exists():
+        raise AudioError("does not exist", path=fspath(path), remedy="Check the path")
+    if place.is_dir():
+        raise AudioError("is a folder, not an audio file", path=fspath(path))
+    if place.stat().st_size == 0:
+        raise AudioError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
+    try:
+        with place.open("rb") as file, sf.SoundFile(file) as audio:
+            _refuse_truncated_riff(audio, path)
+            yield audio
+    except sf.LibsndfileError as error:
+        raise AudioError(
+            f"cannot be decoded ({error.error_string.rstrip('.')})",
+            path=fspath(path),
+            remedy=_REMEDY,
+        ) from error
+
+
+def _read(audio: sf.SoundFile, frames: int, path: str | PathLike[str]) -> NDArray[np.float32]:
+    try:
+        block: NDArray[np.float32] = audio.read(frames, dtype="float32", always_2d=True)
+    except RuntimeError as error:  # LibsndfileError is one
+        raise AudioError(
+            f"is corrupt or truncated: decoding failed ({error})",
+            path=fspath(path),
+            remedy=_REMEDY,
+        ) from error
+    return block
+
+
+def _refuse_truncated_riff(audio: Any, path: str | PathLike[str]) -> None:
+    # libsndfile quietly shortens a WAV whose data chunk is cut off; its log tells.
+    found = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", audio.extra_info, re.MULTILINE)
+    if found is None or audio.format not in {"WAV", "WAVEX"}:
+        return
+    stated, present = int(found[1]), int(found[2])
+    if present < stated and stated not in _STREAMED_SIZES:
+        raise AudioError(
+            f"is truncated: {present} of {stated} bytes of audio are there",
+            path=fspath(path),
+            remedy=_REMEDY,
+        )

@@ -1,0 +1,216 @@
+"""The `mess` command. Commands that need Dagster plug in through the entry point group
+``mess.commands``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mess_core.errors import MessError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["main"]
+
+
+class _Commands(click.Group):
+    """Commands of this package and of installed plug-ins; MESS errors become one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_plugins()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        plugin = _plugins().get(cmd_name)
+        return None if plugin is None else plugin.load()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MessError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mess")
+def cli() -> None:
+    """Music similarity that hears how a piece is played.
+
+    Start with `mess demo`; then `mess tracks`, `mess search`, and `mess doctor` when
+    something is missing. The data root is --data or MESS_DATA_ROOT, by default ./data.
+    """
+
+
+_data_option = click.option(
+    "--data",
+    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
+    show_default="MESS_DATA_ROOT or ./data",
+    help="Data root: a folder or fsspec URL.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@cli.command()
+@_data_option
+@click.option("--failed", is_flag=True, help="Show failed tracks with reason and remedy instead.")
+@click.option("--match", default="", help="Only tracks whose id, composer or title contains this.")
+@click.option("--limit", default=50, show_default=True, help="Rows to show; 0 for all.")
+@_json_option
+def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> None:
+    """List the tracks of the library, or those that failed and why."""
+    from mess_core.store import Layout, read_table
+    from mess_core.store.failures import failures_table
+
+    layout = Layout(data)
+    if failed:
+        table = failures_table(layout)
+        shown = ["track_id", "stage", "problem", "path", "remedy"]
+        title = f"{len(table)} failed"
+    else:
+        table = read_table(layout.tracks)
+        shown = ["track_id", "dataset", "work_id", "performer", "duration_s", "audio", "midi"]
+        table["audio"] = table["audio_path"].notna().map({True: "yes", False: "-"})
+        table["midi"] = table["midi_path"].notna().map({True: "yes", False: "-"})
+        title = f"{len(table)} tracks"
+    if match:
+        columns = [name for name in ("track_id", "composer", "title") if name in table]
+        text = table[columns].fillna("").agg(" ".join, axis=1).str.casefold()
+        table = table[text.str.contains(match.casefold(), regex=False)]
+        title += f", {len(table)} match {match!r}"
+    _show(table[shown], title, limit, as_json)
+
+
+@cli.command()
+@click.argument("track")
+@click.option("--aspects", default="", help="Weights such as brightness=0.7,rubato=0.3,tempo=-0.2.")
+@click.option("-k", default=10, show_default=True, help="Number of hits.")
+@_data_option
+@_json_option
+def search(track: str, aspects: str, k: int, data: str, as_json: bool) -> None:
+    """Rank the library by likeness to TRACK (a track id), overall or by aspects."""
+    from mess_core.search import Library
+    from mess_core.search.aspects import parse_aspects
+
+    library = Library.open(data)
+    weights = parse_aspects(aspects) or None
+    hits = library.similar(track, weights, k=k)
+    _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
+    if library.encoder.startswith("untrained:"):
+        _note("The encoder is the untrained control: this shows the mechanics, not the music.")
+    for note in hits.attrs["notes"]:
+        _note(note)
+
+
+@cli.command()
+@click.argument("track")
+@click.option("--start", "start_s", default=0.0, show_default=True, help="Second in TRACK.")
+@click.option("-k", default=10, show_default=True, help="Number of hits.")
+@click.option("--own/--no-own", default=False, help="Whether TRACK itself may be among the hits.")
+@_data_option
+@_json_option
+def passages(track: str, start_s: float, k: int, own: bool, data: str, as_json: bool) -> None:
+    """Find passages like the one that begins at --start of TRACK."""
+    from mess_core.search import Library
+
+    library = Library.open(data)
+    hits = library.passages(track, start_s, k=k, include_own=own)
+    query = hits.attrs["query"]
+    title = f"like {track} {query['start_s']:.2f}-{query['end_s']:.2f} s   ({library.encoder})"
+    _show(hits, title, 0, as_json)
+
+
+@cli.command()
+@_data_option
+@_json_option
+def aspects(data: str, as_json: bool) -> None:
+    """Show the 13 aspects with their layers, confidence and reason."""
+    import pandas as pd
+
+    from mess_core.search import Library
+
+    library = Library.open(data)
+    rows = []
+    for aspect in library.aspects.values():
+        layers = sorted(aspect.weights)
+        rows.append(
+            {
+                "aspect": aspect.name,
+                "layers": f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}-{layers[-1]}",
+                "confidence": aspect.confidence,
+                "r2": aspect.r2,
+                "reason": aspect.reason,
+            }
+        )
+    _show(pd.DataFrame(rows), f"aspects ({library.encoder})", 0, as_json)
+
+
+@cli.command()
+@_data_option
+@_json_option
+def doctor(data: str, as_json: bool) -> None:
+    """Say what is installed, what was found, and what to do next."""
+    from mess_core.doctor import examine
+
+    findings = examine(data)
+    if as_json:
+        click.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
+    for finding in findings:
+        text = finding.fact + (f"  [dim]→ {finding.remedy}[/]" if finding.remedy else "")
+        table.add_row(marks[finding.state], finding.subject, text)
+    Console().print(table)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    cli(prog_name="mess")
+
+
+def _plugins() -> dict[str, Any]:
+    return {point.name: point for point in importlib.metadata.entry_points(group="mess.commands")}
+
+
+def _show(table: pd.DataFrame, title: str, limit: int, as_json: bool) -> None:
+    rows = len(table)
+    if limit:
+        table = table.head(limit)
+    if as_json:
+        click.echo(table.to_json(orient="records", force_ascii=False, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(title=title, title_justify="left", header_style="bold")
+    for name in table.columns:
+        numeric = table[name].dtype.kind in "fiu"
+        view.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+    for row in table.itertuples(index=False):
+        view.add_row(*(Text(_cell(value)) for value in row))
+    # Piped output is for reading by programs too: do not cut it to 80 columns.
+    Console(width=None if sys.stdout.isatty() else 220).print(view)
+    if limit and rows > limit:
+        _note(f"{rows - limit} more; --limit 0 shows all.")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4g}"
+    return "-" if value is None or str(value) in {"<NA>", "nan", "None"} else str(value)
+
+
+def _note(text: str) -> None:
+    click.secho(text, fg="yellow", err=True)

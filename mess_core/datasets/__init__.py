@@ -1,0 +1,36 @@
+"""Where tracks come from: one file per data set layout, one table for all."""
+
+from mess_core.datasets.base import (
+    Scan,
+    Skipped,
+    Track,
+    scan_source,
+    scanner,
+    track_table,
+    validate_track_table,
+)
+from mess_core.datasets.sources import (
+    Source,
+    configured_sources,
+    list_track_ids,
+    parse_sources,
+    read_tracks,
+)
+from mess_core.datasets.works import composer_key, work_id
+
+__all__ = [
+    "Scan",
+    "Skipped",
+    "Source",
+    "Track",
+    "composer_key",
+    "configured_sources",
+    "list_track_ids",
+    "parse_sources",
+    "read_tracks",
+    "scan_source",
+    "scanner",
+    "track_table",
+    "validate_track_table",
+    "work_id",
+]

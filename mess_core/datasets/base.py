@@ -1,0 +1,258 @@
+"""What a data set is to MESS: a scan that turns a folder into rows of one track table.
+
+A new data set is one file beside this one with a function decorated with `scanner`;
+nothing else needs to know of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from upath import UPath
+
+from mess_core.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "TRACK_COLUMNS",
+    "Scan",
+    "Skipped",
+    "Track",
+    "scan_source",
+    "scanner",
+    "track_table",
+    "validate_track_table",
+]
+
+TRACK_COLUMNS = (
+    "track_id",
+    "dataset",
+    "audio_path",
+    "midi_path",
+    "composer",
+    "title",
+    "work_id",
+    "performer",
+    "year",
+    "split",
+    "duration_s",
+    "audio_sha256",
+)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One performance: a row of the track table, the audio's hash still to come."""
+
+    track_id: str
+    dataset: str
+    audio_path: str | None
+    midi_path: str | None
+    composer: str | None = None
+    title: str | None = None
+    work_id: str | None = None
+    performer: str | None = None
+    year: int | None = None
+    split: str | None = None
+    duration_s: float = math.nan
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or metadata row that did not become a track, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Scan:
+    """What was found in one data set's folder.
+
+    ``unavailable`` marks a data set that is known by name but lies nowhere on this machine.
+    """
+
+    dataset: str
+    layout: str
+    root: str
+    tracks: list[Track] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def skip(self, path: Any, reason: str) -> None:
+        """Note that `path` does not become a track."""
+        self.skipped.append(Skipped(str(path), reason))
+
+    def report(self) -> dict[str, Any]:
+        """Counts and reasons as plain values."""
+        return {
+            "dataset": self.dataset,
+            "layout": self.layout,
+            "root": self.root,
+            "tracks": len(self.tracks),
+            "with_audio": sum(track.audio_path is not None for track in self.tracks),
+            "with_midi": sum(track.midi_path is not None for track in self.tracks),
+            "works": len({track.work_id for track in self.tracks}),
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+        }
+
+
+ScanFunction = Callable[[Any, str], Scan]
+
+
+@dataclass(frozen=True)
+class _Scanner:
+    layout: str
+    recognises: Callable[[Any], bool]
+    scan: ScanFunction
+    priority: int
+
+
+_SCANNERS: dict[str, _Scanner] = {}
+
+
+def scanner(
+    layout: str, *, recognises: Callable[[Any], bool], priority: int = 10
+) -> Callable[[ScanFunction], ScanFunction]:
+    """Register a function ``scan(root: UPath, dataset: str) -> Scan`` for a folder layout.
+
+    Parameters
+    ----------
+    layout : str
+        Name of the layout, e.g. "maestro".
+    recognises : callable
+        Whether a folder (a UPath) has this layout.
+    priority : int
+        Layouts are asked in ascending order; the first that recognises the folder reads it.
+    """
+
+    def register(scan: ScanFunction) -> ScanFunction:
+        _SCANNERS[layout] = _Scanner(layout, recognises, scan, priority)
+        return scan
+
+    return register
+
+
+def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None = None) -> Scan:
+    """Read one data set's folder.
+
+    Parameters
+    ----------
+    root : path-like or fsspec URL
+    dataset : str
+        Name that the tracks carry.
+    layout : str, optional
+        A registered layout; recognised from the folder's content if not given.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, its layout unknown, or its metadata unreadable.
+    """
+    place = UPath(root)
+    if not place.is_dir():
+        raise DatasetError(
+            f"the folder of data set {dataset!r} does not exist",
+            path=str(root),
+            remedy="Correct the path in MESS_DATASETS or mount the folder",
+        )
+    scanners = _scanners()
+    if layout is not None:
+        if layout not in scanners:
+            raise DatasetError(f"unknown layout {layout!r}; known are {', '.join(scanners)}")
+        return scanners[layout].scan(place, dataset)
+    for candidate in sorted(scanners.values(), key=lambda one: one.priority):
+        if candidate.recognises(place):
+            return candidate.scan(place, dataset)
+    raise DatasetError(
+        "holds no audio or MIDI", path=str(root), remedy="Put audio files into the folder"
+    )
+
+
+def track_table(scans: Mapping[str, Scan]) -> pd.DataFrame:
+    """One validated row per track of all scans, sorted by data set and track id.
+
+    A track id that two data sets share is an error in neither: the later data set's
+    track is moved to its scan's skipped list, since ids name files and partitions.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    owner: dict[str, str] = {}
+    for scan in scans.values():
+        kept: list[Track] = []
+        for track in scan.tracks:
+            if track.track_id in owner:
+                scan.skip(
+                    track.audio_path or track.midi_path,
+                    f"track id {track.track_id!r} is taken by data set {owner[track.track_id]!r}",
+                )
+                continue
+            owner[track.track_id] = scan.dataset
+            kept.append(track)
+            rows.append({**asdict(track), "audio_sha256": None})
+        scan.tracks[:] = kept
+    table = pd.DataFrame(rows, columns=list(TRACK_COLUMNS))
+    table = table.sort_values(["dataset", "track_id"], ignore_index=True)
+    return validate_track_table(table)
+
+
+def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a track table against its schema and give its columns their types.
+
+    Raises
+    ------
+    DatasetError
+        Naming the column, the rule and up to three offending rows.
+    """
+    import pandera.pandas as pa
+
+    text = {"nullable": True, "coerce": True}
+    schema = pa.DataFrameSchema(
+        {
+            "track_id": pa.Column("string", pa.Check.str_length(1, 200), unique=True, coerce=True),
+            "dataset": pa.Column("string", pa.Check.str_length(1, 64), coerce=True),
+            "audio_path": pa.Column("string", **text),
+            "midi_path": pa.Column("string", **text),
+            "composer": pa.Column("string", **text),
+            "title": pa.Column("string", **text),
+            "work_id": pa.Column("string", coerce=True),
+            "performer": pa.Column("string", **text),
+            "year": pa.Column("Int64", pa.Check.in_range(1800, 2200), **text),
+            "split": pa.Column("string", pa.Check.isin(["train", "validation", "test"]), **text),
+            "duration_s": pa.Column("float64", pa.Check.ge(0), **text),
+            "audio_sha256": pa.Column("string", pa.Check.str_matches(r"^[0-9a-f]{64}$"), **text),
+        },
+        checks=pa.Check(
+            lambda frame: frame["audio_path"].notna() | frame["midi_path"].notna(),
+            name="a track has audio or MIDI",
+        ),
+        strict=True,
+        ordered=True,
+    )
+    try:
+        checked: pd.DataFrame = schema.validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        first = cases.iloc[0]
+        examples = ", ".join(repr(case) for case in cases["failure_case"].head(3))
+        raise DatasetError(
+            f"the track table breaks its schema: column {first['column']!r}, rule "
+            f"{first['check']!r}, for example {examples} ({len(cases)} in all)"
+        ) from error
+    return checked
+
+
+def _scanners() -> dict[str, _Scanner]:
+    import mess_core.datasets as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return _SCANNERS

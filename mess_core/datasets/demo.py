@@ -1,0 +1,240 @@
+"""The demo corpus: short synthesised pieces by players with known expression.
+
+Everything is made here, so it can be had on a sealed machine, and what each player does
+is known exactly: ``planted.csv`` beside the audio holds the tempo, rubato, dynamics,
+articulation, asynchrony and pedal of every performance. The pieces are random walks over
+chord progressions: enough to be told apart, not meant to be enjoyed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.datasets.synthesis import Notes, synthesise
+
+__all__ = ["Expression", "Score", "demo_score", "perform", "write_demo_corpus", "write_midi"]
+
+DEMO_VERSION = "1"
+_TITLES = ("Chorale", "Waltz", "Invention", "Nocturne", "Toccata", "Berceuse", "March", "Elegy")
+_PROGRESSIONS = ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 5, 3), (0, 1, 4, 0))
+_MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A piece before anyone plays it.
+
+    Attributes
+    ----------
+    beat, length_beats : ndarray, float64, shape [notes]
+    pitch : ndarray, int64, shape [notes]
+    melody : ndarray, bool, shape [notes]
+    bpm : float
+        Nominal tempo.
+    """
+
+    beat: Floats
+    length_beats: Floats
+    pitch: NDArray[np.int64]
+    melody: NDArray[np.bool_]
+    bpm: float
+
+
+@dataclass(frozen=True)
+class Expression:
+    """How a player plays; every field is a quantity that a target should recover.
+
+    Attributes
+    ----------
+    tempo_factor : float
+        Of the nominal tempo.
+    rubato : float
+        Standard deviation of log2 tempo within bars.
+    tempo_drift : float
+        Standard deviation of the slow log2 tempo curve.
+    velocity : float
+        Mean MIDI velocity.
+    dynamics : float
+        Standard deviation of velocity over the phrase arch, in MIDI units.
+    articulation : float
+        Key-down time over notated length.
+    asynchrony_ms : float
+        Standard deviation of onsets within chords.
+    pedal : float
+        Share of each bar with the pedal down.
+    """
+
+    tempo_factor: float = 1.0
+    rubato: float = 0.05
+    tempo_drift: float = 0.03
+    velocity: float = 64.0
+    dynamics: float = 8.0
+    articulation: float = 0.9
+    asynchrony_ms: float = 5.0
+    pedal: float = 0.3
+
+
+def demo_score(work: int, *, bars: int = 8) -> Score:
+    """The piece with this number; the same on every call."""
+    rng = np.random.default_rng([work, 20_240])
+    beats_per_bar = (4, 3, 4, 4, 2, 3)[work % 6]
+    scale = _MAJOR if work % 2 == 0 else _MINOR
+    tonic = 48 + int(rng.integers(0, 12))
+    progression = _PROGRESSIONS[work % len(_PROGRESSIONS)]
+    subdivision = (1, 1, 2, 2, 4, 1)[work % 6]
+    notes: list[tuple[float, float, int, bool]] = []
+
+    def degree(step: int) -> int:
+        return tonic + 12 * (step // 7) + scale[step % 7]
+
+    walk = 14
+    for bar in range(bars):
+        root = progression[bar % len(progression)]
+        for beat in range(beats_per_bar):
+            at = float(bar * beats_per_bar + beat)
+            if beat == 0:
+                notes.append((at, 1.0 * beats_per_bar / 2, degree(root) - 12, False))
+            if work % 3 != 2:
+                notes += [(at, 1.0, degree(root + third), False) for third in (2, 4)]
+            for part in range(subdivision):
+                walk = int(np.clip(walk + rng.integers(-2, 3), 9, 20))
+                notes.append((at + part / subdivision, 1 / subdivision, degree(walk), True))
+    table = np.asarray([note[:3] for note in notes], dtype=np.float64)
+    bpm = float((76, 132, 96, 66, 112, 84)[work % 6])
+    return Score(
+        beat=table[:, 0],
+        length_beats=table[:, 1],
+        pitch=table[:, 2].astype(np.int64),
+        melody=np.asarray([note[3] for note in notes]),
+        bpm=bpm,
+    )
+
+
+def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
+    """Play a score with exactly this expression; `seed` decides the details."""
+    rng = np.random.default_rng([seed, 7])
+    grid = np.arange(0, score.beat.max() + 3, 0.25)  # quarter beats
+    # Alternating beats make rubato; half a cosine over the piece makes drift.
+    fast = np.sin(2 * np.pi * grid / 2.0 + rng.uniform(0, 2 * np.pi))
+    slow = np.cos(2 * np.pi * grid / grid[-1] + rng.uniform(0, 2 * np.pi))
+    log_tempo = (
+        np.log2(score.bpm * expression.tempo_factor / 60)
+        + expression.rubato * np.sqrt(2) * fast
+        + expression.tempo_drift * np.sqrt(2) * slow
+    )
+    time_s = np.concatenate([[0.0], np.cumsum(0.25 / 2 ** log_tempo[:-1])]) + 0.3
+    onset = np.interp(score.beat, grid, time_s)
+    end = np.interp(score.beat + score.length_beats, grid, time_s)
+    onset = onset + expression.asynchrony_ms / 1000 * rng.standard_normal(len(onset))
+    offset = onset + np.maximum(end - np.interp(score.beat, grid, time_s), 0.05) * (
+        expression.articulation
+    )
+    arch = np.sin(2 * np.pi * score.beat / 16 + rng.uniform(0, 2 * np.pi)) * np.sqrt(2)
+    velocity = expression.velocity + expression.dynamics * arch + np.where(score.melody, 6.0, -3.0)
+    bars = np.arange(0, score.beat.max() + 1, 4.0)
+    pedal = np.stack(
+        [np.interp(bars, grid, time_s), np.interp(bars + 4 * expression.pedal, grid, time_s)],
+        axis=1,
+    )
+    order = np.lexsort((score.pitch, onset))
+    return Notes(
+        onset_s=np.maximum(onset[order], 0.0),
+        offset_s=offset[order],
+        pitch=score.pitch[order],
+        velocity=np.clip(np.round(velocity[order]), 1, 127).astype(np.int64),
+        pedal_s=pedal if expression.pedal > 0 else np.empty((0, 2)),
+    )
+
+
+def write_midi(notes: Notes, path: str | PathLike[str]) -> None:
+    """Write notes and pedal as a standard MIDI file."""
+    import pretty_midi
+
+    midi = pretty_midi.PrettyMIDI(resolution=960)
+    piano = pretty_midi.Instrument(program=0)
+    for onset, offset, pitch, velocity in zip(
+        notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, strict=True
+    ):
+        piano.notes.append(pretty_midi.Note(int(velocity), int(pitch), float(onset), float(offset)))
+    for down, up in notes.pedal_s:
+        piano.control_changes.append(pretty_midi.ControlChange(64, 127, float(down)))
+        piano.control_changes.append(pretty_midi.ControlChange(64, 0, float(up)))
+    midi.instruments.append(piano)
+    midi.write(str(path))
+
+
+def write_demo_corpus(
+    folder: str | PathLike[str], *, works: int = 6, players: int = 4, seed: int = 0
+) -> int:
+    """Synthesise the corpus into a folder, unless it is there already.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made complete beside its place and then renamed.
+    works, players : int
+    seed : int
+
+    Returns
+    -------
+    int
+        Number of performances.
+    """
+    import csv
+
+    import soundfile as sf
+
+    place = Path(folder)
+    made_of = {"version": DEMO_VERSION, "works": works, "players": players, "seed": seed}
+    manifest = place / "demo.json"
+    if manifest.is_file() and json.loads(manifest.read_text()) == made_of:
+        return works * players
+    part = place.with_name(f".{place.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    rows, planted = [], []
+    for work in range(works):
+        score = demo_score(work)
+        title = f"{_TITLES[work % len(_TITLES)]} No. {work + 1}"
+        for player in range(players):
+            track_id = f"demo_{work + 1:02d}_player{player + 1}"
+            expression = _player_expression(work, player, seed)
+            notes = perform(score, expression, seed=seed + 1000 * work + player)
+            sf.write(part / f"{track_id}.flac", synthesise(notes), 24_000, subtype="PCM_16")
+            write_midi(notes, part / f"{track_id}.mid")
+            rows.append([track_id, "MESS", title, f"demo:work{work + 1}", f"player{player + 1}"])
+            planted.append({"track_id": track_id, **asdict(expression)})
+    with (part / "metadata.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track_id", "composer", "title", "work_id", "performer"])
+        writer.writerows(rows)
+    with (part / "planted.csv").open("w", newline="") as file:
+        columns = ["track_id", *(field.name for field in fields(Expression))]
+        table = csv.DictWriter(file, columns)
+        table.writeheader()
+        table.writerows(planted)
+    (part / "demo.json").write_text(json.dumps(made_of))
+    if place.exists():
+        shutil.rmtree(place)
+    part.rename(place)
+    return works * players
+
+
+def _player_expression(work: int, player: int, seed: int) -> Expression:
+    """A player's habits, varied a little from piece to piece."""
+    habit = np.random.default_rng([seed, player, 1]).uniform(-1, 1, 8)
+    mood = np.random.default_rng([seed, player, work, 2]).uniform(-1, 1, 8)
+    where = np.clip(0.7 * habit + 0.5 * mood, -1, 1) * 0.5 + 0.5  # [0, 1]
+    low = np.array([0.85, 0.01, 0.01, 45, 3, 0.45, 2, 0.0])
+    high = np.array([1.18, 0.16, 0.12, 85, 16, 1.1, 18, 0.9])
+    values = low + where * (high - low)
+    return Expression(*(float(value) for value in values))

@@ -1,0 +1,116 @@
+"""Any folder of audio, MIDI beside it where there is some.
+
+Audio and MIDI with the same path but for the suffix are one track; the track id is the
+file's stem. An optional ``metadata.csv`` with a column ``track_id`` adds any of
+``composer, title, work_id, performer, year, split``. Without it every track counts as a
+work of its own, unless its name is ``WORK__PLAYER`` (two underscores).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import PurePosixPath
+from typing import Any
+
+from mess_core.audio import AUDIO_SUFFIXES
+from mess_core.datasets.base import Scan, Track, scanner
+from mess_core.datasets.works import work_id
+from mess_core.errors import DatasetError
+
+__all__ = ["scan_folder"]
+
+_MIDI_SUFFIXES = frozenset({".mid", ".midi"})
+_METADATA = ("composer", "title", "work_id", "performer", "year", "split")
+
+
+@scanner("folder", recognises=lambda root: True, priority=100)
+def scan_folder(root: Any, dataset: str) -> Scan:
+    """Read a folder and its subfolders.
+
+    Parameters
+    ----------
+    root : UPath
+    dataset : str
+        Name that the tracks carry.
+
+    Raises
+    ------
+    DatasetError
+        If ``metadata.csv`` is there but cannot be used.
+    """
+    scan = Scan(dataset, "folder", str(root))
+    metadata = _metadata(root / "metadata.csv")
+    audio: dict[str, str] = {}
+    midi: dict[str, str] = {}
+    for path in sorted(root.rglob("*"), key=str):
+        relative = PurePosixPath(str(path.relative_to(root)))
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+            continue
+        kinds = {**dict.fromkeys(AUDIO_SUFFIXES, audio), **dict.fromkeys(_MIDI_SUFFIXES, midi)}
+        kind = kinds.get(relative.suffix.lower())
+        if kind is None:
+            if relative.name != "metadata.csv" and relative.suffix.lower() not in {".csv", ".json"}:
+                scan.skip(path, "neither audio nor MIDI by its suffix")
+            continue
+        key = str(relative.with_suffix(""))
+        if key in kind:
+            scan.skip(path, f"the same track as {kind[key]}")
+            continue
+        kind[key] = str(path)
+    taken: dict[str, str] = {}
+    for key in sorted({*audio, *midi}):
+        track_id = PurePosixPath(key).name
+        place = audio.get(key) or midi[key]
+        if track_id in taken:
+            scan.skip(place, f"its name is taken by {taken[track_id]}")
+            continue
+        taken[track_id] = place
+        scan.tracks.append(
+            _track(track_id, dataset, audio.get(key), midi.get(key), metadata.get(track_id, {}))
+        )
+    for track_id in sorted(set(metadata) - set(taken)):
+        scan.skip(root / "metadata.csv", f"row {track_id!r} has no file")
+    return scan
+
+
+def _track(
+    track_id: str, dataset: str, audio: str | None, midi: str | None, row: dict[str, str]
+) -> Track:
+    work, _, player = track_id.partition("__")
+    composer, title = row.get("composer") or None, row.get("title") or None
+    if row.get("work_id"):
+        identity = row["work_id"]
+    elif composer and title:
+        identity = work_id(composer, title)
+    else:
+        identity = f"{dataset}:{work}"
+    return Track(
+        track_id=track_id,
+        dataset=dataset,
+        audio_path=audio,
+        midi_path=midi,
+        composer=composer,
+        title=title or work,
+        work_id=identity,
+        performer=row.get("performer") or player or None,
+        year=int(row["year"]) if row.get("year") else None,
+        split=row.get("split") or None,
+    )
+
+
+def _metadata(path: Any) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"is not a readable table ({error})", path=str(path)) from error
+    if rows and "track_id" not in rows[0]:
+        raise DatasetError(
+            "lacks the column 'track_id'", path=str(path), remedy=f"Known: {', '.join(_METADATA)}"
+        )
+    for row in rows:
+        if row.get("year") and not row["year"].isdigit():
+            raise DatasetError(f"has the year {row['year']!r}", path=str(path))
+    return {row["track_id"]: row for row in rows}

@@ -1,0 +1,183 @@
+"""Which data sets a library is made of, and their merged track table.
+
+Sources are ``name=path`` pairs in ``MESS_DATASETS`` (comma-separated), or else the
+subfolders of ``<data root>/datasets``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from upath import UPath
+
+from mess_core.audio import audio_info, file_sha256
+from mess_core.datasets.base import Scan, scan_source, track_table
+from mess_core.errors import AudioError, DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Source", "configured_sources", "list_track_ids", "parse_sources", "read_tracks"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's name, the folder that it lies in, and its layout if not recognised."""
+
+    name: str
+    root: str
+    layout: str | None = None
+
+
+def parse_sources(text: str) -> list[Source]:
+    """Read ``name=path`` or ``name=layout:path`` pairs, separated by commas.
+
+    Raises
+    ------
+    DatasetError
+        If a pair is malformed or a name stands twice.
+
+    Examples
+    --------
+    >>> parse_sources("maestro=/data/maestro-v3.0.0, mine=folder:/home/me/takes")[1]
+    Source(name='mine', root='/home/me/takes', layout='folder')
+    """
+    sources: list[Source] = []
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, place = pair.partition("=")
+        if not equals or not _NAME.fullmatch(name) or not place:
+            raise DatasetError(
+                f"MESS_DATASETS has {pair!r}, which is not name=path",
+                remedy="Write for example MESS_DATASETS=maestro=/data/maestro-v3.0.0",
+            )
+        if name in {source.name for source in sources}:
+            raise DatasetError(f"MESS_DATASETS names {name!r} twice")
+        layout, colon, rest = place.partition(":")
+        known = bool(colon) and layout.isalpha() and len(layout) > 1 and not rest.startswith("//")
+        sources.append(Source(name, rest if known else place, layout if known else None))
+    return sources
+
+
+def configured_sources(data_root: str | PathLike[str], datasets: str | None = None) -> list[Source]:
+    """Sources from `datasets` or ``MESS_DATASETS``, else the folders in ``datasets/``.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    text = datasets if datasets is not None else os.environ.get("MESS_DATASETS", "")
+    if sources := parse_sources(text):
+        return sources
+    place = UPath(data_root) / "datasets"
+    if place.is_dir():
+        for folder in sorted(place.iterdir(), key=str):
+            if folder.is_dir() and _NAME.fullmatch(folder.name):
+                sources.append(Source(folder.name, str(folder)))
+    if not sources:
+        raise DatasetError(
+            "no data set is configured",
+            path=str(place),
+            remedy="Put or link data sets into this folder, set MESS_DATASETS=name=path, "
+            "or run `mess demo` for the synthesised demo corpus",
+        )
+    return sources
+
+
+def read_tracks(
+    sources: Sequence[Source], *, known_hashes: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Scan all sources into one validated track table.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    known_hashes : DataFrame, optional
+        Third result of an earlier call; files whose size and time of change are still the
+        same are not hashed again.
+
+    Returns
+    -------
+    tracks : DataFrame
+        Columns `base.TRACK_COLUMNS`, one row per track.
+    report : dict
+        Per data set: counts, and every skipped file with its reason.
+    hashes : DataFrame
+        Columns ``path, size, modified, sha256, duration_s``.
+
+    Raises
+    ------
+    DatasetError
+        If a source's folder or metadata cannot be used.
+    """
+    import pandas as pd
+
+    scans = {source.name: _scan(source) for source in sources}
+    tracks = track_table(scans)
+    cache: dict[tuple[str, int, float], tuple[str, float]] = {}
+    if known_hashes is not None:
+        for row in known_hashes.itertuples():
+            cache[str(row.path), int(row.size), float(row.modified)] = (row.sha256, row.duration_s)
+    rows = []
+    for path in tracks["audio_path"].dropna():
+        status = UPath(path).stat()
+        key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
+        sha256, duration_s = cache.get(key) or (file_sha256(path), _duration_s(path))
+        rows.append((*key, sha256, duration_s))
+    hashes = pd.DataFrame(rows, columns=["path", "size", "modified", "sha256", "duration_s"])
+    by_path = hashes.set_index("path")
+    tracks["audio_sha256"] = tracks["audio_path"].map(by_path["sha256"]).astype("string")
+    measured = tracks["audio_path"].map(by_path["duration_s"]).astype("float64")
+    tracks["duration_s"] = measured.fillna(tracks["duration_s"])
+    report = {
+        "tracks": len(tracks),
+        "with_audio": int(tracks["audio_path"].notna().sum()),
+        "with_midi": int(tracks["midi_path"].notna().sum()),
+        "works": int(tracks["work_id"].nunique()),
+        "skipped": sum(len(scan.skipped) for scan in scans.values()),
+        "hours": float(tracks["duration_s"].sum() / 3600),
+        "datasets": [scan.report() for scan in scans.values()],
+    }
+    return tracks, report, hashes
+
+
+def list_track_ids(sources: Sequence[Source]) -> list[str]:
+    """Ids of the tracks that `read_tracks` would list, without hashing any file.
+
+    Raises
+    ------
+    DatasetError
+        If a source's folder or metadata cannot be used.
+    """
+    tracks = track_table({source.name: _scan(source) for source in sources})
+    return [str(track_id) for track_id in tracks["track_id"]]
+
+
+def _scan(source: Source) -> Scan:
+    scan = scan_source(source.root, source.name, layout=source.layout)
+    usable = []
+    for track in scan.tracks:
+        if len(track.track_id) > 180 or not track.track_id.isprintable():
+            scan.skip(
+                track.audio_path or track.midi_path,
+                "its name is over 180 characters or has control characters",
+            )
+            continue
+        usable.append(replace(track, work_id=track.work_id or f"{source.name}:{track.track_id}"))
+    scan.tracks[:] = usable
+    return scan
+
+
+def _duration_s(path: str) -> float:
+    # An unreadable header is the embedding's to report: here it only lacks a duration.
+    try:
+        return audio_info(path).duration_s
+    except AudioError:
+        return float("nan")

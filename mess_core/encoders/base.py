@@ -1,0 +1,373 @@
+"""The encoder that all of MESS talks to: samples in, vectors of every layer out."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mess_core.audio import stream_audio
+from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint
+from mess_core.encoders.windows import stream_windows
+from mess_core.errors import AudioError, EncoderError
+
+__all__ = ["Embedding", "Encoder", "EncoderSettings"]
+
+Normalise = Literal["window", "track", "none"]
+Pooling = Literal["mean", "mean+std"]
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How a track is cut, scaled and pooled.
+
+    Attributes
+    ----------
+    window_s, hop_s : float
+        Window length and distance in seconds.
+    normalise : {"window", "track", "none"}
+        Over what samples are scaled to zero mean and unit variance before the model.
+        "window" is what MERT was trained with; it removes level differences between
+        windows, which "track" keeps.
+    pooling : {"mean", "mean+std"}
+        Over the frames of a window; "mean+std" doubles the dimension.
+    batch_size : int
+        Windows per forward pass. Does not change results.
+    keep_raw : bool
+        Whether `Encoder.embed` also returns every frame.
+    """
+
+    window_s: float = 5.0
+    hop_s: float = 2.5
+    normalise: Normalise = "window"
+    pooling: Pooling = "mean"
+    batch_size: int = 4
+    keep_raw: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_s <= self.window_s:
+            raise EncoderError(
+                f"hop_s must be in (0, window_s], not {self.hop_s} with window_s={self.window_s}"
+            )
+        if self.normalise not in ("window", "track", "none"):
+            raise EncoderError(f"normalise must be window, track or none, not {self.normalise!r}")
+        if self.pooling not in ("mean", "mean+std"):
+            raise EncoderError(f"pooling must be mean or mean+std, not {self.pooling!r}")
+        if self.batch_size < 1:
+            raise EncoderError(f"batch_size must be at least 1, not {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Vectors of one track.
+
+    Attributes
+    ----------
+    segments : ndarray, float32, shape [segments, layers, dim]
+    track : ndarray, float32, shape [layers, dim]
+        Mean over segments.
+    start_s, end_s : ndarray, float64, shape [segments]
+        Where each segment lies, in seconds.
+    duration_s : float
+    raw : ndarray, float32, shape [segments, layers, frames, dim], or None
+    """
+
+    segments: NDArray[np.float32]
+    track: NDArray[np.float32]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    duration_s: float
+    raw: NDArray[np.float32] | None = None
+
+
+class Encoder:
+    """A loaded model with its settings; made by `load_encoder`.
+
+    Attributes
+    ----------
+    name : str
+        Identity that sidecars record: name, revision or digest, never a path.
+    layers : tuple of int
+        Hidden states that are computed and returned; 0 is the first block's input.
+    dim : int
+        Dimensions of one hidden state.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        layers: Iterable[int] | None = None,
+        settings: EncoderSettings | None = None,
+    ) -> None:
+        self.name = name
+        self.sample_rate = checkpoint.sample_rate
+        self.do_normalize = checkpoint.do_normalize
+        self.device = device
+        self.dtype = dtype
+        self.settings = settings or EncoderSettings()
+        model = checkpoint.model
+        blocks = len(model.encoder.layers)
+        self.num_layers = blocks + 1
+        self.layers = tuple(range(blocks + 1)) if layers is None else tuple(sorted(set(layers)))
+        if not self.layers or not all(0 <= layer <= blocks for layer in self.layers):
+            raise EncoderError(f"layers must be within 0..{blocks}, not {list(layers or ())}")
+        self.dim = int(model.config.hidden_size)
+        # With normalisation before each block, the last state is what follows the final one.
+        self._final_norm = bool(model.config.do_stable_layer_norm)
+        model.encoder.layers = model.encoder.layers[: max(1, self.layers[-1])]
+        self._model = model.to(device=device, dtype=dtype)
+        self._captured: dict[int, torch.Tensor] = {}
+        self._watch(blocks)
+        self._batch_size = self.settings.batch_size
+
+    def __repr__(self) -> str:
+        return (
+            f"Encoder({self.name!r}, layers={len(self.layers)}, dim={self.dim}, "
+            f"device={self.device}, dtype={self.dtype})"
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two embeddings comparable: the sidecar's identity fields."""
+        return {
+            "encoder": self.name,
+            "window_s": self.settings.window_s,
+            "hop_s": self.settings.hop_s,
+            "normalise": self.settings.normalise if self.do_normalize else "none",
+            "pooling": self.settings.pooling,
+            "layers": list(self.layers),
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def hidden_states(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+        """All asked-for hidden states of one stretch of audio, as one window.
+
+        Parameters
+        ----------
+        wave : ndarray, float32, shape [samples]
+            Mono at `sample_rate`; scaled here if the checkpoint says so.
+
+        Returns
+        -------
+        ndarray, float32, shape [layers, frames, dim]
+            ``frames = (samples - 400) // 320 + 1``.
+
+        Raises
+        ------
+        AudioError
+            If the wave is too short for one frame, not one-dimensional or not finite.
+        """
+        wave = _checked_wave(wave)
+        states = self._forward(self._scaled(wave[None], None))  # [1, layers, frames, dim]
+        result: NDArray[np.float32] = states[0].float().cpu().numpy()
+        return result
+
+    def embed(self, audio: str | PathLike[str] | NDArray[np.float32]) -> Embedding:
+        """Embed a track.
+
+        Parameters
+        ----------
+        audio : path-like, fsspec URL, or ndarray float32 [samples] at `sample_rate`
+
+        Returns
+        -------
+        Embedding
+
+        Raises
+        ------
+        AudioError
+            If the audio cannot be used; see `mess_core.audio.load_audio`.
+        """
+        where = None if isinstance(audio, np.ndarray) else audio
+        scale = self._track_scale(audio) if self._normalises("track") else None
+        window = round(self.settings.window_s * self.sample_rate)
+        hop = round(self.settings.hop_s * self.sample_rate)
+        starts: list[int] = []
+        ends: list[int] = []
+        pooled: list[NDArray[np.float32]] = []
+        raw: list[NDArray[np.float32]] = []
+        windows = _ahead(stream_windows(self._blocks(audio), window, hop))
+        for batch in _batches(windows, lambda: self._batch_size):
+            if len(batch[0][1]) < MAX_FRAME_SAMPLES:
+                raise AudioError(
+                    f"is too short: {len(batch[0][1])} samples at {self.sample_rate} Hz, "
+                    f"at least {MAX_FRAME_SAMPLES} are needed",
+                    path=where,
+                )
+            starts += [start for start, _ in batch]
+            ends += [start + len(samples) for start, samples in batch]
+            waves = np.stack([samples for _, samples in batch])  # [batch, samples]
+            for states in self._forward_fitting(self._scaled(waves, scale)):
+                pooled.append(self._pool(states).cpu().numpy())
+                if self.settings.keep_raw:
+                    raw.append(states.float().cpu().numpy())
+        segments = np.concatenate(pooled)  # [segments, layers, dim]
+        if not np.isfinite(segments).all():
+            raise EncoderError(f"{self.name} gave non-finite values", path=where)
+        return Embedding(
+            segments=segments,
+            track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
+            start_s=np.asarray(starts) / self.sample_rate,
+            end_s=np.asarray(ends) / self.sample_rate,
+            duration_s=ends[-1] / self.sample_rate,
+            raw=np.concatenate(raw) if raw else None,
+        )
+
+    # Inside -----------------------------------------------------------------------------
+
+    def _watch(self, blocks: int) -> None:
+        def keep(layer: int) -> Any:
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                value = output[0] if isinstance(output, tuple) else output
+                self._captured[layer] = value
+
+            return hook
+
+        def keep_input(_module: Any, inputs: Any, kwargs: Any) -> None:
+            self._captured[0] = inputs[0] if inputs else kwargs["hidden_states"]
+
+        encoder = self._model.encoder
+        if 0 in self.layers:
+            encoder.layers[0].register_forward_pre_hook(keep_input, with_kwargs=True)
+        for index, block in enumerate(encoder.layers, start=1):
+            if index in self.layers and not (self._final_norm and index == blocks):
+                block.register_forward_hook(keep(index))
+        if self._final_norm and blocks in self.layers:
+            encoder.layer_norm.register_forward_hook(keep(blocks))
+
+    @torch.inference_mode()
+    def _forward(self, waves: torch.Tensor) -> torch.Tensor:
+        self._captured.clear()
+        self._model(waves.to(self.device, self.dtype))
+        states = torch.stack([self._captured[layer] for layer in self.layers], dim=1)
+        self._captured.clear()
+        return states  # [batch, layers, frames, dim]
+
+    def _forward_fitting(self, waves: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Forward in parts that fit the GPU; the size that fits is kept from then on."""
+        done = 0
+        while done < len(waves):
+            try:
+                states = self._forward(waves[done : done + self._batch_size])
+            except torch.cuda.OutOfMemoryError:
+                if self._batch_size == 1:
+                    raise EncoderError(
+                        f"one window of {waves.shape[1]} samples does not fit on {self.device}",
+                        remedy="Free GPU memory, shorten window_s, or use device='cpu'",
+                    ) from None
+                self._batch_size = max(1, self._batch_size // 2)
+                torch.cuda.empty_cache()
+                continue
+            done += len(states)
+            yield states
+
+    def _pool(self, states: torch.Tensor) -> torch.Tensor:
+        states = states.float()  # [batch, layers, frames, dim]
+        mean = states.mean(dim=2)
+        if self.settings.pooling == "mean":
+            return mean
+        return torch.cat([mean, states.std(dim=2, correction=0)], dim=-1)
+
+    def _normalises(self, over: Normalise) -> bool:
+        return self.do_normalize and self.settings.normalise == over
+
+    def _scaled(
+        self, waves: NDArray[np.float32], track_scale: tuple[float, float] | None
+    ) -> torch.Tensor:
+        # Wav2Vec2FeatureExtractor: (x - mean) / sqrt(var + 1e-7) over the item's samples.
+        if track_scale is not None:
+            mean, variance = track_scale
+            waves = (waves - np.float32(mean)) / np.float32(np.sqrt(variance + 1e-7))
+        elif self._normalises("window") or self._normalises("track"):
+            means = waves.mean(axis=1, keepdims=True)
+            waves = (waves - means) / np.sqrt(waves.var(axis=1, keepdims=True) + 1e-7)
+        return torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32))
+
+    def _track_scale(self, audio: str | PathLike[str] | NDArray[np.float32]) -> tuple[float, float]:
+        count, total, squares = 0, 0.0, 0.0
+        for block in self._blocks(audio):
+            wide = block.astype(np.float64)
+            count += len(wide)
+            total += float(wide.sum())
+            squares += float(np.square(wide).sum())
+        mean = total / max(count, 1)
+        return mean, max(squares / max(count, 1) - mean * mean, 0.0)
+
+    def _blocks(
+        self, audio: str | PathLike[str] | NDArray[np.float32]
+    ) -> Iterator[NDArray[np.float32]]:
+        if isinstance(audio, np.ndarray):
+            yield _checked_wave(audio)
+        else:
+            yield from stream_audio(audio, sample_rate=self.sample_rate)
+
+
+def _checked_wave(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    wave = np.asarray(wave, dtype=np.float32)
+    if wave.ndim != 1:
+        raise AudioError(f"a wave must be mono, shape [samples], not {list(wave.shape)}")
+    if len(wave) < MAX_FRAME_SAMPLES:
+        raise AudioError(f"a wave of {len(wave)} samples is too short: {MAX_FRAME_SAMPLES} needed")
+    if not np.isfinite(wave).all():
+        raise AudioError("a wave holds NaN or infinite samples")
+    return wave
+
+
+_Window = tuple[int, NDArray[np.float32]]
+
+
+def _batches(windows: Iterable[_Window], size: Any) -> Iterator[list[_Window]]:
+    batch: list[_Window] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) >= size():
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _ahead(windows: Iterator[_Window], depth: int = 32) -> Iterator[_Window]:
+    """Run `windows` in a thread, at most `depth` ahead: decoding overlaps the model."""
+    ready: queue.Queue[_Window | BaseException | None] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(what: _Window | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(what, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for window in windows:
+                if not put(window):
+                    return
+            put(None)
+        except BaseException as error:  # raised again in the consumer
+            put(error)
+
+    thread = threading.Thread(target=work, name="mess-decode", daemon=True)
+    thread.start()
+    try:
+        while (got := ready.get()) is not None:
+            if isinstance(got, BaseException):
+                raise got
+            yield got
+    finally:
+        stop.set()
+        thread.join()

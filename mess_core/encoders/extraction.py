@@ -1,0 +1,111 @@
+"""Embed many tracks into the store: skip what is there, survive what is broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.audio import file_sha256
+from mess_core.errors import MessError, StoreError
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.failures import clear_failure, record_failure
+from mess_core.store.layout import Layout
+from mess_core.store.outcomes import TrackOutcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mess_core.encoders.base import Encoder
+
+__all__ = ["EMBEDDING_VERSION", "embed_tracks"]
+
+EMBEDDING_VERSION = "1"
+"""Raised when the same encoder and settings would give other numbers."""
+
+
+def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iterator[TrackOutcome]:
+    """Embed the tracks of a track table, one outcome each, in the table's order.
+
+    A track whose stored embedding has the same encoder, settings and audio hash is left
+    alone. A track that fails is recorded under ``failures/embeddings`` and the next one
+    goes on; only a data root that cannot be written stops the whole.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        Rows of the track table.
+    encoder : Encoder
+    layout : Layout
+
+    Yields
+    ------
+    TrackOutcome
+
+    Raises
+    ------
+    StoreError
+        If the data root cannot be written.
+    """
+    store = EmbeddingStore(layout)
+    for row in tracks.to_dict("records"):
+        yield _embed_track(row, encoder, store)
+
+
+def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -> TrackOutcome:
+    import pandas as pd
+
+    layout = store.layout
+    track_id, dataset, audio_path = row["track_id"], row["dataset"], row["audio_path"]
+    if pd.isna(audio_path):
+        return TrackOutcome(track_id, dataset, "no audio", {"reason": "the track is MIDI only"})
+    began = time.perf_counter()
+    audio_sha256 = None
+    try:
+        audio_sha256 = file_sha256(audio_path)
+        stale = store.staleness(
+            dataset, track_id, wanted=encoder.identity, audio_sha256=audio_sha256
+        )
+        if stale is None:
+            sidecar = store.sidecar(dataset, track_id) or {}
+            clear_failure(layout, "embeddings", track_id)
+            facts = {"segments": sidecar["shapes"]["segments"][0], "reason": "up to date"}
+            return TrackOutcome(track_id, dataset, "fresh", facts, sidecar["sha256"]["segments"])
+        embedding = encoder.embed(audio_path)
+    except StoreError:
+        raise
+    except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
+        cause = f"audio {audio_sha256}, encoder {encoder.name}, version {EMBEDDING_VERSION}"
+        record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
+        return TrackOutcome(track_id, dataset, "failed", record)
+    sidecar = store.write(
+        dataset,
+        track_id,
+        segments=embedding.segments,
+        track=embedding.track,
+        raw=embedding.raw,
+        sidecar={
+            **encoder.identity,
+            "track_id": track_id,
+            "version": EMBEDDING_VERSION,
+            "audio_sha256": audio_sha256,
+            "sample_rate": encoder.sample_rate,
+            "duration_s": embedding.duration_s,
+            "start_s": embedding.start_s.tolist(),
+            "end_s": embedding.end_s.tolist(),
+        },
+    )
+    clear_failure(layout, "embeddings", track_id)
+    seconds = time.perf_counter() - began
+    facts = {
+        "why": stale,
+        "segments": int(embedding.segments.shape[0]),
+        "layers": int(embedding.segments.shape[1]),
+        "dim": int(embedding.segments.shape[2]),
+        "norm": float(np.linalg.norm(embedding.track, axis=1).mean()),
+        "seconds": seconds,
+        "audio_s_per_s": embedding.duration_s / seconds,
+    }
+    return TrackOutcome(track_id, dataset, "done", facts, sidecar["sha256"]["segments"])

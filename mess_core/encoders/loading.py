@@ -1,0 +1,153 @@
+"""Find an encoder by name or folder and put it on a device."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mess_core.encoders.base import Encoder, EncoderSettings
+from mess_core.encoders.mert import HUB_MODELS, fetch, open_checkpoint
+from mess_core.encoders.untrained import SIZES, untrained_checkpoint
+from mess_core.errors import EncoderError
+
+__all__ = ["load_encoder", "pick_device"]
+
+_log = logging.getLogger("mess")
+_licence_shown: set[str] = set()
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def load_encoder(
+    name_or_path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    layers: Iterable[int] | None = None,
+    offline: bool | None = None,
+    settings: EncoderSettings | None = None,
+    **options: Any,
+) -> Encoder:
+    """Load an encoder.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the Hugging Face hub or its cache),
+        a folder in their format, or ``"untrained:tiny"``, ``"untrained:95m"``,
+        ``"untrained:330m"`` (random weights: the control).
+    revision : str, optional
+        Of the hub repository, instead of the pinned one.
+    device : str
+        ``"auto"`` picks CUDA, then MPS, then CPU; or a torch device such as ``"cuda:1"``.
+    dtype : {"auto", "float32", "float16", "bfloat16"}
+        ``"auto"`` is float16 on CUDA and float32 elsewhere.
+    layers : iterable of int, optional
+        Hidden states to compute and keep; all by default.
+    offline : bool, optional
+        Use the local cache only. Default: the environment's ``HF_HUB_OFFLINE``.
+    settings : EncoderSettings, optional
+        Or its fields as keyword arguments: ``window_s=5.0, hop_s=2.5, ...``.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    EncoderError
+        If the encoder or the device is not there, or its files are not what they claim.
+
+    Examples
+    --------
+    >>> encoder = load_encoder("untrained:tiny", device="cpu")
+    >>> encoder.num_layers, encoder.dim
+    (13, 64)
+    """
+    if settings is not None and options:
+        raise EncoderError("pass either settings or its fields, not both")
+    settings = settings or EncoderSettings(**options)
+    place = pick_device(device)
+    name = os.fspath(name_or_path)
+    if name.startswith("untrained:"):
+        size = name.removeprefix("untrained:")
+        checkpoint = untrained_checkpoint(size)
+        identity = f"untrained:{size}@{checkpoint.digest[:12]}"
+    elif name.lower() in HUB_MODELS:
+        name = name.lower()
+        _show_licence(name)
+        folder, at = fetch(name, revision=revision, offline=offline)
+        checkpoint = open_checkpoint(folder)
+        identity = f"{name}@{at[:12]}"
+    elif Path(name).is_dir():
+        checkpoint = open_checkpoint(Path(name))
+        identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
+    else:
+        known = [*HUB_MODELS, *(f"untrained:{size}" for size in SIZES)]
+        raise EncoderError(
+            f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known)}"
+        )
+    return Encoder(
+        identity,
+        checkpoint,
+        device=place,
+        dtype=_pick_dtype(dtype, place),
+        layers=layers,
+        settings=settings,
+    )
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """Resolve a device name; "auto" takes CUDA, then MPS, then CPU, and logs which.
+
+    Raises
+    ------
+    EncoderError
+        If the device is not on this machine.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            place = torch.device("cuda")
+        elif torch.backends.mps.is_available():
+            place = torch.device("mps")
+        else:
+            place = torch.device("cpu")
+        _log.info("device auto: using %s", place)
+        return place
+    try:
+        place = torch.device(wanted)
+    except RuntimeError as error:
+        raise EncoderError(f"{wanted!r} is not a torch device") from error
+    missing = (
+        (place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count())
+        or (place.type == "mps" and not torch.backends.mps.is_available())
+        or place.type not in {"cpu", "cuda", "mps"}
+    )
+    if missing:
+        raise EncoderError(
+            f"device {wanted!r} is not available on this machine",
+            remedy="Use device='auto' or 'cpu', or install a PyTorch build for it",
+        )
+    return place
+
+
+def _pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if wanted not in _DTYPES:
+        raise EncoderError(f"dtype must be auto or one of {', '.join(_DTYPES)}, not {wanted!r}")
+    return _DTYPES[wanted]
+
+
+def _show_licence(name: str) -> None:
+    if name not in _licence_shown:
+        _licence_shown.add(name)
+        model = HUB_MODELS[name]
+        _log.warning(
+            "%s: the weights are licensed %s (no commercial use)", model.repository, model.licence
+        )

@@ -1,0 +1,231 @@
+"""MERT as the native transformers ``HubertModel``, without remote code.
+
+Li et al., "MERT: Acoustic music understanding model with large-scale self-supervised
+training", ICLR 2024. The published models are HuBERT architectures (Hsu et al., 2021)
+trained at 24 kHz, so their checkpoints load into ``HubertModel`` key by key; weights
+are read by safetensors or by ``torch.load(weights_only=True)`` and must match exactly.
+The weights' licence is CC-BY-NC-4.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mess_core.errors import EncoderError
+
+__all__ = ["HUB_MODELS", "Checkpoint", "HubModel", "fetch", "open_checkpoint"]
+
+MAX_FRAME_SAMPLES = 400
+"""Receptive field of the convolutional front end in samples: less gives no frame."""
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A published model: hub repository and the revision that results refer to."""
+
+    repository: str
+    revision: str
+    licence: str
+
+
+HUB_MODELS = {
+    "mert-v1-95m": HubModel(
+        "m-a-p/MERT-v1-95M", "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5", "CC-BY-NC-4.0"
+    ),
+    "mert-v1-330m": HubModel(
+        "m-a-p/MERT-v1-330M", "af10da70c94a0c849de9cc94b83e12769c4db499", "CC-BY-NC-4.0"
+    ),
+}
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_SPEC_KEYS = ("config.json", "preprocessor_config.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An architecture with weights, ready to run.
+
+    Attributes
+    ----------
+    model : HubertModel
+        In evaluation mode, float32, on the CPU, weight norm folded.
+    do_normalize : bool
+        Whether input windows are scaled to zero mean and unit variance.
+    sample_rate : int
+        Rate in Hz that the model hears.
+    digest : str
+        SHA-256 over configuration and weights, hexadecimal.
+    """
+
+    model: Any
+    do_normalize: bool
+    sample_rate: int
+    digest: str
+
+
+def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Path, str]:
+    """Local folder of a published model, downloaded into the Hugging Face cache if needed.
+
+    Returns
+    -------
+    folder : Path
+    revision : str
+
+    Raises
+    ------
+    EncoderError
+        If it is not in the cache and cannot be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+
+    published = HUB_MODELS[name]
+    wanted = revision or published.revision
+    try:
+        folder = snapshot_download(
+            published.repository,
+            revision=wanted,
+            allow_patterns=[*_SPEC_KEYS, *_WEIGHTS],
+            local_files_only=bool(offline),
+        )
+    except Exception as error:  # the hub raises a family of its own and of its HTTP client
+        raise EncoderError(
+            f"{published.repository} at revision {wanted[:12]} is neither in the Hugging Face "
+            f"cache nor can it be downloaded ({type(error).__name__})",
+            remedy="Connect to the internet once, or pass a folder that holds config.json, "
+            'preprocessor_config.json and the weights; "untrained:tiny" works without either',
+        ) from error
+    return Path(folder), wanted
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Load a model folder in the published format.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``config.json``, ``preprocessor_config.json`` and ``model.safetensors`` or
+        ``pytorch_model.bin``.
+
+    Raises
+    ------
+    EncoderError
+        If a file is missing or malformed, the architecture is not HuBERT's (CQT or
+        deepnorm on), or a weight is missing, left over or of another shape.
+    """
+    config = _read_json(folder / "config.json")
+    preprocessor = _read_json(folder / "preprocessor_config.json")
+    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise EncoderError(
+            f"holds neither {_WEIGHTS[0]} nor {_WEIGHTS[1]}",
+            path=folder,
+            remedy="Download the model again",
+        )
+    model = build_model(config, where=folder)
+    _load_strictly(model, _read_weights(weights), weights)
+    digest = hashlib.sha256()
+    for file in (folder / "config.json", folder / "preprocessor_config.json", weights):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return Checkpoint(
+        model=ready(model),
+        do_normalize=bool(preprocessor.get("do_normalize", True)),
+        sample_rate=int(preprocessor.get("sampling_rate", config.get("sample_rate", 24_000))),
+        digest=digest.hexdigest(),
+    )
+
+
+def build_model(config: dict[str, Any], *, where: Path | None = None) -> Any:
+    """A ``HubertModel`` with this configuration and arbitrary weights.
+
+    Raises
+    ------
+    EncoderError
+        If the configuration asks for what HuBERT does not have.
+    """
+    from transformers import HubertConfig, HubertModel
+    from transformers.utils import logging
+
+    for switch in ("feature_extractor_cqt", "deepnorm"):
+        if config.get(switch, False):
+            raise EncoderError(
+                f"its configuration switches {switch!r} on, which needs the authors' own code",
+                path=where,
+                remedy="MESS runs no remote code; use MERT-v1-95M or MERT-v1-330M",
+            )
+    known = {key: value for key, value in config.items() if key not in {"auto_map", "model_type"}}
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        hubert = HubertConfig(**known, attn_implementation="sdpa")
+        return HubertModel(hubert)
+    except (TypeError, ValueError) as error:
+        raise EncoderError(f"has an unusable configuration ({error})", path=where) from error
+    finally:
+        logging.set_verbosity(level)
+
+
+def ready(model: Any) -> Any:
+    """Evaluation mode, no gradients, and the positional convolution's weight norm folded."""
+    convolution = model.encoder.pos_conv_embed.conv
+    if nn.utils.parametrize.is_parametrized(convolution, "weight"):
+        nn.utils.parametrize.remove_parametrizations(convolution, "weight")
+    return model.eval().requires_grad_(False)
+
+
+def _load_strictly(model: Any, state: dict[str, torch.Tensor], source: Path) -> None:
+    current = set(model.state_dict())
+    renamed = {}
+    for key, value in state.items():
+        # Written before torch 2's parametrised weight norm: weight_g, weight_v.
+        new = key.replace("conv.weight_g", "conv.parametrizations.weight.original0").replace(
+            "conv.weight_v", "conv.parametrizations.weight.original1"
+        )
+        renamed[new if new in current else key] = value
+    try:
+        model.load_state_dict(renamed, strict=True)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"does not fit its configuration ({' '.join(str(error).split())[:600]})",
+            path=source,
+            remedy="Download the model again; do not mix files of two models",
+        ) from error
+    for key, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise EncoderError(f"holds non-finite values in {key!r}", path=source)
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged archives raise many kinds
+        raise EncoderError(
+            f"cannot be read as plain weights ({type(error).__name__}: {error})",
+            path=path,
+            remedy="Download the model again",
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise EncoderError("is not a table of weights", path=path)
+    return state
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EncoderError(
+            f"cannot be read ({error})", path=path, remedy="Download the model again"
+        ) from error
+    if not isinstance(content, dict):
+        raise EncoderError("is not a JSON object", path=path)
+    return content

@@ -1,0 +1,108 @@
+"""The control: MERT's architecture with seeded random weights.
+
+What a layer of this encoder predicts, it owes to the architecture and the input's
+statistics, not to training; a probing result of a trained encoder must beat it.
+Initial distributions follow the HuBERT code (normal 0.02 for linear maps, Kaiming for
+convolutions). Every weight has a generator of its own, seeded by its name, so the
+values depend on neither library versions nor the order of construction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import torch
+
+from mess_core.encoders.mert import Checkpoint, build_model, ready
+from mess_core.errors import EncoderError
+
+__all__ = ["SIZES", "untrained_checkpoint"]
+
+_MERT_95M: dict[str, Any] = {
+    "conv_bias": False,
+    "conv_dim": [512] * 7,
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "do_stable_layer_norm": False,
+    "feat_extract_activation": "gelu",
+    "feat_extract_norm": "group",
+    "feat_proj_layer_norm": True,
+    "hidden_act": "gelu",
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-5,
+    "num_attention_heads": 12,
+    "num_conv_pos_embedding_groups": 16,
+    "num_conv_pos_embeddings": 128,
+    "num_hidden_layers": 12,
+    "vocab_size": 32,
+}
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        **_MERT_95M,
+        "conv_dim": [32] * 7,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_attention_heads": 4,
+    },
+    "95m": _MERT_95M,
+    "330m": {
+        **_MERT_95M,
+        "do_stable_layer_norm": True,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+    },
+}
+
+
+def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
+    """Random weights in the architecture of `size`.
+
+    Parameters
+    ----------
+    size : {"tiny", "95m", "330m"}
+        ``tiny`` has 13 layers of 64 dimensions.
+    seed : int
+
+    Raises
+    ------
+    EncoderError
+        If the size is unknown.
+    """
+    if size not in SIZES:
+        raise EncoderError(f"there is no untrained size {size!r}", remedy=f"Known: {list(SIZES)}")
+    model = ready(build_model(SIZES[size]))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _initialise(name, parameter, seed)
+    return Checkpoint(model, do_normalize=True, sample_rate=24_000, digest=_digest(size, seed))
+
+
+def _initialise(name: str, parameter: torch.Tensor, seed: int) -> None:
+    if name.endswith("bias"):
+        parameter.zero_()
+        return
+    if "layer_norm" in name:
+        parameter.fill_(1.0)
+        return
+    if parameter.ndim == 3:  # convolution [out, in / groups, kernel]
+        fan_in = parameter.shape[1] * parameter.shape[2]
+        if "pos_conv" in name:
+            std = 2.0 * math.sqrt(1.0 / (parameter.shape[2] * parameter.shape[0]))
+        else:
+            std = math.sqrt(2.0 / fan_in)
+    else:
+        std = 0.02
+    word = hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]
+    generator = torch.Generator().manual_seed(int.from_bytes(word, "big") >> 1)
+    parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+
+def _digest(size: str, seed: int) -> str:
+    return hashlib.sha256(f"untrained-v1:{size}:{seed}".encode()).hexdigest()

@@ -1,0 +1,176 @@
+"""A piano performance as arrays: notes, chords, registers, pedal.
+
+Parsing is ``pretty_midi``'s; everything after it is arrays, so that the largest
+performances (tens of thousands of notes) take milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fspath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import MidiError
+
+__all__ = ["CHORD_S", "Performance", "read_performance"]
+
+CHORD_S = 0.03
+"""Onsets within this many seconds of a chord's first one belong to the chord."""
+
+_PEDAL_DOWN = 64
+_MAX_NOTES = 2_000_000
+_REMEDY = "Open it in a notation program or sequencer and export it again"
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Notes sorted by onset, then pitch.
+
+    Attributes
+    ----------
+    onset_s, offset_s : ndarray, float64, shape [notes]
+        Key down and key up, in seconds; ``offset_s > onset_s``.
+    pitch, velocity : ndarray, int64, shape [notes]
+        MIDI numbers.
+    pedal_s : ndarray, float64, shape [presses, 2]
+        Down and up times of the sustain pedal.
+    """
+
+    onset_s: Floats
+    offset_s: Floats
+    pitch: Ints
+    velocity: Ints
+    pedal_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.onset_s)
+
+    @property
+    def end_s(self) -> float:
+        """When the last key is released, in seconds."""
+        return float(self.offset_s.max())
+
+    @cached_property
+    def chord_of_note(self) -> Ints:
+        """Index of each note's chord, int64 [notes], ascending."""
+        chords = np.zeros(len(self), dtype=np.int64)
+        onsets = self.onset_s
+        first, chord = 0, 0
+        while first < len(onsets):
+            after = int(np.searchsorted(onsets, onsets[first] + CHORD_S, side="right"))
+            chords[first:after] = chord
+            first, chord = after, chord + 1
+        return chords
+
+    @cached_property
+    def chord_onset_s(self) -> Floats:
+        """Mean onset of each chord in seconds, float64 [chords]."""
+        count = np.bincount(self.chord_of_note)
+        mean: Floats = np.bincount(self.chord_of_note, weights=self.onset_s) / count
+        return mean
+
+    @cached_property
+    def sounding_offset_s(self) -> Floats:
+        """When each note stops sounding: key up, or pedal up if that holds it longer."""
+        if len(self.pedal_s) == 0:
+            return self.offset_s
+        down, up = self.pedal_s[:, 0], self.pedal_s[:, 1]
+        press = np.searchsorted(down, self.offset_s, side="right") - 1
+        held = (press >= 0) & (up[press] > self.offset_s)
+        return np.where(held, up[press], self.offset_s)
+
+    @property
+    def pedal_fraction(self) -> float:
+        """Share of the time from first onset to last offset with the pedal down."""
+        start, end = float(self.onset_s[0]), self.end_s
+        down = np.clip(self.pedal_s, start, end)
+        return float(np.sum(down[:, 1] - down[:, 0]) / max(end - start, 1e-9))
+
+
+def read_performance(path: str | PathLike[str]) -> Performance:
+    """Read a MIDI file's piano notes.
+
+    Parameters
+    ----------
+    path : path-like or fsspec URL
+
+    Returns
+    -------
+    Performance
+        Drum channels are left out; notes of no length are given 1 ms.
+
+    Raises
+    ------
+    MidiError
+        If the file is missing, empty, truncated, or holds no pitched notes.
+    """
+    import io
+    import warnings
+
+    import pretty_midi
+    from upath import UPath
+
+    place = UPath(path)
+    if not place.is_file():
+        raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
+    content = place.read_bytes()
+    if not content:
+        raise MidiError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tempo events outside track 0 are harmless here
+            midi = pretty_midi.PrettyMIDI(io.BytesIO(content))
+    except Exception as error:  # mido raises whatever the damaged bytes lead to
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise MidiError(
+            f"is truncated or is not MIDI ({reason})", path=fspath(path), remedy=_REMEDY
+        ) from error
+    pitched = [instrument for instrument in midi.instruments if not instrument.is_drum]
+    notes = [
+        (note.start, note.end, note.pitch, note.velocity)
+        for instrument in pitched
+        for note in instrument.notes
+    ]
+    if not notes:
+        what = (
+            "holds only drums" if any(one.is_drum for one in midi.instruments) else "has no notes"
+        )
+        raise MidiError(what, path=fspath(path), remedy=_REMEDY)
+    if len(notes) > _MAX_NOTES:
+        raise MidiError(f"has {len(notes)} notes (at most {_MAX_NOTES})", path=fspath(path))
+    table = np.asarray(notes, dtype=np.float64)  # [notes, 4]
+    table = table[np.lexsort((table[:, 2], table[:, 0]))]
+    events = sorted(
+        (change.time, change.value)
+        for instrument in pitched
+        for change in instrument.control_changes
+        if change.number == 64
+    )
+    return Performance(
+        onset_s=table[:, 0],
+        offset_s=np.maximum(table[:, 1], table[:, 0] + 1e-3),
+        pitch=table[:, 2].astype(np.int64),
+        velocity=table[:, 3].astype(np.int64),
+        pedal_s=_presses(events, float(table[:, 1].max())),
+    )
+
+
+def _presses(events: list[tuple[float, int]], end_s: float) -> Floats:
+    presses: list[tuple[float, float]] = []
+    down: float | None = None
+    for time_s, value in events:
+        if value >= _PEDAL_DOWN and down is None:
+            down = time_s
+        elif value < _PEDAL_DOWN and down is not None:
+            if time_s > down:
+                presses.append((down, time_s))
+            down = None
+    if down is not None and end_s > down:
+        presses.append((down, end_s))
+    return np.asarray(presses, dtype=np.float64).reshape(-1, 2)

@@ -1,0 +1,16 @@
+"""Which layer encodes which musical property: leak-proof linear probing."""
+
+from mess_core.probing.aspects import ASPECTS, Aspect, resolve_aspects
+from mess_core.probing.discovery import Discovery, discover
+from mess_core.probing.folds import grouped_folds
+from mess_core.probing.ridge import RidgePath
+
+__all__ = [
+    "ASPECTS",
+    "Aspect",
+    "Discovery",
+    "RidgePath",
+    "discover",
+    "grouped_folds",
+    "resolve_aspects",
+]

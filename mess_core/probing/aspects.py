@@ -1,0 +1,123 @@
+"""The 13 aspects that users search by, resolved from probing results to layers.
+
+No layer is written down here: an aspect takes the layer that predicts its targets best,
+and its confidence comes from the lower end of that score's interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ASPECTS", "Aspect", "fallback_aspects", "resolve_aspects"]
+
+ASPECTS: dict[str, tuple[str, ...]] = {
+    "brightness": ("spectral_centroid",),
+    "texture": ("spectral_rolloff", "zero_crossing_rate"),
+    "warmth": ("spectral_bandwidth", "spectral_centroid"),
+    "tempo": ("tempo",),
+    "rhythmic_energy": ("onset_density",),
+    "dynamics": ("dynamic_range", "dynamic_variance"),
+    "crescendo": ("crescendo_strength", "diminuendo_strength"),
+    "harmonic_richness": ("harmonic_complexity",),
+    "articulation": ("attack_slopes", "attack_sharpness"),
+    "phrasing": ("phrase_regularity", "num_phrases"),
+    "rubato": ("rubato", "tempo_variability"),
+    "expressiveness": ("velocity_std", "velocity_range"),
+    "legato": ("articulation_ratio",),
+}
+"""Aspect to the targets that define it."""
+
+Confidence = Literal["high", "medium", "low", "none"]
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """Where an aspect is read from.
+
+    Attributes
+    ----------
+    name : str
+    weights : dict
+        Layer number to weight; the weights sum to 1.
+    confidence : {"high", "medium", "low", "none"}
+        From the lower end of the 95 % interval of R²: above 0.8, above 0.5, above 0; "none"
+        means that the layers are not shown to hold the aspect and `weights` is a fallback.
+    r2, r2_low : float
+        Mean over the aspect's targets; NaN without results.
+    reason : str
+        One sentence for people.
+    """
+
+    name: str
+    weights: dict[int, float]
+    confidence: Confidence
+    r2: float
+    r2_low: float
+    reason: str
+
+    @property
+    def available(self) -> bool:
+        """Whether probing supports the aspect at all."""
+        return self.confidence != "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def resolve_aspects(results: pd.DataFrame) -> dict[str, Aspect]:
+    """Map each aspect to the layer that predicts its targets best.
+
+    Parameters
+    ----------
+    results : DataFrame
+        `Discovery.table`: at least ``layer, target, r2, r2_low``.
+
+    Returns
+    -------
+    dict
+        All of `ASPECTS`. Those that no layer predicts above the mean of the target get equal
+        weights over all layers, confidence "none", and the reason.
+    """
+    layers = sorted(int(layer) for layer in results["layer"].unique())
+    return {name: _resolve(name, targets, results, layers) for name, targets in ASPECTS.items()}
+
+
+def fallback_aspects(
+    layers: list[int], *, reason: str = "there are no probing results"
+) -> dict[str, Aspect]:
+    """Equal weights over `layers` for every aspect, and it says so."""
+    return {name: _fallback(name, layers, reason) for name in ASPECTS}
+
+
+def _resolve(
+    name: str, targets: tuple[str, ...], results: pd.DataFrame, layers: list[int]
+) -> Aspect:
+    mine = results[results["target"].isin(targets)]
+    probed = sorted(mine["target"].unique())
+    if not probed:
+        return _fallback(name, layers, f"none of its targets ({', '.join(targets)}) was probed")
+    by_layer = mine.groupby("layer")[["r2", "r2_low"]].mean()
+    best = int(by_layer["r2"].idxmax())
+    score, low = float(by_layer.loc[best, "r2"]), float(by_layer.loc[best, "r2_low"])
+    if not np.isfinite(score) or low <= 0:
+        found = f"best is layer {best} with R² {score:.2f}, lower end {low:.2f}"
+        return _fallback(
+            name, layers, f"no layer predicts {', '.join(probed)}: {found}", score, low
+        )
+    confidence: Confidence = "high" if low > 0.8 else "medium" if low > 0.5 else "low"
+    reason = f"layer {best} predicts {', '.join(probed)} with R² {score:.2f} (lower end {low:.2f})"
+    return Aspect(name, {best: 1.0}, confidence, score, low, reason)
+
+
+def _fallback(
+    name: str, layers: list[int], reason: str, r2: float = float("nan"), low: float = float("nan")
+) -> Aspect:
+    weights = {layer: 1.0 / len(layers) for layer in layers}
+    return Aspect(name, weights, "none", r2, low, f"{reason}; falls back to all layers equally")

@@ -1,0 +1,124 @@
+"""Versioned, immutable index folders; ``latest`` moves last.
+
+``<indices>/<name>/<version>/`` holds ``index.faiss``, ``rows.parquet`` and, written last,
+``manifest.json`` with their SHA-256; ``<indices>/<name>/latest`` is a text file that names
+the version to serve. The version is a hash of the content, so building the same index
+twice makes one folder, and a reader that has opened one never sees it change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.errors import StoreError
+from mess_core.store.arrays import write_bytes
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["latest_manifest", "load_artifact", "save_artifact"]
+
+FORMAT = 1
+
+
+def save_artifact(
+    indices: Any, name: str, index: Any, rows: pd.DataFrame, made_from: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a FAISS index and its row table as a new version, then point ``latest`` at it.
+
+    Parameters
+    ----------
+    indices : UPath
+        Folder of all indices.
+    name : str
+    index : faiss.Index
+    rows : DataFrame
+        One row per vector, in the index's order.
+    made_from : dict
+        Encoder identity, layers, and versions of what the index was built from.
+
+    Returns
+    -------
+    dict
+        The manifest, with ``version``.
+    """
+    import faiss
+    import pyarrow  # noqa: F401  loaded here so that a missing engine fails before writing
+
+    if index.ntotal != len(rows):
+        raise StoreError(f"index {name!r} has {index.ntotal} vectors for {len(rows)} rows")
+    content = faiss.serialize_index(index).tobytes()
+    digest = hashlib.sha256(content)
+    digest.update(rows.to_csv(index=False).encode())
+    version = digest.hexdigest()[:16]
+    folder = indices / name / version
+    write_bytes(folder / "index.faiss", content)
+    write_table(folder / "rows.parquet", rows)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "vectors": int(index.ntotal),
+        "dim": int(index.d),
+        "made_from": made_from,
+        "sha256": {
+            "index.faiss": hashlib.sha256(content).hexdigest(),
+            "rows.parquet": hashlib.sha256((folder / "rows.parquet").read_bytes()).hexdigest(),
+        },
+    }
+    write_json(folder / "manifest.json", manifest)
+    write_bytes(indices / name / "latest", version.encode())
+    return manifest
+
+
+def latest_manifest(indices: Any, name: str) -> dict[str, Any] | None:
+    """Manifest of the version being served, or None if none was ever built."""
+    pointer = indices / name / "latest"
+    if not pointer.exists():
+        return None
+    version = pointer.read_bytes().decode("ascii", errors="replace").strip()
+    if not version.isalnum():
+        raise StoreError("does not name a version", path=str(pointer))
+    return read_json(indices / name / version / "manifest.json")
+
+
+def load_artifact(indices: Any, name: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Open the version that ``latest`` names, verified against its checksums.
+
+    Returns
+    -------
+    index : faiss.Index
+    rows : DataFrame
+    manifest : dict
+
+    Raises
+    ------
+    StoreError
+        If there is none, or a file is not what the manifest says.
+    """
+    import faiss
+
+    manifest = latest_manifest(indices, name)
+    if manifest is None:
+        raise StoreError(
+            f"there is no {name} index", path=str(indices), remedy=f"Materialise `{name}_index`"
+        )
+    folder = indices / name / manifest["version"]
+    for file, expected in manifest["sha256"].items():
+        found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        if found != expected:
+            raise StoreError(
+                "does not match its manifest's checksum",
+                path=str(folder / file),
+                remedy=f"Delete the folder and materialise `{name}_index` again",
+            )
+    content = np.frombuffer((folder / "index.faiss").read_bytes(), dtype=np.uint8)
+    index = faiss.deserialize_index(content)
+    rows = read_table(folder / "rows.parquet")
+    if index.ntotal != len(rows) or index.ntotal != manifest["vectors"]:
+        raise StoreError("index and row table differ in length", path=str(folder))
+    return index, rows, manifest

@@ -1,0 +1,85 @@
+"""From a user's aspect weights to weights of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mess_core.errors import SearchError
+from mess_core.probing.aspects import Aspect
+
+__all__ = ["layer_weights", "parse_aspects"]
+
+
+def parse_aspects(text: str) -> dict[str, float]:
+    """Read ``brightness=0.7,rubato=-0.3``; a bare name weighs 1.
+
+    Raises
+    ------
+    SearchError
+        If a weight is not a number or a name stands twice.
+
+    Examples
+    --------
+    >>> parse_aspects("brightness=0.7, rubato")
+    {'brightness': 0.7, 'rubato': 1.0}
+    """
+    weights: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, number = (piece.strip() for piece in part.partition("="))
+        if name in weights:
+            raise SearchError(f"aspect {name!r} stands twice")
+        try:
+            weights[name] = float(number) if equals else 1.0
+        except ValueError:
+            raise SearchError(
+                f"the weight of {name!r} is {number!r}, not a number",
+                remedy="Write for example brightness=0.7,rubato=0.3",
+            ) from None
+    return weights
+
+
+def layer_weights(
+    wanted: Mapping[str, float] | None, aspects: Mapping[str, Aspect], layers: list[int]
+) -> dict[int, float]:
+    """Weight of each layer's cosine for a query.
+
+    Parameters
+    ----------
+    wanted : mapping of aspect to weight, or None
+        Negative weights mean "but not". None weighs all layers equally.
+    aspects : mapping of name to Aspect
+    layers : list of int
+        Layers that the index holds.
+
+    Returns
+    -------
+    dict
+        Layer to weight; the score of a hit is the sum of weight times cosine.
+
+    Raises
+    ------
+    SearchError
+        If an aspect is unknown, weighs nothing, or its layers are not in the index.
+    """
+    if wanted is None:
+        return {layer: 1.0 / len(layers) for layer in layers}
+    unknown = [name for name in wanted if name not in aspects]
+    if unknown:
+        raise SearchError(
+            f"there is no aspect {unknown[0]!r}", remedy=f"Known: {', '.join(aspects)}"
+        )
+    total: dict[int, float] = {}
+    for name, weight in wanted.items():
+        if weight != weight or weight in (float("inf"), float("-inf")):
+            raise SearchError(f"the weight of {name!r} is {weight}, not a finite number")
+        for layer, share in aspects[name].weights.items():
+            total[layer] = total.get(layer, 0.0) + weight * share
+    if not wanted or all(weight == 0 for weight in wanted.values()):
+        raise SearchError("all aspect weights are zero", remedy="Give one aspect a weight")
+    absent = sorted(set(total) - set(layers))
+    if absent:
+        raise SearchError(
+            f"the index has no layer {absent[0]}",
+            remedy="Materialise track_index again after aspects",
+        )
+    return total

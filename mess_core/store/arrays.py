@@ -1,0 +1,121 @@
+"""Atomic writes of bytes and arrays, and memory-mapped reads.
+
+Locally a file is written beside its place, flushed to the disk and renamed over it; on
+an object store a single put is atomic already. A reader sees the old file, the new
+file or none, never a part of one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import StoreError
+from mess_core.store.layout import is_local
+
+__all__ = ["read_array", "remove_stale_parts", "write_array", "write_bytes"]
+
+_PART = ".part-"
+
+
+def write_bytes(path: Any, content: bytes) -> None:
+    """Put `content` at `path` atomically, making its folder.
+
+    Raises
+    ------
+    StoreError
+        If the bytes cannot be written (full disk, no permission); nothing is left behind.
+    """
+    if not is_local(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return
+    part = path.parent / f"{_PART}{path.name[:150]}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(str(path.parent))
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def write_array(path: Any, array: NDArray[Any]) -> None:
+    """Write a ``.npy`` file atomically (no pickled objects)."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Any, *, mmap: bool = True) -> NDArray[Any]:
+    """Read a ``.npy`` file; memory-mapped and read-only where it is local.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or is not a plain array.
+    """
+    try:
+        if is_local(path):
+            array: NDArray[Any] = np.load(
+                str(path), mmap_mode="r" if mmap else None, allow_pickle=False
+            )
+            return array
+        with path.open("rb") as file:
+            remote: NDArray[Any] = np.load(io.BytesIO(file.read()), allow_pickle=False)
+            return remote
+    except FileNotFoundError as error:
+        raise StoreError(
+            "does not exist", path=str(path), remedy="Materialise the asset that writes it"
+        ) from error
+    except (ValueError, EOFError, OSError) as error:
+        raise StoreError(
+            f"is not a readable array ({error})",
+            path=str(path),
+            remedy="Delete it and materialise it again",
+        ) from error
+
+
+def remove_stale_parts(folder: Any, *, older_than_s: float = 3600.0) -> int:
+    """Delete the leavings of killed writers below a local folder; returns how many."""
+    import time
+
+    if not is_local(folder) or not folder.exists():
+        return 0
+    removed = 0
+    for part in folder.rglob(f"{_PART}*"):
+        try:
+            if time.time() - part.stat().st_mtime > older_than_s:
+                part.unlink()
+                removed += 1
+        except FileNotFoundError:  # its writer finished or cleaned up meanwhile
+            continue
+    return removed
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Any, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot be written ({error.strerror or error})",
+        path=str(path),
+        remedy="Free some space or check the permissions of the data root, then run again",
+    )

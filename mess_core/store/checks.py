@@ -1,0 +1,137 @@
+"""What should hold of the store, as functions that return findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.store.arrays import read_array
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Finding",
+    "check_embeddings",
+    "check_matrix",
+    "check_proxy_targets",
+    "check_tracks",
+]
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Outcome of one check.
+
+    Attributes
+    ----------
+    passed : bool
+    facts : dict
+        Plain values that support the outcome.
+    """
+
+    passed: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def check_tracks(layout: Layout) -> Finding:
+    """Track ids are unique, no two tracks share their audio, every audio has a hash."""
+    tracks = read_table(layout.tracks)
+    hashed = tracks.dropna(subset=["audio_sha256"])
+    twins = hashed[hashed["audio_sha256"].duplicated(keep=False)]
+    unhashed = tracks[tracks["audio_path"].notna() & tracks["audio_sha256"].isna()]
+    repeated = tracks[tracks["track_id"].duplicated()]
+    return Finding(
+        twins.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
+        {
+            "tracks": len(tracks),
+            "same_audio": twins["track_id"].head(_EXAMPLES).tolist(),
+            "without_hash": unhashed["track_id"].head(_EXAMPLES).tolist(),
+            "repeated_ids": repeated["track_id"].head(_EXAMPLES).tolist(),
+        },
+    )
+
+
+def check_embeddings(layout: Layout) -> Finding:
+    """Every track with audio has a finite embedding of one encoder and of its present audio."""
+    store = EmbeddingStore(layout)
+    tracks = _with_audio(layout)
+    missing, stale, broken, encoders = [], [], [], set()
+    for row in tracks.itertuples():
+        track_id, dataset = str(row.track_id), str(row.dataset)
+        sidecar = store.sidecar(dataset, track_id)
+        if sidecar is None:
+            missing.append(track_id)
+            continue
+        encoders.add(sidecar["encoder"])
+        if sidecar["audio_sha256"] != row.audio_sha256:
+            stale.append(track_id)
+        array = read_array(layout.embedding("aggregated", dataset, track_id))
+        if list(array.shape) != sidecar["shapes"]["aggregated"] or not np.isfinite(array).all():
+            broken.append(track_id)
+    return Finding(
+        not (missing or stale or broken) and len(encoders) <= 1,
+        {
+            "coverage": 1.0 - len(missing) / max(1, len(tracks)),
+            "missing": missing[:_EXAMPLES],
+            "stale": stale[:_EXAMPLES],
+            "broken": broken[:_EXAMPLES],
+            "encoders": sorted(encoders),
+        },
+    )
+
+
+def check_matrix(layout: Layout) -> Finding:
+    """The matrix is finite, fits its rows, and holds every stored embedding as it is now."""
+    matrix, rows, manifest = load_matrix(layout)
+    store = EmbeddingStore(layout)
+    differing = []
+    for position, row in enumerate(rows.itertuples()):
+        vector = store.read("aggregated", str(row.dataset), str(row.track_id))
+        if not np.array_equal(vector, matrix[position]):
+            differing.append(str(row.track_id))
+    finite = bool(np.isfinite(matrix).all())
+    return Finding(
+        finite and not differing and not manifest["without_embedding"],
+        {
+            "shape": list(matrix.shape),
+            "finite": finite,
+            "differs_from_store": differing[:_EXAMPLES],
+            "without_embedding": manifest["without_embedding"][:_EXAMPLES],
+        },
+    )
+
+
+def check_proxy_targets(layout: Layout, version: str) -> Finding:
+    """The table is of the version in force, has every track, and no infinite value."""
+    table = read_table(layout.proxy_targets)
+    manifest = read_json(layout.proxy_targets_manifest)
+    tracks = read_table(layout.tracks)
+    missing = sorted(set(tracks["track_id"]) - set(table["track_id"]))
+    values = table.drop(columns=["track_id"])
+    infinite = [str(name) for name in values.columns if np.isinf(values[name]).any()]
+    empty = [str(name) for name in values.columns if values[name].isna().all()]
+    return Finding(
+        not missing and not infinite and manifest["version"] == version,
+        {
+            "rows": len(table),
+            "coverage": 1.0 - len(missing) / max(1, len(tracks)),
+            "missing": missing[:_EXAMPLES],
+            "infinite": infinite,
+            "never_available": empty,
+            "version": manifest["version"],
+        },
+    )
+
+
+def _with_audio(layout: Layout) -> pd.DataFrame:
+    tracks = read_table(layout.tracks)
+    return tracks[tracks["audio_path"].notna()]

@@ -1,0 +1,186 @@
+"""Embeddings on disk: arrays plus a sidecar that says where they came from.
+
+The sidecar is removed before the arrays are replaced and written after them, so a
+track either has arrays that match its sidecar or counts as missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import StoreError
+from mess_core.store.arrays import read_array, write_array
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_json, write_json
+
+__all__ = ["EmbeddingStore", "array_sha256"]
+
+IDENTITY = ("encoder", "window_s", "hop_s", "normalise", "pooling", "layers", "dtype")
+"""Sidecar fields that two embeddings must share to be comparable."""
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """Embeddings of the tracks of one data root."""
+
+    layout: Layout
+
+    def write(
+        self,
+        dataset: str,
+        track_id: str,
+        *,
+        segments: NDArray[np.floating[Any]],
+        track: NDArray[np.floating[Any]],
+        sidecar: dict[str, Any],
+        raw: NDArray[np.floating[Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Store one track.
+
+        Parameters
+        ----------
+        segments : ndarray [segments, layers, dim]
+            Stored as float16.
+        track : ndarray [layers, dim]
+            Stored as float32.
+        sidecar : dict
+            Must hold `IDENTITY`, ``audio_sha256``, ``start_s`` and ``end_s``.
+        raw : ndarray [segments, layers, frames, dim], optional
+            Stored as float16.
+
+        Returns
+        -------
+        dict
+            The sidecar as written, with shapes and the arrays' checksums.
+
+        Raises
+        ------
+        StoreError
+            If an array is not finite in its stored type, or cannot be written.
+        """
+        missing = [field for field in (*IDENTITY, "audio_sha256") if field not in sidecar]
+        if missing:
+            raise StoreError(f"the sidecar of {track_id!r} lacks {', '.join(missing)}")
+        arrays: dict[str, NDArray[Any]] = {
+            "segments": np.asarray(segments, dtype=np.float16),
+            "aggregated": np.asarray(track, dtype=np.float32),
+        }
+        if raw is not None:
+            arrays["raw"] = np.asarray(raw, dtype=np.float16)
+        for kind, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise StoreError(f"the {kind} embedding of {track_id!r} is not finite")
+        place = self.layout.embedding_sidecar(dataset, track_id)
+        place.unlink(missing_ok=True)
+        for kind, array in arrays.items():
+            write_array(self.layout.embedding(kind, dataset, track_id), array)
+        written = {
+            **sidecar,
+            "shapes": {kind: list(array.shape) for kind, array in arrays.items()},
+            "sha256": {kind: array_sha256(array) for kind, array in arrays.items()},
+        }
+        write_json(place, written)
+        return written
+
+    def sidecar(self, dataset: str, track_id: str) -> dict[str, Any] | None:
+        """The sidecar of a track, or None if the track has no (complete) embedding."""
+        place = self.layout.embedding_sidecar(dataset, track_id)
+        return read_json(place) if place.exists() else None
+
+    def read(self, kind: str, dataset: str, track_id: str) -> NDArray[Any]:
+        """Memory-mapped array of one track; `kind` as in `Layout.embedding`.
+
+        Raises
+        ------
+        StoreError
+            If the track has no embedding, or its shape contradicts its sidecar.
+        """
+        sidecar = self.sidecar(dataset, track_id)
+        if sidecar is None:
+            raise StoreError(
+                f"track {track_id!r} has no embedding", remedy="Materialise `embeddings` for it"
+            )
+        if kind not in sidecar["shapes"]:
+            raise StoreError(f"track {track_id!r} was stored without {kind!r} embeddings")
+        array = read_array(self.layout.embedding(kind, dataset, track_id))
+        if list(array.shape) != sidecar["shapes"][kind]:
+            raise StoreError(
+                f"the {kind} embedding of {track_id!r} has shape {list(array.shape)}, "
+                f"its sidecar says {sidecar['shapes'][kind]}",
+                remedy="Materialise `embeddings` for it again",
+            )
+        return array
+
+    def staleness(
+        self, dataset: str, track_id: str, *, wanted: dict[str, Any], audio_sha256: str | None
+    ) -> str | None:
+        """Why a stored embedding is not the one that is wanted; None if it is.
+
+        Parameters
+        ----------
+        wanted : dict
+            Values of `IDENTITY` that the embedding should have.
+        audio_sha256 : str or None
+            Hash that the audio has now.
+        """
+        sidecar = self.sidecar(dataset, track_id)
+        if sidecar is None:
+            return "missing"
+        for field in IDENTITY:
+            if sidecar.get(field) != wanted.get(field):
+                return f"other {field}: {sidecar.get(field)!r}, not {wanted.get(field)!r}"
+        if sidecar["audio_sha256"] != audio_sha256:
+            return "the audio has changed"
+        return None
+
+    def matrix(
+        self, tracks: Iterable[tuple[str, str]]
+    ) -> tuple[NDArray[np.float32], list[str], dict[str, Any]]:
+        """Stack the track vectors of (dataset, track_id) pairs that have one.
+
+        Returns
+        -------
+        matrix : ndarray, float32, shape [tracks, layers, dim]
+        track_ids : list of str
+        identity : dict
+            The `IDENTITY` that all of them share.
+
+        Raises
+        ------
+        StoreError
+            If embeddings of two encoders or settings are mixed, or there are none.
+        """
+        vectors: list[NDArray[np.float32]] = []
+        track_ids: list[str] = []
+        identity: dict[str, Any] | None = None
+        for dataset, track_id in tracks:
+            sidecar = self.sidecar(dataset, track_id)
+            if sidecar is None:
+                continue
+            mine = {field: sidecar[field] for field in IDENTITY}
+            if identity is not None and mine != identity:
+                differing = [field for field in IDENTITY if mine[field] != identity[field]]
+                raise StoreError(
+                    f"track {track_id!r} was embedded with another {', '.join(differing)} than "
+                    f"{track_ids[0]!r} ({mine[differing[0]]!r} and {identity[differing[0]]!r})",
+                    remedy="Materialise `embeddings` for all tracks with one encoder",
+                )
+            identity = mine
+            vectors.append(np.array(self.read("aggregated", dataset, track_id)))
+            track_ids.append(track_id)
+        if identity is None:
+            raise StoreError("no track has an embedding", remedy="Materialise `embeddings` first")
+        return np.stack(vectors), track_ids, identity
+
+
+def array_sha256(array: NDArray[Any]) -> str:
+    """SHA-256 of an array's type, shape and values, hexadecimal."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

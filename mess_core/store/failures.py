@@ -1,0 +1,60 @@
+"""What went wrong with which track at which stage: one small record each.
+
+A record is written when a track fails and removed when it succeeds, so the folder
+always tells the present state. ``cause`` names the inputs that the failure belongs to
+(the audio's hash and the code's version): while they stay the same, there is no point
+in trying again.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from mess_core.errors import MessError
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["clear_failure", "failures_table", "record_failure"]
+
+COLUMNS = ["track_id", "dataset", "stage", "error", "problem", "path", "remedy", "cause", "at"]
+
+
+def record_failure(
+    layout: Layout, stage: str, dataset: str, track_id: str, error: Exception, *, cause: str
+) -> dict[str, Any]:
+    """Write down why `stage` failed for a track, and return the record."""
+    known = isinstance(error, MessError)
+    record = {
+        "track_id": track_id,
+        "dataset": dataset,
+        "stage": stage,
+        "error": type(error).__name__,
+        "problem": error.problem if isinstance(error, MessError) else repr(error)[:2000],
+        "path": error.path if isinstance(error, MessError) else None,
+        "remedy": error.remedy if known else "This looks like a bug in MESS: please report it",  # type: ignore[attr-defined]
+        "cause": cause,
+        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    write_json(layout.failure(stage, track_id), record)
+    return record
+
+
+def clear_failure(layout: Layout, stage: str, track_id: str) -> None:
+    """Forget a failure after a success."""
+    layout.failure(stage, track_id).unlink(missing_ok=True)
+
+
+def failures_table(layout: Layout) -> pd.DataFrame:
+    """All present failures: one row per track and stage, sorted by both."""
+    import pandas as pd
+
+    rows = []
+    if layout.failures.exists():
+        for stage in sorted(layout.failures.iterdir()):
+            rows += [read_json(file) for file in sorted(stage.glob("*.json"))]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(["track_id", "stage"], ignore_index=True)

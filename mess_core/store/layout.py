@@ -1,0 +1,170 @@
+"""Where everything lies under the data root, and the one escape for track ids.
+
+The root is a local folder or any fsspec URL (``s3://bucket/mess``, ``memory://x``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+from urllib.parse import quote, unquote
+
+from upath import UPath
+
+from mess_core.errors import StoreError
+
+__all__ = ["Layout", "escape_track_id", "unescape_track_id"]
+
+_MAX_KEY_LENGTH = 200
+
+
+def escape_track_id(track_id: str) -> str:
+    """Track id as a file name and Dagster partition key; reversible.
+
+    Letters, digits, ``_``, ``-`` and single dots inside stay; everything else is
+    percent-encoded as UTF-8, so no result can leave its folder, hold a control
+    character, or read as a partition range (``...``).
+
+    Raises
+    ------
+    StoreError
+        If the id is empty, is not valid Unicode, or is over 200 characters escaped.
+
+    Examples
+    --------
+    >>> escape_track_id("Chopin_Op028-04_003_20100611-SMD")
+    'Chopin_Op028-04_003_20100611-SMD'
+    >>> escape_track_id("../Für Elise...")
+    '%2E.%2FF%C3%BCr%20Elise.%2E.'
+    """
+    if not track_id:
+        raise StoreError("a track id is empty", remedy="Give the file a name")
+    try:
+        escaped = quote(track_id, safe="._-")
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"track id {track_id!r} is not valid Unicode", remedy="Rename the file"
+        ) from error
+    # quote() leaves "~" alone, being unreserved; a shell does not.
+    escaped = escaped.replace("~", "%7E")
+    escaped = re.sub(r"\.\.", ".%2E", escaped)
+    if escaped.startswith("."):
+        escaped = "%2E" + escaped[1:]
+    if escaped.startswith("-"):
+        escaped = "%2D" + escaped[1:]
+    if len(escaped) > _MAX_KEY_LENGTH:
+        raise StoreError(
+            f"track id {track_id!r} takes {len(escaped)} characters as a file name "
+            f"(at most {_MAX_KEY_LENGTH})",
+            remedy="Rename the file",
+        )
+    return escaped
+
+
+def unescape_track_id(key: str) -> str:
+    """Inverse of `escape_track_id`.
+
+    Raises
+    ------
+    StoreError
+        If `key` is not something that `escape_track_id` returns.
+    """
+    track_id = unquote(key, errors="strict") if key.isascii() else ""
+    if not track_id or escape_track_id(track_id) != key:
+        raise StoreError(f"{key!r} is not an escaped track id")
+    return track_id
+
+
+@dataclass(frozen=True, init=False)
+class Layout:
+    """Paths under one data root. Makes no folder and reads nothing.
+
+    Parameters
+    ----------
+    root : str or path-like
+        Local folder or fsspec URL.
+    """
+
+    root: Any  # UPath; typed Any since the library ships no types
+
+    def __init__(self, root: str | PathLike[str]) -> None:
+        place = UPath(root)
+        object.__setattr__(self, "root", place.absolute() if is_local(place) else place)
+
+    # Metadata -------------------------------------------------------------------------
+    @property
+    def tracks(self) -> Any:
+        return self.root / "metadata" / "tracks.parquet"
+
+    @property
+    def tracks_report(self) -> Any:
+        return self.root / "metadata" / "report.json"
+
+    @property
+    def audio_hashes(self) -> Any:
+        return self.root / "metadata" / "audio_hashes.parquet"
+
+    # Embeddings -----------------------------------------------------------------------
+    def embedding(self, kind: str, dataset: str, track_id: str) -> Any:
+        """Array of one track; `kind` is "raw", "segments" or "aggregated"."""
+        return self._embeddings(dataset) / kind / f"{escape_track_id(track_id)}.npy"
+
+    def embedding_sidecar(self, dataset: str, track_id: str) -> Any:
+        return self._embeddings(dataset) / "sidecars" / f"{escape_track_id(track_id)}.json"
+
+    def _embeddings(self, dataset: str) -> Any:
+        return self.root / "embeddings" / f"{escape_track_id(dataset)}-emb"
+
+    @property
+    def matrix(self) -> Any:
+        """Track vectors of the whole library, [tracks, layers, dim] float32."""
+        return self.root / "embeddings" / "matrix.npy"
+
+    @property
+    def matrix_rows(self) -> Any:
+        return self.root / "embeddings" / "matrix_rows.parquet"
+
+    @property
+    def matrix_manifest(self) -> Any:
+        return self.root / "embeddings" / "matrix.json"
+
+    # Proxy targets --------------------------------------------------------------------
+    def track_targets(self, dataset: str, track_id: str) -> Any:
+        return self._targets(dataset) / f"{escape_track_id(track_id)}.json"
+
+    def segment_targets(self, dataset: str, track_id: str) -> Any:
+        return self._targets(dataset) / "segments" / f"{escape_track_id(track_id)}.parquet"
+
+    def _targets(self, dataset: str) -> Any:
+        return self.root / "proxy_targets" / escape_track_id(dataset)
+
+    @property
+    def proxy_targets(self) -> Any:
+        return self.root / "proxy_targets" / "proxy_targets.parquet"
+
+    @property
+    def proxy_targets_manifest(self) -> Any:
+        return self.root / "proxy_targets" / "proxy_targets.json"
+
+    # Probing, indices, failures -------------------------------------------------------
+    @property
+    def probing(self) -> Any:
+        return self.root / "probing"
+
+    @property
+    def indices(self) -> Any:
+        return self.root / "indices"
+
+    def failure(self, stage: str, track_id: str) -> Any:
+        return self.root / "failures" / stage / f"{escape_track_id(track_id)}.json"
+
+    @property
+    def failures(self) -> Any:
+        return self.root / "failures"
+
+
+def is_local(path: Any) -> bool:
+    """Whether a UPath is on a local file system."""
+    return getattr(path, "protocol", "") in {"", "file", "local"}

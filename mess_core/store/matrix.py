@@ -1,0 +1,81 @@
+"""All track vectors in one array: what probing and the track index read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import StoreError
+from mess_core.store.arrays import read_array, write_array
+from mess_core.store.embeddings import EmbeddingStore, array_sha256
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["build_matrix", "load_matrix"]
+
+ROW_COLUMNS = ["track_id", "dataset", "work_id", "performer"]
+
+
+def build_matrix(layout: Layout, tracks: pd.DataFrame) -> dict[str, Any]:
+    """Stack the stored track vectors, in the order of the track table.
+
+    Returns
+    -------
+    dict
+        Manifest: the encoder's identity, shape, checksums, and ``without_embedding``: tracks
+        with audio that have none.
+
+    Raises
+    ------
+    StoreError
+        If there are no embeddings, or they are of different encoders or settings.
+    """
+    store = EmbeddingStore(layout)
+    pairs = list(zip(tracks["dataset"], tracks["track_id"], strict=True))
+    matrix, track_ids, identity = store.matrix(pairs)
+    rows = tracks.set_index("track_id").loc[track_ids].reset_index()[ROW_COLUMNS]
+    with_audio = tracks.loc[tracks["audio_path"].notna(), "track_id"]
+    manifest = {
+        "identity": identity,
+        "shape": list(matrix.shape),
+        "matrix_sha256": array_sha256(matrix),
+        "track_ids": track_ids,
+        "without_embedding": sorted(set(with_audio) - set(track_ids)),
+    }
+    layout.matrix_manifest.unlink(missing_ok=True)
+    write_array(layout.matrix, matrix)
+    write_table(layout.matrix_rows, rows)
+    write_json(layout.matrix_manifest, manifest)
+    return manifest
+
+
+def load_matrix(layout: Layout) -> tuple[NDArray[np.float32], pd.DataFrame, dict[str, Any]]:
+    """Read what `build_matrix` wrote.
+
+    Returns
+    -------
+    matrix : ndarray, float32, shape [tracks, layers, dim], memory-mapped
+    rows : DataFrame
+        Columns `ROW_COLUMNS`, one row per track.
+    manifest : dict
+
+    Raises
+    ------
+    StoreError
+        If it is missing or the parts do not fit together.
+    """
+    manifest = read_json(layout.matrix_manifest)
+    matrix, rows = read_array(layout.matrix), read_table(layout.matrix_rows)
+    fits = list(matrix.shape) == manifest["shape"] and len(rows) == len(matrix)
+    if not fits or rows["track_id"].tolist() != manifest["track_ids"]:
+        raise StoreError(
+            "the embedding matrix does not fit its manifest",
+            path=str(layout.matrix),
+            remedy="Materialise `embedding_matrix` again",
+        )
+    return matrix, rows, manifest

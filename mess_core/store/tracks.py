@@ -1,0 +1,109 @@
+"""The track table in the store: written from a scan, compared with what was there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mess_core.datasets.sources import Source, read_tracks
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.layout import Layout, escape_track_id
+from mess_core.store.tables import read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+__all__ = ["pending_tracks", "refresh_tracks", "tracks_of"]
+
+
+def refresh_tracks(
+    layout: Layout, sources: Sequence[Source]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Scan the sources and write the track table and its report.
+
+    Returns
+    -------
+    tracks : DataFrame
+    report : dict
+        As from `read_tracks`, with ``added``, ``removed`` and ``changed`` track ids since
+        the last table.
+
+    Raises
+    ------
+    DatasetError, StoreError
+    """
+    known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
+    before = read_table(layout.tracks) if layout.tracks.exists() else None
+    tracks, report, hashes = read_tracks(sources, known_hashes=known)
+    old = (
+        {} if before is None else dict(zip(before["track_id"], before["audio_sha256"], strict=True))
+    )
+    new = dict(zip(tracks["track_id"], tracks["audio_sha256"], strict=True))
+    report["added"] = sorted(set(new) - set(old))
+    report["removed"] = sorted(set(old) - set(new))
+    report["changed"] = sorted(
+        track_id for track_id in set(new) & set(old) if str(new[track_id]) != str(old[track_id])
+    )
+    write_table(layout.audio_hashes, hashes)
+    write_json(layout.tracks_report, report)
+    write_table(layout.tracks, tracks)
+    return tracks, report
+
+
+def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of the track table for partition keys, and the keys that it does not have."""
+    tracks = read_table(layout.tracks)
+    by_key = {
+        escape_track_id(str(track_id)): row for row, track_id in enumerate(tracks["track_id"])
+    }
+    missing = [key for key in keys if key not in by_key]
+    return tracks.iloc[[by_key[key] for key in keys if key in by_key]], missing
+
+
+def pending_tracks(
+    layout: Layout, *, wanted: dict[str, Any], targets_version: str
+) -> dict[str, str]:
+    """Tracks that lack an embedding or targets as they would be made now, with the reason.
+
+    Judged by the hashes in the track table and without opening audio. Failures are left out
+    as long as the file that failed is the same.
+
+    Parameters
+    ----------
+    layout : Layout
+    wanted : dict
+        Identity of the encoder.
+    targets_version : str
+
+    Returns
+    -------
+    dict
+        Track id to reason, in the order of the table.
+    """
+    from mess_core.store.failures import failures_table
+    from mess_core.store.tables import read_json
+
+    failed = {
+        (row["track_id"], row["stage"]): str(row["cause"])
+        for row in failures_table(layout).to_dict("records")
+    }
+    store = EmbeddingStore(layout)
+    pending: dict[str, str] = {}
+    for row in read_table(layout.tracks).to_dict("records"):
+        track_id, dataset = str(row["track_id"]), str(row["dataset"])
+        sha256 = row["audio_sha256"] if isinstance(row["audio_sha256"], str) else None
+        if sha256 is not None and sha256 not in failed.get((track_id, "embeddings"), ""):
+            stale = store.staleness(dataset, track_id, wanted=wanted, audio_sha256=sha256)
+            if stale is not None:
+                pending[track_id] = f"embedding: {stale}"
+                continue
+        if (track_id, "track_targets") in failed:
+            continue
+        place = layout.track_targets(dataset, track_id)
+        stored = read_json(place) if place.exists() else {}
+        if stored.get("version") != targets_version:
+            pending[track_id] = "targets: missing or of another version"
+        elif sha256 is not None and stored["sources"].get("audio") != sha256:
+            pending[track_id] = "targets: the audio has changed"
+    return pending

@@ -1,0 +1,21 @@
+"""22 proxy targets: musical properties as one number per track."""
+
+from mess_core.targets.registry import TARGETS_VERSION, Target, targets
+from mess_core.targets.tracks import (
+    collect_proxy_targets,
+    compute_track_targets,
+    proxy_target_table,
+    targets_from_audio,
+    targets_from_midi,
+)
+
+__all__ = [
+    "TARGETS_VERSION",
+    "Target",
+    "collect_proxy_targets",
+    "compute_track_targets",
+    "proxy_target_table",
+    "targets",
+    "targets_from_audio",
+    "targets_from_midi",
+]

@@ -1,0 +1,24 @@
+"""Articulation, as audio tells it: how notes begin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mess_core.targets.analysis import AudioAnalysis
+from mess_core.targets.registry import target
+
+__all__ = ["attack_sharpness", "attack_slopes"]
+
+
+@target("attack_slopes", dimension="articulation", unit="dB/s", source="audio")
+def attack_slopes(audio: AudioAnalysis) -> float:
+    """Median over onsets of the slope of the energy envelope up to the onset's peak."""
+    rises, durations = audio.attacks
+    return float(np.median(0.8 * rises / durations)) if len(rises) else float("nan")
+
+
+@target("attack_sharpness", dimension="articulation", unit="dB", source="audio")
+def attack_sharpness(audio: AudioAnalysis) -> float:
+    """Median over onsets of the energy's rise from before the onset to its peak."""
+    rises, _ = audio.attacks
+    return float(np.median(rises)) if len(rises) else float("nan")

@@ -1,0 +1,80 @@
+"""Dynamics: loudness and how it moves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.targets.analysis import FRAME_RATE_HZ, AudioAnalysis
+from mess_core.targets.registry import target
+
+__all__ = [
+    "crescendo_strength",
+    "diminuendo_strength",
+    "dynamic_range",
+    "dynamic_variance",
+]
+
+_SMOOTHING_S = 1.5
+_STEP_S = 0.1
+_SHORTEST_S, _LONGEST_S = 2.0, 10.0
+
+
+@target("dynamic_range", dimension="dynamics", unit="dB", source="audio")
+def dynamic_range(audio: AudioAnalysis) -> float:
+    """95th minus 5th percentile of the loudness of sounding frames; free of level."""
+    loudness = audio.loudness_db[audio.sounding]
+    if len(loudness) == 0:
+        return float("nan")
+    low, high = np.percentile(loudness, [5, 95])
+    return float(high - low)
+
+
+@target("dynamic_variance", dimension="dynamics", unit="1", source="audio")
+def dynamic_variance(audio: AudioAnalysis) -> float:
+    """Variance of the frames' RMS over their mean RMS; proportional to level."""
+    rms = audio.rms[audio.sounding].astype(np.float64)
+    return float(rms.var() / rms.mean()) if len(rms) else float("nan")
+
+
+@target("crescendo_strength", dimension="dynamics", unit="dB", source="audio", on_segments=False)
+def crescendo_strength(audio: AudioAnalysis) -> float:
+    """Largest rise of smoothed loudness between two moments 2 to 10 s apart."""
+    return _largest_rise(_smoothed_loudness_db(audio))
+
+
+@target("diminuendo_strength", dimension="dynamics", unit="dB", source="audio", on_segments=False)
+def diminuendo_strength(audio: AudioAnalysis) -> float:
+    """Largest fall of smoothed loudness between two moments 2 to 10 s apart."""
+    return _largest_rise(-_smoothed_loudness_db(audio))
+
+
+def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
+    """Power averaged over a 1.5 s Hann window, in dB, every 0.1 s, ends trimmed."""
+    from scipy.signal import oaconvolve
+
+    where = np.flatnonzero(audio.sounding)
+    if len(where) == 0:
+        return np.empty(0)
+    power = np.square(audio.rms[where[0] : where[-1] + 1].astype(np.float64))
+    width = round(_SMOOTHING_S * FRAME_RATE_HZ)
+    if len(power) <= width:
+        return np.empty(0)
+    # Only windows that lie within the music: the edges would fade in and out by themselves.
+    window = np.hanning(width + 2)[1:-1]
+    smooth = oaconvolve(power, window / window.sum(), mode="valid")
+    floor = smooth.max() * 1e-5
+    loudness: NDArray[np.float64] = 10 * np.log10(np.maximum(smooth, floor))
+    return loudness[:: round(_STEP_S * FRAME_RATE_HZ)]
+
+
+def _largest_rise(loudness_db: NDArray[np.float64]) -> float:
+    step_s = round(_STEP_S * FRAME_RATE_HZ) / FRAME_RATE_HZ
+    shortest, longest = round(_SHORTEST_S / step_s), round(_LONGEST_S / step_s)
+    if len(loudness_db) <= shortest:
+        return float("nan")
+    rises = [
+        float((loudness_db[lag:] - loudness_db[:-lag]).max())
+        for lag in range(shortest, min(longest, len(loudness_db) - 1) + 1)
+    ]
+    return max(0.0, *rises)

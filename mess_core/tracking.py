@@ -1,0 +1,119 @@
+"""Optional MLflow tracking that never stops what it tracks.
+
+The store is ``MLFLOW_TRACKING_URI``, or a SQLite file under the data root; ``off``
+switches tracking off. Everything is logged through one client with batch calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["default_tracking_uri", "log_run"]
+
+_log = logging.getLogger("mess")
+_BATCH = 1000
+_PARAM_LENGTH = 500
+
+
+def default_tracking_uri(data_root: Any) -> str:
+    """``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    return f"sqlite:///{data_root}/mlflow.db"
+
+
+def log_run(
+    experiment: str,
+    *,
+    uri: str,
+    name: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, bytes] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> str | None:
+    """Log one finished run.
+
+    Parameters
+    ----------
+    experiment : str
+        Made if it is not there.
+    uri : str
+        MLflow tracking URI, or "off".
+    name : str
+        Run name.
+    params, metrics, tags : mapping
+        Metrics that are not finite are left out.
+    artifacts : mapping of file name to bytes, optional
+
+    Returns
+    -------
+    str or None
+        Run id; None if tracking is off or failed, which is logged as a warning.
+    """
+    if uri == "off":
+        return None
+    try:
+        return _log_run(experiment, uri, name, params, metrics, artifacts or {}, tags or {})
+    except Exception as error:  # a tracking server's trouble must not cost a result
+        _log.warning(
+            "MLflow at %s could not log %r: %s: %s", uri, name, type(error).__name__, error
+        )
+        return None
+
+
+def _log_run(
+    experiment: str,
+    uri: str,
+    name: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    artifacts: Mapping[str, bytes],
+    tags: Mapping[str, str],
+) -> str:
+    import math
+
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    location = None
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///"))
+        database.parent.mkdir(parents=True, exist_ok=True)
+        location = (database.parent / "mlartifacts" / experiment).absolute().as_uri()
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = (
+        found.experiment_id
+        if found is not None
+        else client.create_experiment(experiment, artifact_location=location)
+    )
+    run = client.create_run(experiment_id, run_name=name, tags=dict(tags))
+    run_id = str(run.info.run_id)
+    now = int(time.time() * 1000)
+    entries = [
+        Metric(key, float(value), now, 0)
+        for key, value in metrics.items()
+        if math.isfinite(float(value))
+    ]
+    settings = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
+    client.log_batch(run_id, params=settings[:100], tags=[RunTag("mess", "1")])
+    for first in range(0, len(entries), _BATCH):
+        client.log_batch(run_id, metrics=entries[first : first + _BATCH])
+    with tempfile.TemporaryDirectory() as folder:
+        for file_name, content in artifacts.items():
+            place = Path(folder) / file_name
+            place.write_bytes(content)
+            client.log_artifact(run_id, str(place))
+    client.set_terminated(run_id)
+    return run_id

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from mess_assets.partitions import TRACKS
-
 IN_PROCESS = dg.in_process_executor
 """A process per step costs seconds and loads the model again; one process serves a run."""
 
@@ -17,7 +15,6 @@ scan = dg.define_asset_job(
 per_track = dg.define_asset_job(
     "per_track",
     selection=dg.AssetSelection.assets("embeddings", "track_targets").without_checks(),
-    partitions_def=TRACKS,
     description="Embed and describe tracks; what is up to date is left alone.",
     executor_def=IN_PROCESS,
 )

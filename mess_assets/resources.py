@@ -107,11 +107,11 @@ class TrackingResource(dg.ConfigurableResource):
         run_id = log_run(
             experiment,
             uri=uri,
-            name=f"{context.asset_key.to_user_string()} {context.run_id[:8]}",
+            name=f"{context.asset_key.to_user_string()} {context.run.run_id[:8]}",
             params=params,
             metrics=metrics,
             artifacts=artifacts,
-            tags={"dagster_run_id": context.run_id},
+            tags={"dagster_run_id": context.run.run_id},
         )
         if run_id is None:
             return {"mlflow_run": "not logged"}

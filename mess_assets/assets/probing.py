@@ -39,7 +39,6 @@ def probing(
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe the stored matrix and targets."""
-    from mess_core.probing.report import heatmap_png
     from mess_core.probing.stored import probe_store
 
     began = time.perf_counter()
@@ -47,7 +46,7 @@ def probing(
         store.layout, folds=config.folds, seed=config.seed, progress=context.log.debug
     )
     seconds = time.perf_counter() - began
-    png = heatmap_png(discovery, title=made_from["encoder"])
+    png = (store.layout.probing / "heatmap.png").read_bytes()
     table = discovery.table
     logged = tracking.log(
         context,

@@ -78,7 +78,7 @@ def _forget(context: dg.AssetExecutionContext, keys: list[str]) -> int:
             )
         )
     ]
-    if any(run_id != context.run_id for run_id in active):
+    if any(run_id != context.run.run_id for run_id in active):
         if keys:
             context.log.warning(f"{len(keys)} partitions of removed tracks stay: runs are active")
         return 0

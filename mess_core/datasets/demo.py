@@ -173,7 +173,12 @@ def write_midi(notes: Notes, path: str | PathLike[str]) -> None:
 
 
 def write_demo_corpus(
-    folder: str | PathLike[str], *, works: int = 6, players: int = 4, seed: int = 0
+    folder: str | PathLike[str],
+    *,
+    works: int = 6,
+    players: int = 4,
+    bars: int = 8,
+    seed: int = 0,
 ) -> int:
     """Synthesise the corpus into a folder, unless it is there already.
 
@@ -182,6 +187,8 @@ def write_demo_corpus(
     folder : path-like
         Made complete beside its place and then renamed.
     works, players : int
+    bars : int
+        Length of each piece.
     seed : int
 
     Returns
@@ -194,7 +201,13 @@ def write_demo_corpus(
     import soundfile as sf
 
     place = Path(folder)
-    made_of = {"version": DEMO_VERSION, "works": works, "players": players, "seed": seed}
+    made_of = {
+        "version": DEMO_VERSION,
+        "works": works,
+        "players": players,
+        "bars": bars,
+        "seed": seed,
+    }
     manifest = place / "demo.json"
     if manifest.is_file() and json.loads(manifest.read_text()) == made_of:
         return works * players
@@ -203,7 +216,7 @@ def write_demo_corpus(
     part.mkdir(parents=True)
     rows, planted = [], []
     for work in range(works):
-        score = demo_score(work)
+        score = demo_score(work, bars=bars)
         title = f"{_TITLES[work % len(_TITLES)]} No. {work + 1}"
         for player in range(players):
             track_id = f"demo_{work + 1:02d}_player{player + 1}"

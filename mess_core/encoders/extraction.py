@@ -78,6 +78,8 @@ def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -
         raise
     except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
         cause = f"audio {audio_sha256}, encoder {encoder.name}, version {EMBEDDING_VERSION}"
+        # What is stored belongs to audio that is no longer there: better none than that.
+        layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", record)
     sidecar = store.write(

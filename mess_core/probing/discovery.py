@@ -30,6 +30,10 @@ __all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "discover"]
 PROBING_VERSION = "1"
 ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
 _CONTROLS = 8
+_COLUMNS = [
+    "layer", "target", "r2", "r2_low", "r2_high", "pearson", "spearman", "rmse", "n", "works",
+    "alpha", "dof", "r2_within", "n_within", "control_r2", "selectivity",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -61,8 +65,10 @@ class Discovery:
 
     def aspects(self) -> dict[str, Aspect]:
         """Aspect to layer weights, confidence and reason; see `resolve_aspects`."""
-        from mess_core.probing.aspects import resolve_aspects
+        from mess_core.probing.aspects import fallback_aspects, resolve_aspects
 
+        if self.table.empty:
+            return fallback_aspects(self.settings["layers"], reason="no target could be probed")
         return resolve_aspects(self.table)
 
     def pivot(self, score: str = "r2") -> pd.DataFrame:
@@ -83,6 +89,7 @@ def discover(
     resamples: int = 1000,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    allow_empty: bool = False,
 ) -> Discovery:
     """Find which layer encodes which target.
 
@@ -106,6 +113,9 @@ def discover(
     seed : int
     progress : callable, optional
         Called with a line per step.
+    allow_empty : bool
+        Return an empty table, with the reasons in `notes`, instead of raising where no
+        target can be probed.
 
     Returns
     -------
@@ -159,7 +169,7 @@ def discover(
         for target, guess in guesses.items():
             predictions[target] = np.full((len(numbers), len(x)), np.nan)
             predictions[target][:, present] = guess
-    if not rows:
+    if not rows and not allow_empty:
         raise ProbingError("no target can be probed: " + "; ".join(notes))
     return Discovery(
         table=_ordered(rows, [str(column) for column in Y.columns]),
@@ -297,7 +307,7 @@ def _unusable(y: Floats, works: NDArray[np.str_], folds: int) -> str | None:
 def _ordered(rows: list[dict[str, Any]], targets: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=_COLUMNS)
     rank = {target: index for index, target in enumerate(targets)}
     return table.sort_values(
         ["target", "layer"],

@@ -86,12 +86,15 @@ def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
     figure = Figure(figsize=(1.6 + 0.62 * values.shape[1], 1.6 + 0.33 * values.shape[0]), dpi=110)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    if values.size == 0:
+        axes.text(0.5, 0.5, "no target could be probed", ha="center", transform=axes.transAxes)
+        values = np.zeros((1, 1))
     image = axes.imshow(np.clip(values, -1, 1), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     axes.set_xticks(range(values.shape[1]), [str(layer) for layer in scores.columns])
     axes.set_yticks(range(values.shape[0]), list(scores.index))
     axes.set_xlabel("layer")
-    for row in range(values.shape[0]):
-        for column in range(values.shape[1]):
+    for row in range(len(scores.index)):
+        for column in range(len(scores.columns)):
             value = values[row, column]
             mark = " •" if low.to_numpy()[row, column] > 0 else ""
             text = f"{value:.2f}" if value > -9.99 else "<-10"
@@ -106,7 +109,7 @@ def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
         fontsize=9,
     )
     figure.colorbar(image, ax=axes, label="R² (clipped to ±1)", pad=0.02)
-    figure.tight_layout()
+    figure.subplots_adjust(left=0.17, right=0.99, top=0.9, bottom=0.08)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

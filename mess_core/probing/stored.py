@@ -65,6 +65,9 @@ def probe_store(
 ) -> tuple[Discovery, dict[str, Any]]:
     """Run `discover` on the store's tables and write ``data/probing/``.
 
+    A library too small to probe gives an empty result that says why: it can be searched all
+    the same, with aspects that say that they are a fallback.
+
     Parameters
     ----------
     layout : Layout
@@ -82,19 +85,14 @@ def probe_store(
     Raises
     ------
     StoreError, ProbingError
-        If inputs are missing or too few.
+        If inputs are missing.
     """
     X, Y, works, manifest = probing_inputs(layout)
     present = len(set(works))
-    usable = min(folds, present)
-    if usable < 2:
-        raise ProbingError(
-            f"probing needs tracks of at least 2 works, there are {present}",
-            remedy="Add works, or give work_id in the folder's metadata.csv",
-        )
+    usable = max(2, min(folds, present))
     discovery = discover(
         X, Y, works, folds=usable, layers=manifest["identity"]["layers"], seed=seed,
-        progress=progress,
+        progress=progress, allow_empty=True,
     )  # fmt: skip
     if usable < folds:
         discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} works")

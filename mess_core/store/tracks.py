@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mess_core.audio import file_sha256
 from mess_core.datasets.sources import Source, read_tracks
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout, escape_track_id
@@ -66,8 +67,8 @@ def pending_tracks(
 ) -> dict[str, str]:
     """Tracks that lack an embedding or targets as they would be made now, with the reason.
 
-    Judged by the hashes in the track table and without opening audio. Failures are left out
-    as long as the file that failed is the same.
+    Judged by the hashes in the track table and without opening audio. A file that failed is
+    left out as long as it is the same and the definitions are.
 
     Parameters
     ----------
@@ -98,12 +99,22 @@ def pending_tracks(
             if stale is not None:
                 pending[track_id] = f"embedding: {stale}"
                 continue
-        if (track_id, "track_targets") in failed:
-            continue
+        # MIDI files are small: hashing them here saves a column and notices every change.
+        midi_path = row["midi_path"] if isinstance(row["midi_path"], str) else None
+        midi = None if midi_path is None else file_sha256(midi_path)
+        cause = failed.get((track_id, "track_targets"), "")
+        present = {"audio": sha256, "midi": midi}
+        wanted_sources = {
+            source: digest
+            for source, digest in present.items()
+            if digest is not None and digest not in cause
+        }
         place = layout.track_targets(dataset, track_id)
         stored = read_json(place) if place.exists() else {}
+        if not wanted_sources:
+            continue
         if stored.get("version") != targets_version:
             pending[track_id] = "targets: missing or of another version"
-        elif sha256 is not None and stored["sources"].get("audio") != sha256:
-            pending[track_id] = "targets: the audio has changed"
+        elif stored["sources"] != wanted_sources:
+            pending[track_id] = "targets: a file has changed"
     return pending

@@ -16,7 +16,6 @@ __all__ = [
 ]
 
 _SMOOTHING_S = 1.5
-_STEP_S = 0.1
 _SHORTEST_S, _LONGEST_S = 2.0, 10.0
 
 
@@ -50,7 +49,7 @@ def diminuendo_strength(audio: AudioAnalysis) -> float:
 
 
 def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
-    """Power averaged over a 1.5 s Hann window, in dB, every 0.1 s, ends trimmed."""
+    """Power averaged over a 1.5 s Hann window, in dB per frame, ends trimmed."""
     from scipy.signal import oaconvolve
 
     where = np.flatnonzero(audio.sounding)
@@ -65,12 +64,11 @@ def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
     smooth = oaconvolve(power, window / window.sum(), mode="valid")
     floor = smooth.max() * 1e-5
     loudness: NDArray[np.float64] = 10 * np.log10(np.maximum(smooth, floor))
-    return loudness[:: round(_STEP_S * FRAME_RATE_HZ)]
+    return loudness
 
 
 def _largest_rise(loudness_db: NDArray[np.float64]) -> float:
-    step_s = round(_STEP_S * FRAME_RATE_HZ) / FRAME_RATE_HZ
-    shortest, longest = round(_SHORTEST_S / step_s), round(_LONGEST_S / step_s)
+    shortest, longest = round(_SHORTEST_S * FRAME_RATE_HZ), round(_LONGEST_S * FRAME_RATE_HZ)
     if len(loudness_db) <= shortest:
         return float("nan")
     rises = [

@@ -1,0 +1,72 @@
+"""A library built through Dagster once, for all tests that only read it."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+class Workbench:
+    """A data root with data sets, an ephemeral Dagster instance, and the pipeline."""
+
+    def __init__(self, root: Path) -> None:
+        from mess_assets.resources import EncoderResource, StoreResource
+        from mess_core.store import Layout
+
+        self.root = root
+        self.datasets = root / "datasets"
+        self.datasets.mkdir(parents=True, exist_ok=True)
+        self.layout = Layout(root)
+        self.store = StoreResource(data_root=str(root), datasets="")
+        self.encoder = EncoderResource(name="untrained:tiny", device="cpu")
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.lines: list[str] = []
+
+    def refresh(self, **kwargs):
+        from mess_assets.refresh import refresh
+
+        return refresh(
+            self.instance,
+            store=self.store,
+            encoder=self.encoder,
+            say=self.lines.append,
+            **kwargs,
+        )
+
+    def materialised(self, asset: str, partition: str) -> list:
+        """Status of each materialisation of a partition, newest first."""
+        found = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition]), limit=100
+        )
+        return [record.asset_materialization.metadata["status"].value for record in found.records]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, corpus) -> Workbench:
+    bench = Workbench(tmp_path_factory.mktemp("built"))
+    shutil.copytree(corpus, bench.datasets / "demo")
+    done = bench.refresh()
+    assert done.success, bench.lines
+    return bench
+
+
+@pytest.fixture
+def workbench(tmp_path, built) -> Workbench:
+    """A copy of the built library, to change at will."""
+    shutil.copytree(built.root, tmp_path / "library")
+    bench = Workbench(tmp_path / "library")
+    keys = list(built.instance.get_dynamic_partitions("tracks"))
+    bench.instance.add_dynamic_partitions("tracks", keys)
+    return bench
+
+
+@pytest.fixture
+def fresh(tmp_path, corpus) -> Workbench:
+    """The demo corpus, nothing computed yet."""
+    bench = Workbench(tmp_path / "library")
+    shutil.copytree(corpus, bench.datasets / "demo")
+    return bench

@@ -1,0 +1,119 @@
+"""The definitions load, agree with the files beside them, and are described."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _defs():
+    from mess_assets.definitions import defs
+
+    return defs
+
+
+def test_definitions_are_loadable():
+    dg.Definitions.validate_loadable(_defs())
+
+
+def test_every_asset_is_described_owned_grouped_and_versioned():
+    names = set()
+    for spec in _defs().resolve_all_asset_specs():
+        names.add(spec.key.to_user_string())
+        assert spec.description and len(spec.description) > 40, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.group_name != "default", spec.key
+        assert spec.code_version, spec.key
+    assert names == {
+        "tracks",
+        "embeddings",
+        "track_targets",
+        "proxy_targets",
+        "embedding_matrix",
+        "probing",
+        "aspects",
+        "track_index",
+        "passage_index",
+    }
+
+
+def test_every_asset_has_a_check():
+    graph = _defs().resolve_asset_graph()
+    checked = {key.asset_key for key in graph.asset_check_keys}
+    assert checked == set(graph.get_all_asset_keys())
+
+
+def test_embeddings_are_pooled_and_tagged_for_a_gpu():
+    from mess_assets.assets.embeddings import embeddings
+    from mess_assets.assets.targets import track_targets
+
+    assert embeddings.op.pool == "gpu"
+    assert "nvidia.com/gpu" in embeddings.op.tags["dagster-k8s/config"]
+    assert track_targets.op.pool != "gpu"
+
+
+def test_automation_is_off_until_switched_on():
+    from mess_assets.schedules import SCHEDULES
+    from mess_assets.sensors import SENSORS
+
+    assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in SENSORS)
+    assert all(one.default_status == dg.DefaultScheduleStatus.STOPPED for one in SCHEDULES)
+
+
+def test_pyproject_and_workspace_name_the_same_module():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dagster"]
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"][0]
+    assert workspace["python_module"]["module_name"] == project["module_name"]
+    assert workspace["python_module"]["location_name"] == project["code_location_name"]
+
+
+def test_core_never_imports_dagster_and_is_cheap_to_import():
+    script = (
+        "import sys, mess_core\n"
+        "assert not {'torch', 'dagster', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "import mess_core.search, mess_core.encoders, mess_core.targets, mess_core.cli\n"
+        "from mess_core.probing import stored, report\n"
+        "assert not {'dagster', 'mlflow'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("heavy", ["torch", "transformers", "mlflow", "librosa"])
+def test_loading_definitions_loads_nothing_heavy(heavy):
+    script = f"import sys, mess_assets.definitions; assert {heavy!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_typed_just_so_from_the_projects_root(built, tmp_path):
+    """`dagster asset materialize --select probing`, nothing else set, on an existing store."""
+    before = (built.root / "probing" / "results.json").stat().st_mtime_ns
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DAGSTER", "MESS")) and name != "MLFLOW_TRACKING_URI"
+    }
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dagster"), "asset", "materialize", "--select", "probing"],
+        cwd=ROOT,
+        env={
+            **environment,
+            "MESS_DATA_ROOT": str(built.root),
+            "MLFLOW_TRACKING_URI": "off",
+            "DAGSTER_HOME": str(home),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (built.root / "probing" / "results.json").stat().st_mtime_ns > before

@@ -1,0 +1,236 @@
+"""The pipeline as its operator sees it: what is computed, skipped, failed and resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+import soundfile as sf
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def forward_passes(monkeypatch):
+    """Counts calls of the model."""
+    from mess_core.encoders.base import Encoder
+
+    calls: list[int] = []
+    real = Encoder._forward
+
+    def counted(self, waves):
+        calls.append(len(waves))
+        return real(self, waves)
+
+    monkeypatch.setattr(Encoder, "_forward", counted)
+    return calls
+
+
+def _add_track(bench, name: str, source: int = 0) -> None:
+    folder = bench.datasets / "demo"
+    model = sorted(folder.glob("demo_*.flac"))[source]
+    samples, rate = sf.read(model)
+    sf.write(folder / f"{name}.flac", samples[: 8 * rate] * 0.9, rate)
+
+
+def test_everything_is_materialised_and_checked(built):
+    for asset in ("tracks", "proxy_targets", "embedding_matrix", "probing", "aspects"):
+        event = built.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None, asset
+    keys = built.instance.get_dynamic_partitions("tracks")
+    assert len(keys) == 12
+    assert keys == sorted(keys)
+    for key in keys:
+        assert built.materialised("embeddings", key) == ["done"]
+        assert built.materialised("track_targets", key) == ["done"]
+    for index in ("track", "passage"):
+        assert (built.root / "indices" / index / "latest").is_file()
+    checks = built.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        list(_all_check_keys())
+    )
+    failed = [key for key, record in checks.items() if record.status.value != "SUCCEEDED"]
+    assert not failed
+    assert len(checks) == len(_all_check_keys())
+
+
+def _all_check_keys():
+    from mess_assets.definitions import defs
+
+    return defs.resolve_asset_graph().asset_check_keys
+
+
+def test_a_second_run_computes_nothing(workbench, forward_passes):
+    done = workbench.refresh()
+    assert (done.success, done.pending, forward_passes) == (True, 0, [])
+
+
+def test_two_new_tracks_cost_two_tracks(workbench, forward_passes):
+    _add_track(workbench, "demo_99_new")
+    _add_track(workbench, "demo_00_new")
+    done = workbench.refresh()
+    assert done.success
+    assert done.pending == 2
+    assert sum(forward_passes) == 2 * 3  # 8 s: windows at 0, 2.5 and 3 s
+    from mess_core.search import Library
+
+    library = Library.open(workbench.root)
+    assert len(library.similar("demo_99_new", k=50)) == 13
+    for key in workbench.instance.get_dynamic_partitions("tracks"):
+        computed = "done" in workbench.materialised("embeddings", key)
+        assert computed == key.endswith("_new")
+
+
+def test_changed_audio_is_computed_again_and_only_that(workbench, forward_passes):
+    path = sorted((workbench.datasets / "demo").glob("*.flac"))[3]
+    samples, rate = sf.read(path)
+    sf.write(path, samples[: 5 * rate], rate)
+    assert workbench.refresh().pending == 1
+    assert sum(forward_passes) == 1
+
+
+def test_another_encoder_replaces_every_embedding(workbench):
+    from mess_assets.resources import EncoderResource
+    from mess_core.store.tables import read_json
+
+    workbench.encoder = EncoderResource(name="untrained:tiny", device="cpu", hop_s=5.0)
+    done = workbench.refresh()
+    assert done.pending == 12
+    assert read_json(workbench.layout.matrix_manifest)["identity"]["hop_s"] == 5.0
+
+
+@pytest.fixture
+def damaged(workbench):
+    folder = workbench.datasets / "demo"
+    flac, midi = sorted(folder.glob("*.flac"))[2], sorted(folder.glob("*.mid"))[5]
+    flac.write_bytes(flac.read_bytes()[:20_000])
+    midi.write_bytes(midi.read_bytes()[:200])
+    return workbench, flac, midi
+
+
+def test_bad_tracks_are_named_and_the_rest_completes(damaged):
+    bench, flac, midi = damaged
+    done = bench.refresh()
+    assert not done.success
+    outcome = {name.split(":")[0]: ok for name, _, ok in done.runs}
+    assert outcome["embeddings"] is False
+    assert outcome["track_targets"] is False
+    assert outcome["tables, probing, aspects, indices, checks"] is True
+    from mess_core.search import Library
+    from mess_core.store.failures import failures_table
+
+    failures = failures_table(bench.layout)
+    assert set(zip(failures["track_id"], failures["stage"], strict=True)) == {
+        (flac.stem, "embeddings"),
+        (flac.stem, "track_targets"),
+        (midi.stem, "track_targets"),
+    }
+    assert set(failures["path"]) == {str(flac), str(midi)}
+    assert failures["remedy"].str.len().min() > 10
+    library = Library.open(bench.root)
+    assert len(library.similar(midi.stem, k=50)) == 10
+    run_id = next(run_id for name, run_id, _ in done.runs if name.startswith("embeddings"))
+    event = next(
+        record.event_log_entry.dagster_event
+        for record in bench.instance.get_records_for_run(run_id).records
+        if record.event_log_entry.dagster_event
+        and record.event_log_entry.dagster_event.event_type_value == "STEP_FAILURE"
+    )
+    data = event.event_specific_data.user_failure_data
+    assert flac.stem in data.description
+    assert flac.stem in str(data.metadata["failed"].records)
+
+
+def test_failures_are_not_tried_again_until_the_file_changes(damaged, corpus):
+    bench, flac, midi = damaged
+    bench.refresh()
+    again = bench.refresh()
+    assert again.success
+    assert again.pending == 0
+    for path in (flac, midi):
+        path.write_bytes((corpus / path.name).read_bytes())
+    mended = bench.refresh()
+    assert mended.success
+    assert mended.pending == 2
+    from mess_core.store.failures import failures_table
+
+    assert failures_table(bench.layout).empty
+
+
+def test_silent_and_midi_only_tracks(workbench):
+    folder = workbench.datasets / "demo"
+    sf.write(folder / "silent.wav", np.zeros(48_000), 24_000)
+    model = sorted(folder.glob("*.mid"))[0]
+    (folder / "only_midi.mid").write_bytes(model.read_bytes())
+    workbench.refresh()
+    from mess_core.store.failures import failures_table
+    from mess_core.store.tables import read_table
+
+    failures = failures_table(workbench.layout)
+    assert set(failures["track_id"]) == {"silent"}
+    assert failures["problem"].str.contains("silent").all()
+    table = read_table(workbench.layout.proxy_targets).set_index("track_id")
+    row = table.loc["only_midi"]
+    assert np.isnan(row["spectral_centroid"])
+    assert np.isfinite(row["velocity_mean"])
+    assert workbench.materialised("embeddings", "only_midi") == ["no audio"]
+
+
+def test_killed_run_is_resumed(fresh):
+    """kill -9 in the middle of the embeddings; the next run does the rest only."""
+    script = (
+        "import sys, time\n"
+        "import dagster as dg\n"
+        "from mess_core.encoders.base import Encoder\n"
+        "real = Encoder._forward\n"
+        "def slow(self, waves):\n"
+        "    time.sleep(0.05); return real(self, waves)\n"
+        "Encoder._forward = slow\n"
+        "from mess_assets.refresh import refresh\n"
+        "from mess_assets.resources import EncoderResource, StoreResource\n"
+        "refresh(dg.DagsterInstance.ephemeral(),\n"
+        "        store=StoreResource(data_root=sys.argv[1], datasets=''),\n"
+        "        encoder=EncoderResource(name='untrained:tiny', device='cpu'), say=print)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(fresh.root)],
+        cwd=ROOT,
+        env={**os.environ, "MLFLOW_TRACKING_URI": "off"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    sidecars = fresh.root / "embeddings" / "demo-emb" / "sidecars"
+    deadline = time.monotonic() + 90
+    while len(list(sidecars.glob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(list(sidecars.glob("*.json")))
+    assert 3 <= finished < 12
+    from mess_core.store import EmbeddingStore
+
+    store = EmbeddingStore(fresh.layout)
+    for sidecar in sidecars.glob("*.json"):
+        assert np.isfinite(store.read("segments", "demo", sidecar.stem)).all()
+    done = fresh.refresh()
+    assert done.success
+    keys = fresh.instance.get_dynamic_partitions("tracks")
+    statuses = [fresh.materialised("embeddings", key)[0] for key in keys]
+    assert statuses.count("done") == 12 - finished
+    parts = [path for path in fresh.root.rglob(".part-*") if path.is_file()]
+    assert len(parts) <= 1  # what the killed writer left; nothing reads it
+
+
+def test_removed_tracks_leave_the_tables_and_the_partitions(workbench):
+    for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
+        path.unlink()
+    workbench.refresh()
+    assert "demo_01_player1" not in workbench.instance.get_dynamic_partitions("tracks")
+    from mess_core.search import Library
+
+    library = Library.open(workbench.root)
+    assert "demo_01_player1" not in set(library.similar("demo_01_player2", k=50)["track_id"])

@@ -1,0 +1,85 @@
+"""Sensors: a new file becomes a partition, one scan, one batch and one rebuild."""
+
+import dagster as dg
+import soundfile as sf
+
+from mess_assets.partitions import RANGE_END, RANGE_START
+from mess_assets.sensors import contiguous, new_tracks, pending_keys
+
+
+def _evaluate(bench):
+    context = dg.build_sensor_context(instance=bench.instance, resources={"store": bench.store})
+    return new_tracks(context)
+
+
+def test_sensor_registers_exactly_the_new_tracks(workbench):
+    assert isinstance(_evaluate(workbench), dg.SkipReason)
+    folder = workbench.datasets / "demo"
+    for name in ("zz_b", "zz_a"):
+        samples, rate = sf.read(sorted(folder.glob("demo_*.flac"))[0])
+        sf.write(folder / f"{name}.flac", samples[: 6 * rate] * (0.5 + 0.1 * len(name)), rate)
+    result = _evaluate(workbench)
+    assert result.dynamic_partitions_requests[0].partition_keys == ["zz_a", "zz_b"]
+    assert len(result.run_requests) == 1
+    workbench.instance.add_dynamic_partitions("tracks", ["zz_a", "zz_b"])
+    assert isinstance(_evaluate(workbench), dg.SkipReason)
+
+
+def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
+    from mess_assets.resources import StoreResource
+
+    context = dg.build_sensor_context(
+        instance=dg.DagsterInstance.ephemeral(),
+        resources={"store": StoreResource(data_root=str(tmp_path), datasets="")},
+    )
+    assert "no data set is configured" in new_tracks(context).skip_message
+
+
+def test_pending_keys_are_what_a_run_would_do(workbench):
+    workbench.refresh()  # the copied table still names the original's paths
+    assert pending_keys(workbench.instance, workbench.store, workbench.encoder) == []
+    sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_player1")
+    sidecar.unlink()
+    workbench.layout.track_targets("demo", "demo_04_player2").unlink()
+    pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
+    assert pending == ["demo_02_player1", "demo_04_player2"]
+
+
+def test_scan_then_pending_then_rebuild(fresh):
+    """The run-status sensors, called as the daemon would."""
+    from mess_assets import sensors
+    from mess_assets.build import build_defs
+
+    defs = build_defs(resource_overrides={"store": fresh.store, "encoder": fresh.encoder})
+    scan = defs.resolve_job_def("scan").execute_in_process(instance=fresh.instance)
+    context = dg.build_run_status_sensor_context(
+        sensor_name="pending_tracks",
+        dagster_instance=fresh.instance,
+        dagster_run=scan.dagster_run,
+        dagster_event=scan.get_run_success_event(),
+    )
+    requests = list(sensors.pending_tracks(context, store=fresh.store, encoder=fresh.encoder))
+    assert [(one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
+        ("demo_01_player1", "demo_06_player2")
+    ]
+    run = defs.resolve_job_def("per_track").execute_in_process(
+        instance=fresh.instance, tags=requests[0].tags
+    )
+    assert run.success
+    context = dg.build_run_status_sensor_context(
+        sensor_name="rebuild_tables",
+        dagster_instance=fresh.instance,
+        dagster_run=run.dagster_run,
+        dagster_event=run.get_run_success_event(),
+    )
+    assert isinstance(sensors.rebuild_tables(context), dg.RunRequest)
+    assert defs.resolve_job_def("tables").execute_in_process(instance=fresh.instance).success
+
+
+def test_stretches_are_neighbours():
+    order = [f"k{index:03d}" for index in range(100)]
+    assert contiguous(["k050", "k001", "k002", "k010"], order) == [
+        ["k001", "k002", "k010"],
+        ["k050"],
+    ]
+    assert contiguous([], order) == []

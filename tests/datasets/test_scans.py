@@ -1,0 +1,203 @@
+"""Folder layouts become rows of one table, and what does not is reported with a reason."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from mess_core.datasets import configured_sources, parse_sources, read_tracks, scan_source
+from mess_core.datasets.base import Track, scanner, validate_track_table
+from mess_core.errors import DatasetError
+
+ROWS = [
+    {
+        "canonical_composer": "Frédéric Chopin",
+        "canonical_title": "Etude Op. 25 No. 11 in A Minor",
+        "split": "train",
+        "year": "2008",
+        "midi_filename": f"2008/take{number}.midi",
+        "audio_filename": f"2008/take{number}.wav",
+        "duration": "2.5",
+    }
+    for number in range(4)
+]
+
+
+def _maestro(folder, metadata="csv", audio=".wav"):
+    (folder / "2008").mkdir(parents=True)
+    if metadata == "csv":
+        with (folder / "maestro-v3.0.0.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(ROWS[0]))
+            writer.writeheader()
+            writer.writerows(ROWS)
+    elif metadata == "v3":
+        columns = {name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in ROWS[0]}
+        (folder / "maestro-v3.0.0.json").write_text(json.dumps(columns))
+    else:
+        (folder / "maestro-v2.0.0.json").write_text(json.dumps(ROWS))
+    for number in (0, 1):
+        sf.write(folder / f"2008/take{number}{audio}", 0.1 * np.ones(24_000), 24_000)
+    for number in (0, 2):
+        (folder / f"2008/take{number}.midi").write_bytes(b"MThd")
+    return folder
+
+
+@pytest.mark.parametrize("metadata", ["csv", "v3", "v2"])
+@pytest.mark.parametrize("audio", [".wav", ".flac"])
+def test_maestro_in_every_published_form(tmp_path, metadata, audio):
+    scan = scan_source(_maestro(tmp_path / "m", metadata, audio), "maestro")
+    assert scan.layout == "maestro"
+    have = {t.track_id: (t.audio_path is not None, t.midi_path is not None) for t in scan.tracks}
+    assert have == {"take0": (True, True), "take1": (True, False), "take2": (False, True)}
+    assert scan.tracks[0].work_id == "chopin:op25-11"
+    assert scan.tracks[0].year == 2008
+    assert [skipped.reason for skipped in scan.skipped] == [
+        "neither its audio nor its MIDI is in the folder"
+    ]
+
+
+def test_metadata_cannot_point_outside_its_folder(tmp_path):
+    folder = _maestro(tmp_path / "m")
+    place = folder / "maestro-v3.0.0.csv"
+    place.write_text(place.read_text().replace("2008/take0.midi", "../../etc/passwd"))
+    with pytest.raises(DatasetError, match="outside its folder"):
+        scan_source(folder, "maestro")
+
+
+@pytest.mark.parametrize("content", ["", "nonsense\n1\n", "{broken"])
+def test_unusable_metadata_names_the_file(tmp_path, content):
+    name = "maestro-v3.0.0.json" if content.startswith("{") else "maestro-v3.0.0.csv"
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=r"maestro-v3\.0\.0"):
+        scan_source(tmp_path, "maestro")
+
+
+@pytest.mark.parametrize("audio_folder", ["wav_44100_stereo", "wav-44"])
+def test_smd_in_both_layouts(tmp_path, audio_folder):
+    (tmp_path / "midi").mkdir()
+    (tmp_path / audio_folder).mkdir()
+    names = ["Chopin_Op028-15_006_20100611-SMD", "Beethoven_Op027No1-02_003_20090916-SMD"]
+    for name in [*names, "stray"]:
+        (tmp_path / "midi" / f"{name}.mid").write_bytes(b"MThd")
+    sf.write(tmp_path / audio_folder / f"{names[0]}.wav", 0.1 * np.ones(100), 24_000)
+    scan = scan_source(tmp_path, "smd")
+    assert scan.layout == "smd"
+    assert {t.track_id: t.work_id for t in scan.tracks} == {
+        names[0]: "chopin:op28-15",
+        names[1]: "beethoven:op27-1",
+    }
+    chopin = next(t for t in scan.tracks if t.track_id == names[0])
+    assert (chopin.performer, chopin.year) == ("SMD-006", 2010)
+    assert chopin.audio_path is not None
+    assert [skipped.reason for skipped in scan.skipped] == ["its name is not an SMD performance's"]
+
+
+def test_folder_pairs_audio_with_midi_and_reads_metadata(tmp_path):
+    for name in ("a.wav", "sub/b.flac", "c__anna.mid", "notes.txt", ".hidden.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    (tmp_path / "a.mid").write_bytes(b"x")
+    (tmp_path / "metadata.csv").write_text(
+        "track_id,composer,title,performer,year\na,Bach,Prelude BWV 846,Glenn,1962\nzz,,,,\n"
+    )
+    scan = scan_source(tmp_path, "mine")
+    by_id = {track.track_id: track for track in scan.tracks}
+    assert set(by_id) == {"a", "b", "c__anna"}
+    assert by_id["a"].midi_path is not None
+    assert (by_id["a"].work_id, by_id["a"].year) == ("bach:bwv846", 1962)
+    assert (by_id["c__anna"].work_id, by_id["c__anna"].performer) == ("mine:c", "anna")
+    reasons = sorted(skipped.reason for skipped in scan.skipped)
+    assert reasons == ["neither audio nor MIDI by its suffix", "row 'zz' has no file"]
+
+
+def test_real_maestro_folder(shared_data):
+    scan = scan_source(shared_data / "maestro-midi", "maestro")
+    assert len(scan.tracks) == 599
+    assert all(track.midi_path and not track.audio_path for track in scan.tracks)
+
+
+def test_real_smd_folder(shared_data):
+    scan = scan_source(shared_data / "smd", "smd")
+    assert len(scan.tracks) == 50
+    assert not scan.skipped
+    assert len({track.performer for track in scan.tracks}) == 8
+
+
+def test_demo_corpus_is_a_folder_with_known_works(corpus):
+    scan = scan_source(corpus, "demo")
+    assert len(scan.tracks) == 12
+    assert not scan.skipped
+    assert len({track.work_id for track in scan.tracks}) == 6
+    assert {track.performer for track in scan.tracks} == {"player1", "player2"}
+
+
+def test_same_id_in_two_data_sets_is_reported_not_fatal(tmp_path, corpus):
+    other = tmp_path / "other"
+    other.mkdir()
+    first = sorted(corpus.glob("*.flac"))[0]
+    (other / first.name).write_bytes(first.read_bytes())
+    sources = parse_sources(f"demo={corpus},other={other}")
+    tracks, report, _ = read_tracks(sources)
+    assert len(tracks) == 12
+    assert "taken by data set 'demo'" in report["datasets"][1]["skipped"][0]["reason"]
+
+
+def test_hashes_are_reused_until_a_file_changes(corpus, tmp_path, monkeypatch):
+    import mess_core.datasets.sources as module
+
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    for path in sorted(corpus.glob("*.flac"))[:3]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    sources = parse_sources(f"demo={folder}")
+    _, _, hashes = read_tracks(sources)
+    hashed = []
+    real = module.file_sha256
+    monkeypatch.setattr(module, "file_sha256", lambda path: hashed.append(path) or real(path))
+    read_tracks(sources, known_hashes=hashes)
+    assert hashed == []
+    changed = sorted(folder.iterdir())[0]
+    sf.write(changed, 0.1 * np.ones(30_000), 24_000)
+    tracks, _, _ = read_tracks(sources, known_hashes=hashes)
+    assert hashed == [str(changed)]
+    assert tracks["duration_s"].min() == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("text", ["maestro", "=x", "a=", "a=x,a=y", "../x=y"])
+def test_malformed_sources_are_refused(text):
+    with pytest.raises(DatasetError, match="MESS_DATASETS"):
+        parse_sources(text)
+
+
+def test_nothing_configured_says_what_to_do(tmp_path):
+    with pytest.raises(DatasetError, match="mess demo"):
+        configured_sources(tmp_path)
+    with pytest.raises(DatasetError, match="does not exist"):
+        read_tracks(parse_sources("a=/nowhere/at/all"))
+
+
+def test_schema_names_column_and_value(corpus):
+    tracks, _, _ = read_tracks(parse_sources(f"demo={corpus}"))
+    tracks.loc[0, "split"] = "holdout"
+    with pytest.raises(DatasetError, match=r"'split'.*holdout"):
+        validate_track_table(tracks)
+
+
+def test_a_new_layout_is_one_function(tmp_path):
+    from mess_core.datasets import base
+
+    (tmp_path / "takes.list").write_text("x")
+
+    @scanner("listed", recognises=lambda root: (root / "takes.list").is_file(), priority=1)
+    def scan(root, dataset):
+        found = base.Scan(dataset, "listed", str(root))
+        found.tracks.append(Track("x", dataset, str(root / "x.wav"), None))
+        return found
+
+    try:
+        assert scan_source(tmp_path, "new").layout == "listed"
+    finally:
+        del base._SCANNERS["listed"]

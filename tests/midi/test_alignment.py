@@ -1,0 +1,65 @@
+"""Alignment recovers a known warping of time."""
+
+import numpy as np
+import pytest
+
+from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+from mess_core.errors import MidiError
+from mess_core.midi import align
+
+
+@pytest.fixture
+def pair(tmp_path):
+    score = demo_score(2, bars=12)
+    paths = []
+    for name, factor, seed in (("a", 1.0, 1), ("b", 0.8, 2)):
+        notes = perform(score, Expression(tempo_factor=factor, rubato=0.08), seed=seed)
+        write_midi(notes, tmp_path / f"{name}.mid")
+        paths.append((tmp_path / f"{name}.mid", notes))
+    return paths
+
+
+def test_planted_warping_is_recovered(pair):
+    (path_a, notes_a), (path_b, notes_b) = pair
+    alignment = align(path_a, path_b)
+    # Both were played from one score: notes of one pitch correspond in order.
+    errors = []
+    for pitch in np.unique(notes_a.pitch):
+        a = np.sort(notes_a.onset_s[notes_a.pitch == pitch])
+        b = np.sort(notes_b.onset_s[notes_b.pitch == pitch])
+        errors.append(np.abs(alignment.map_time(a) - b))
+    assert np.median(np.concatenate(errors)) < 0.02
+    assert np.percentile(np.concatenate(errors), 95) < 0.08
+
+
+def test_map_is_monotone_and_inverse_in_the_other_direction(pair):
+    (path_a, _), (path_b, _) = pair
+    there, back = align(path_a, path_b), align(path_b, path_a)
+    times = np.linspace(-2, 40, 200)
+    mapped = there.map_time(times)
+    assert (np.diff(mapped) > 0).all()
+    inside = np.linspace(2, 15, 50)
+    assert np.abs(back.map_time(there.map_time(inside)) - inside).max() < 0.1
+
+
+def test_confidence_falls_where_the_notes_differ(pair, tmp_path):
+    (path_a, _), (path_b, _) = pair
+    other = perform(demo_score(3, bars=12), Expression(), seed=5)
+    write_midi(other, tmp_path / "other.mid")
+    same, different = align(path_a, path_b), align(path_a, tmp_path / "other.mid")
+    times = np.linspace(1, 15, 30)
+    assert same.confidence(times).mean() > 0.9
+    assert different.confidence(times).mean() < 0.6
+    assert ((same.confidence(times) >= 0) & (same.confidence(times) <= 1)).all()
+
+
+def test_nothing_to_align_is_an_error(pair, tmp_path):
+    import pretty_midi
+
+    midi = pretty_midi.PrettyMIDI()
+    midi.instruments.append(pretty_midi.Instrument(0))
+    midi.instruments[0].notes.append(pretty_midi.Note(60, 60, 0, 1))
+    midi.write(str(tmp_path / "one.mid"))
+    with pytest.raises(MidiError, match="fewer than two chords") as raised:
+        align(pair[0][0], tmp_path / "one.mid")
+    assert "one.mid" in str(raised.value)

@@ -1,0 +1,164 @@
+"""Layer discovery finds what is planted and cannot be fooled by works."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mess_core.errors import ProbingError
+from mess_core.probing import discover, grouped_folds, resolve_aspects
+
+
+def _library(tracks=60, works=20, layers=3, dim=40, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((tracks, layers, dim))
+    names = [f"w{index % works}" for index in range(tracks)]
+    return rng, x, names
+
+
+def test_planted_signal_is_found_in_its_layer():
+    rng, x, works = _library()
+    y = pd.DataFrame({"planted": x[:, 1, :3].sum(axis=1) + 0.1 * rng.standard_normal(60)})
+    table = discover(x, y, works, resamples=200).table
+    assert table.loc[table["r2"].idxmax(), "layer"] == 1
+    assert table["r2"].max() > 0.5
+    assert (table.loc[table["layer"] != 1, "r2"] < 0.1).all()
+
+
+def test_knowing_only_the_work_predicts_nothing():
+    """Embeddings that only know the work, a target that is a random number per work."""
+    rng = np.random.default_rng(3)
+    works = [f"w{index // 4}" for index in range(100)]
+    of_work = np.arange(100) // 4
+    x = rng.standard_normal((25, 2, 48))[of_work] + 0.05 * rng.standard_normal((100, 2, 48))
+    y = rng.standard_normal(25)[of_work]
+    leaky = cross_val_predict(
+        make_pipeline(StandardScaler(), Ridge(1.0)),
+        x[:, 0],
+        y,
+        cv=KFold(5, shuffle=True, random_state=0),
+    )
+    assert r2_score(y, leaky) > 0.5  # what the usual way reports
+    table = discover(x, pd.DataFrame({"y": y}), works, resamples=100).table
+    assert (table["r2"] <= 0.0).all()
+    assert (table["r2_low"] <= 0.0).all()
+
+
+def test_predictions_are_what_scikit_learn_gives_with_the_same_folds():
+    rng, x, works = _library(tracks=40, works=10, layers=2)
+    y = pd.DataFrame(rng.standard_normal((40, 3)), columns=list("abc"))
+    found = discover(x, y, works, alphas=[10.0], resamples=50)
+    fold = grouped_folds(works, 5)
+    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
+    for layer in range(2):
+        for name in y:
+            oracle = cross_val_predict(
+                make_pipeline(StandardScaler(), Ridge(10.0)), x[:, layer], y[name], cv=splits
+            )
+            np.testing.assert_allclose(found.predictions[name][layer], oracle, atol=1e-8)
+            row = found.table.query("layer == @layer and target == @name").iloc[0]
+            assert row["r2"] == pytest.approx(r2_score(y[name], oracle))
+
+
+def test_missing_values_cost_only_their_own_target():
+    rng, x, works = _library()
+    full = pd.DataFrame(rng.standard_normal((60, 2)), columns=["a", "b"])
+    holes = full.copy()
+    holes.loc[:9, "b"] = np.nan
+    plain, holed = discover(x, full, works, resamples=50), discover(x, holes, works, resamples=50)
+    np.testing.assert_allclose(plain.predictions["a"], holed.predictions["a"])
+    assert set(holed.table.query("target == 'b'")["n"]) == {50}
+    assert np.isnan(holed.predictions["b"][:, :10]).all()
+
+
+def test_unusable_targets_are_left_out_with_a_reason():
+    rng, x, works = _library()
+    y = pd.DataFrame({"good": rng.standard_normal(60), "constant": 1.0, "rare": np.nan})
+    y.loc[:4, "rare"] = [1.0, 2, 3, 4, 5]
+    found = discover(x, y, works, resamples=50)
+    assert set(found.table["target"]) == {"good"}
+    assert any("constant: left out" in note for note in found.notes)
+    assert any("rare: left out, only 5 tracks" in note for note in found.notes)
+
+
+def test_within_work_score_ignores_differences_between_works():
+    rng, x, works = _library(tracks=80, works=20)
+    offset = 5 * rng.standard_normal(20)[[int(name[1:]) for name in works]]
+    x[:, 0, 0] = 4 * offset  # layer 0 knows only which work it is
+    signal = rng.standard_normal(80)
+    x[:, 1, :10] = signal[:, None] * 3
+    y = pd.DataFrame({"y": offset + 0.5 * signal})
+    table = discover(x, y, works, resamples=50).table.set_index("layer")
+    assert table.loc[0, "r2"] > 0.5
+    assert table.loc[0, "r2_within"] < 0.1
+    assert table.loc[1, "r2_within"] > table.loc[0, "r2_within"]
+
+
+def test_interval_holds_the_score_and_seed_fixes_it():
+    rng, x, works = _library()
+    y = pd.DataFrame({"a": x[:, 0, :2].sum(axis=1) + rng.standard_normal(60)})
+    one, two = (discover(x, y, works, resamples=300).table for _ in range(2))
+    pd.testing.assert_frame_equal(one, two)
+    assert (one["r2_low"] <= one["r2"]).all()
+    assert (one["r2"] <= one["r2_high"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda x, y, w: (x[:, 0], y, w), "X must be"),
+        (lambda x, y, w: (x, y.iloc[:5], w), "X must be"),
+        (lambda x, y, w: (x * np.nan, y, w), "NaN or infinite"),
+        (lambda x, y, w: (x, y, ["one"] * 60), "no target can be probed"),
+    ],
+)
+def test_impossible_inputs_say_why(change, says):
+    rng, x, works = _library()
+    y = pd.DataFrame({"a": rng.standard_normal(60)})
+    with pytest.raises(ProbingError, match=says):
+        discover(*change(x, y, works), resamples=10)
+
+
+def test_folds_never_split_a_group():
+    groups = [f"g{index % 13}" for index in range(100)]
+    fold = grouped_folds(groups, 5)
+    table = pd.DataFrame({"group": groups, "fold": fold})
+    assert (table.groupby("group")["fold"].nunique() == 1).all()
+    assert set(fold) == set(range(5))
+    with pytest.raises(ProbingError, match="groups"):
+        grouped_folds(["a", "a", "b"], 3)
+
+
+def _results(target, scores, low_by=0.05):
+    return pd.DataFrame(
+        [
+            {"layer": layer, "target": target, "r2": score, "r2_low": score - low_by}
+            for layer, score in enumerate(scores)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "confidence"), [(0.95, "high"), (0.7, "medium"), (0.3, "low"), (0.02, "none")]
+)
+def test_confidence_is_of_the_lower_end(score, confidence):
+    aspects = resolve_aspects(_results("spectral_centroid", [0.01, score, 0.01]))
+    brightness = aspects["brightness"]
+    assert brightness.confidence == confidence
+    assert brightness.available == (confidence != "none")
+    if brightness.available:
+        assert brightness.weights == {1: 1.0}
+    else:
+        assert brightness.weights == {0: 1 / 3, 1: 1 / 3, 2: 1 / 3}
+    assert "spectral_centroid" in brightness.reason
+
+
+def test_unprobed_aspects_give_a_reason():
+    aspects = resolve_aspects(_results("tempo", [0.5, 0.6]))
+    assert len(aspects) == 13
+    assert aspects["legato"].confidence == "none"
+    assert "articulation_ratio" in aspects["legato"].reason

@@ -1,0 +1,148 @@
+"""Scores are exact sums of per-layer cosines; artifacts are whole or refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mess_core.errors import SearchError, StoreError
+from mess_core.probing.aspects import Aspect
+from mess_core.search.artifact import latest_manifest, load_artifact, save_artifact
+from mess_core.search.aspects import layer_weights, parse_aspects
+from mess_core.search.index import PassageIndex, TrackIndex
+from mess_core.store import Layout
+
+
+def _vectors(seed=0, tracks=30, layers=4, dim=8):
+    return np.random.default_rng(seed).standard_normal((tracks, layers, dim)).astype(np.float32)
+
+
+def _cosine(a, b):
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-2, 2), min_size=4, max_size=4), st.integers(0, 100))
+def test_scores_are_weighted_sums_of_cosines(weights, seed):
+    vectors = _vectors(seed)
+    index = TrackIndex.build(vectors, [0, 3, 6, 12])
+    by_layer = dict(zip(index.layers, weights, strict=True))
+    scores, rows = index.search(index.vector(5), by_layer, 30)
+    for score, row in zip(scores, rows, strict=True):
+        wide = vectors.astype(np.float64)
+        expected = sum(
+            weight * _cosine(wide[5, position], wide[row, position])
+            for position, weight in enumerate(weights)
+        )
+        assert score == pytest.approx(expected, abs=1e-5)
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_ties_have_a_stable_order():
+    vectors = np.repeat(_vectors(tracks=1), 20, axis=0)
+    index = TrackIndex.build(vectors, [0, 1, 2, 3])
+    _, rows = index.search(index.vector(0), {0: 1.0}, 7)
+    assert rows.tolist() == list(range(7))
+
+
+def test_zero_vectors_do_not_become_nan():
+    vectors = _vectors()
+    vectors[3] = 0
+    index = TrackIndex.build(vectors, [0, 1, 2, 3])
+    scores, _ = index.search(index.vector(3), {0: 1.0}, 30)
+    assert np.isfinite(scores).all()
+
+
+def test_passages_are_filtered_inside_the_index():
+    rng = np.random.default_rng(0)
+    segments = [rng.standard_normal((10, 8)) for _ in range(5)]
+    index = PassageIndex.build(segments, 2)
+    allowed = np.arange(20, 30)
+    _, rows = index.search(segments[0][0].astype(np.float32), 50, allowed=allowed)
+    assert sorted(rows.tolist()) == allowed.tolist()
+
+
+ASPECTS = {
+    "one": Aspect("one", {0: 1.0}, "low", 0.1, 0.1, ""),
+    "two": Aspect("two", {1: 0.5, 2: 0.5}, "low", 0.1, 0.1, ""),
+}
+
+
+def test_aspect_weights_become_layer_weights():
+    assert layer_weights({"one": 0.7, "two": -0.4}, ASPECTS, [0, 1, 2]) == {
+        0: 0.7,
+        1: -0.2,
+        2: -0.2,
+    }
+    assert layer_weights(None, ASPECTS, [0, 1]) == {0: 0.5, 1: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"three": 1.0}, "no aspect 'three'"),
+        ({"one": 0.0}, "all aspect weights are zero"),
+        ({}, "all aspect weights are zero"),
+        ({"one": float("nan")}, "not a finite number"),
+        ({"two": 1.0}, "no layer 2"),
+    ],
+)
+def test_impossible_weights_are_errors(wanted, says):
+    with pytest.raises(SearchError, match=says):
+        layer_weights(wanted, ASPECTS, [0, 1])
+
+
+@pytest.mark.parametrize("text", ["a=b", "a=1,a=2"])
+def test_malformed_aspects_are_errors(text):
+    with pytest.raises(SearchError):
+        parse_aspects(text)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    layout = Layout(tmp_path)
+    index = TrackIndex.build(_vectors(), [0, 1, 2, 3])
+    rows = pd.DataFrame({"track_id": [f"t{i}" for i in range(30)]})
+    return layout, index, rows, save_artifact(layout.indices, "track", index.index, rows, {})
+
+
+def test_artifact_round_trip_and_same_content_is_one_version(saved):
+    layout, index, rows, manifest = saved
+    again = save_artifact(layout.indices, "track", index.index, rows, {})
+    assert again["version"] == manifest["version"]
+    loaded, table, _ = load_artifact(layout.indices, "track")
+    assert loaded.ntotal == 30
+    pd.testing.assert_frame_equal(table, rows, check_dtype=False)
+
+
+@pytest.mark.parametrize("file", ["index.faiss", "rows.parquet"])
+def test_damaged_artifacts_are_never_served(saved, file):
+    layout, _, _, manifest = saved
+    place = layout.indices / "track" / manifest["version"] / file
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(bytes(content))
+    with pytest.raises(StoreError, match="checksum"):
+        load_artifact(layout.indices, "track")
+
+
+def test_build_that_stops_early_leaves_the_old_version(saved, monkeypatch):
+    import mess_core.search.artifact as module
+
+    layout, _, rows, manifest = saved
+    other = TrackIndex.build(_vectors(9), [0, 1, 2, 3])
+    monkeypatch.setattr(module, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save_artifact(layout.indices, "track", other.index, rows, {})
+    assert load_artifact(layout.indices, "track")[2]["version"] == manifest["version"]
+
+
+def test_missing_and_malformed_pointers(tmp_path, saved):
+    assert latest_manifest(Layout(tmp_path / "empty").indices, "track") is None
+    with pytest.raises(StoreError, match="there is no track index"):
+        load_artifact(Layout(tmp_path / "empty").indices, "track")
+    layout = saved[0]
+    (layout.indices / "track" / "latest").write_bytes(b"../../etc")
+    with pytest.raises(StoreError, match="does not name a version"):
+        load_artifact(layout.indices, "track")

@@ -39,7 +39,7 @@ def _refresh(data: str, datasets: str | None, encoder: str | None, batch: int) -
     import dagster as dg
 
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from mess_assets.refresh import refresh
+    from mess_assets.refresh import any_embedding, refresh
     from mess_assets.resources import EncoderResource, StoreResource
 
     store = StoreResource(data_root=data, **({} if datasets is None else {"datasets": datasets}))
@@ -54,7 +54,8 @@ def _refresh(data: str, datasets: str | None, encoder: str | None, batch: int) -
     with dg.DagsterInstance.get() as instance:
         done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch)
     say("done" if done.success else "done, with failures: mess tracks --failed")
-    _point_to_results(data)
+    if any_embedding(store.layout):
+        _point_to_results(data)
     if not done.success:
         raise SystemExit(1)
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
 from mess_assets.build import build_defs
-from mess_assets.partitions import TRACKS
+from mess_assets.partitions import TRACKS, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.sensors import contiguous, pending_keys
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
@@ -49,20 +50,11 @@ def refresh(
     Refreshed
         Failed tracks make their run fail; tables are built from the others.
     """
-    defs = build_defs(resource_overrides={"store": store, "encoder": encoder})
-    done = Refreshed()
-
-    def run(job: str, what: str, tags: dict[str, str] | None = None) -> bool:
-        say(f"{what} …")
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance, run_config=_QUIET, tags=tags, raise_on_error=False
-        )
-        done.runs.append((what, result.run_id, result.success))
-        if not result.success:
-            say(f"  failed in part: run {result.run_id[:8]}")
-        return result.success
-
-    if not run("scan", "scan the data sets"):
+    runner = _Runner(
+        build_defs(resource_overrides={"store": store, "encoder": encoder}), instance, say
+    )
+    done = runner.done
+    if not runner.run("scan the data sets", ["tracks"]):
         return done
     keys = pending_keys(instance, store, encoder)
     done.pending = len(keys)
@@ -70,32 +62,59 @@ def refresh(
     for stretch in contiguous(keys, order):
         for first in range(0, len(stretch), batch):
             part = stretch[first : first + batch]
-            span = order[order.index(part[0]) : order.index(part[-1]) + 1]
-            for job in ("embeddings", "track_targets"):
-                _run_partitions(defs, instance, job, span, done, say)
-    run("tables", "tables, probing, aspects, indices, checks")
+            span = list(order[order.index(part[0]) : order.index(part[-1]) + 1])
+            for asset in ("embeddings", "track_targets"):
+                runner.run(f"{asset}: {len(span)} tracks", [asset], range_tags(span))
+    if any_embedding(store.layout):
+        runner.run("tables, probing, aspects, indices, checks", job="tables")
+    else:
+        runner.run("table of targets", ["proxy_targets"])
+        say("no track has audio that could be embedded: no matrix, probing or index to build")
     return done
 
 
-def _run_partitions(
-    defs: dg.Definitions,
-    instance: dg.DagsterInstance,
-    asset: str,
-    keys: list[str],
-    done: Refreshed,
-    say: Callable[[str], None],
-) -> None:
-    from mess_assets.partitions import range_tags
+@dataclass
+class _Runner:
+    """Runs assets in this process and says in a line each how it went."""
 
-    what = f"{asset}: {len(keys)} tracks"
-    say(f"{what} …")
-    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(asset)],
-        run_config=_QUIET,
-        tags=range_tags(keys),
-        raise_on_error=False,
-    )
-    done.runs.append((what, result.run_id, result.success))
-    if not result.success:
-        say(f"  failed in part: run {result.run_id[:8]}; see `mess tracks --failed`")
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+    say: Callable[[str], None]
+    done: Refreshed = field(default_factory=Refreshed)
+
+    def run(
+        self,
+        what: str,
+        assets: list[str] | None = None,
+        tags: dict[str, str] | None = None,
+        *,
+        job: str = "__ASSET_JOB",
+    ) -> bool:
+        self.say(f"{what} …")
+        result = self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
+            run_config=_QUIET,
+            tags=tags,
+            raise_on_error=False,
+        )
+        self.done.runs.append((what, result.run_id, result.success))
+        for event in result.all_events:
+            if event.is_step_failure:
+                self.say(f"  {event.step_key} failed: {_reason(event)}")
+        return result.success
+
+
+def any_embedding(layout: Any) -> bool:
+    """Whether the store holds an embedding of any track."""
+    return any((layout.root / "embeddings").glob("*-emb/sidecars/*.json"))
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "unknown" if error is None else error.message.strip()

@@ -27,7 +27,7 @@ def test_every_asset_is_described_owned_grouped_and_versioned():
     names = set()
     for spec in _defs().resolve_all_asset_specs():
         names.add(spec.key.to_user_string())
-        assert spec.description and len(spec.description) > 40, spec.key
+        assert len(spec.description or "") > 40, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
         assert spec.group_name != "default", spec.key

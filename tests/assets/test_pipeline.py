@@ -234,3 +234,28 @@ def test_removed_tracks_leave_the_tables_and_the_partitions(workbench):
 
     library = Library.open(workbench.root)
     assert "demo_01_player1" not in set(library.similar("demo_01_player2", k=50)["track_id"])
+
+
+def test_a_midi_only_library_gets_its_targets_and_says_so(fresh):
+    for path in (fresh.datasets / "demo").glob("*.flac"):
+        path.unlink()
+    done = fresh.refresh()
+    assert done.success
+    assert "no track has audio" in fresh.lines[-1]
+    from mess_core.store.tables import read_table
+
+    table = read_table(fresh.layout.proxy_targets)
+    assert table["velocity_mean"].notna().all()
+    assert table["spectral_centroid"].isna().all()
+
+
+def test_a_library_too_small_to_probe_can_be_searched(fresh):
+    for path in (fresh.datasets / "demo").glob("demo_0[2-6]*"):
+        path.unlink()
+    assert fresh.refresh().success
+    from mess_core.search import Library
+
+    library = Library.open(fresh.root)
+    hits = library.similar("demo_01_player1", {"rubato": 1.0})
+    assert hits["track_id"].tolist() == ["demo_01_player2"]
+    assert "no target could be probed" in hits.attrs["notes"][0]

@@ -52,7 +52,7 @@ def test_truncated_midi_is_an_error_at_any_length(tmp_path, corpus):
     path = tmp_path / "cut.mid"
     for length in np.linspace(10, len(content) - 10, 12, dtype=int):
         path.write_bytes(content[:length])
-        with pytest.raises(MidiError, match="truncated|no notes"):
+        with pytest.raises(MidiError, match=r"truncated|no notes"):
             read_performance(path)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_missing_and_damaged_files_say_so(tmp_path):
         with pytest.raises(StoreError, match="does not exist"):
             read(UPath(tmp_path / name))
         (tmp_path / name).write_bytes(b"damaged")
-        with pytest.raises(StoreError, match="not (a )?readable|is not"):
+        with pytest.raises(StoreError, match=r"is not"):
             read(UPath(tmp_path / name))
 
 
@@ -83,7 +84,7 @@ def test_killed_writer_never_leaves_a_readable_half(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(4):
         writer = subprocess.Popen(
-            [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=os.getcwd()
+            [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=Path.cwd()
         )
         assert writer.stdout is not None
         writer.stdout.readline()

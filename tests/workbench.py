@@ -1,4 +1,4 @@
-"""A library built through Dagster once, for all tests that only read it."""
+"""Libraries built through Dagster: one for all tests that only read, copies to change."""
 
 import shutil
 import warnings

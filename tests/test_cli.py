@@ -1,0 +1,82 @@
+"""The command line as a newcomer meets it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from mess_core.cli import cli
+
+
+def _run(*arguments):
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def test_help_lists_every_command_with_a_sentence():
+    result = _run("--help")
+    assert result.exit_code == 0
+    for command in ("demo", "run", "tracks", "search", "passages", "aspects", "doctor"):
+        assert command in result.output
+        own = _run(command, "--help")
+        assert own.exit_code == 0
+        assert len(own.output.splitlines()) > 4
+
+
+def test_empty_data_root_says_what_to_do(tmp_path):
+    for arguments in (["tracks"], ["search", "x"], ["passages", "x"], ["aspects"]):
+        result = _run(*arguments, "--data", str(tmp_path))
+        assert result.exit_code == 1
+        assert "Traceback" not in result.output
+        assert "aterialise" in result.output
+    result = _run("doctor", "--data", str(tmp_path))
+    assert result.exit_code == 0
+    assert "mess demo" in result.output
+
+
+@pytest.fixture
+def data(built):
+    return ["--data", str(built.root)]
+
+
+def test_search_ranks_and_explains(data):
+    result = _run(
+        "search", "demo_01_player1", "--aspects", "brightness=0.7,tempo=-0.2", "-k", "3", *data
+    )
+    assert result.exit_code == 0, result.output
+    assert "untrained" in result.output
+    hits = json.loads(
+        _run("search", "demo_01_player1", "--aspects", "brightness", "--json", *data).stdout
+    )
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+    assert hits == sorted(hits, key=lambda hit: -hit["score"])
+    assert all(hit["brightness"] == pytest.approx(hit["score"]) for hit in hits)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "demo_01_player"], "Did you mean demo_0"),
+        (["search", "demo_01_player1", "--aspects", "loudness"], "no aspect 'loudness'"),
+        (["search", "demo_01_player1", "--aspects", "tempo=0"], "weights are zero"),
+        (["search", "demo_01_player1", "-k", "0"], "k must be at least 1"),
+        (["passages", "demo_01_player1", "--start", "900"], "outside"),
+    ],
+)
+def test_wrong_queries_are_one_line(data, arguments, says):
+    result = _run(*arguments, *data)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_tracks_and_passages_and_aspects(data):
+    listed = json.loads(_run("tracks", "--json", "--limit", "0", *data).stdout)
+    assert len(listed) == 12
+    assert len(json.loads(_run("tracks", "--match", "WALTZ", "--json", *data).stdout)) == 2
+    assert json.loads(_run("tracks", "--failed", "--json", *data).stdout) == []
+    hits = json.loads(_run("passages", "demo_01_player1", "--start", "3", "--json", *data).stdout)
+    assert all(hit["end_s"] > hit["start_s"] for hit in hits)
+    assert "demo_01_player1" not in {hit["track_id"] for hit in hits}
+    assert len(json.loads(_run("aspects", "--json", *data).stdout)) == 13
+    subjects = {one["subject"] for one in json.loads(_run("doctor", "--json", *data).stdout)}
+    assert {"torch", "device", "track index", "failures"} <= subjects

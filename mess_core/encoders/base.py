@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from mess_core.audio import stream_audio
+from mess_core.encoders import cpu_frontend
 from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
@@ -126,6 +127,8 @@ class Encoder:
         # With normalisation before each block, the last state is what follows the final one.
         self._final_norm = bool(model.config.do_stable_layer_norm)
         model.encoder.layers = model.encoder.layers[: max(1, self.layers[-1])]
+        if device.type == "cpu" and dtype == torch.float32:
+            cpu_frontend.install(model)
         self._model = model.to(device=device, dtype=dtype)
         self._captured: dict[int, torch.Tensor] = {}
         self._watch(blocks)

@@ -37,7 +37,7 @@ def escape_track_id(track_id: str) -> str:
     >>> escape_track_id("Chopin_Op028-04_003_20100611-SMD")
     'Chopin_Op028-04_003_20100611-SMD'
     >>> escape_track_id("../Für Elise...")
-    '%2E.%2FF%C3%BCr%20Elise.%2E.'
+    '%2E%2E%2FF%C3%BCr%20Elise.%2E.'
     """
     if not track_id:
         raise StoreError("a track id is empty", remedy="Give the file a name")

@@ -1,0 +1,48 @@
+"""The rearranged front end gives what the library's modules give."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mess_core.encoders.cpu_frontend import _fft_size, install
+from mess_core.encoders.untrained import untrained_checkpoint
+
+
+@pytest.fixture(scope="module")
+def pair():
+    library, ours = (untrained_checkpoint("tiny").model for _ in range(2))
+    with torch.no_grad():  # gains and offsets that are not the identity
+        for model in (library, ours):
+            norm = model.feature_extractor.conv_layers[0].layer_norm
+            norm.weight.copy_(torch.linspace(0.5, 2, len(norm.weight)))
+            norm.bias.copy_(torch.linspace(-1, 1, len(norm.bias)))
+    assert install(ours)
+    return library, ours
+
+
+@settings(deadline=None, max_examples=40)
+@given(samples=st.integers(400, 9000), seed=st.integers(0, 99), level=st.floats(0.01, 3))
+def test_any_length_gives_the_librarys_result(pair, samples, seed, level):
+    library, ours = pair
+    generator = torch.Generator().manual_seed(seed)
+    wave = level * torch.randn(2, samples, generator=generator) + 0.1
+    with torch.inference_mode():
+        expected, got = library(wave)[0], ours(wave)[0]
+    assert expected.shape == got.shape
+    assert (expected - got).abs().max() < 1e-4
+
+
+def test_other_architectures_are_left_alone():
+    model = untrained_checkpoint("tiny").model
+    model.config.feat_extract_activation = "relu"
+    before = model.feature_extractor
+    assert not install(model)
+    assert model.feature_extractor is before
+
+
+@given(st.integers(1, 5000))
+def test_fft_sizes_are_enough_and_not_wasteful(length):
+    size = _fft_size(length)
+    assert length <= size < 2 * length + 1
+    assert size & (size - 1) == 0 or (size // 3) & (size // 3 - 1) == 0

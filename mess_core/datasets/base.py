@@ -157,6 +157,8 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
         If the folder is missing, its layout unknown, or its metadata unreadable.
     """
     place = UPath(root)
+    if not getattr(place, "protocol", ""):
+        place = place.absolute()  # the table must not depend on who reads it from where
     if not place.is_dir():
         raise DatasetError(
             f"the folder of data set {dataset!r} does not exist",

@@ -201,3 +201,10 @@ def test_a_new_layout_is_one_function(tmp_path):
         assert scan_source(tmp_path, "new").layout == "listed"
     finally:
         del base._SCANNERS["listed"]
+
+
+def test_paths_in_the_table_are_absolute(corpus, monkeypatch):
+    monkeypatch.chdir(corpus.parent)
+    tracks, _, _ = read_tracks(parse_sources("demo=demo"))
+    assert tracks["audio_path"].str.startswith("/").all()
+    assert tracks["midi_path"].str.startswith("/").all()

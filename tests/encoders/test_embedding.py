@@ -104,3 +104,72 @@ def test_file_and_array_agree(encoder, tone):
     np.testing.assert_allclose(
         encoder.embed(tone).segments, encoder.embed(samples).segments, atol=1e-6
     )
+
+
+def test_out_of_memory_halves_the_batch_and_remembers(monkeypatch):
+    import torch
+
+    encoder = _encoder(batch_size=8)
+    wave = _noise(40)
+    expected = encoder.embed(wave).segments
+    real, sizes = type(encoder)._forward, []
+
+    def small(self, waves):
+        sizes.append(len(waves))
+        if len(waves) > 3:
+            raise torch.cuda.OutOfMemoryError
+        return real(self, waves)
+
+    monkeypatch.setattr(type(encoder), "_forward", small)
+    got = encoder.embed(wave).segments
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert sizes[:3] == [8, 4, 2]
+    sizes.clear()
+    encoder.embed(wave)
+    assert max(sizes) == 2
+
+
+def test_one_window_that_does_not_fit_is_an_error(monkeypatch):
+    import torch
+
+    from mess_core.errors import EncoderError
+
+    encoder = _encoder()
+
+    def full(self, waves):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr(type(encoder), "_forward", full)
+    with pytest.raises(EncoderError, match="does not fit"):
+        encoder.embed(_noise(6))
+
+
+def test_results_do_not_depend_on_the_other_tracks(encoder):
+    tracks = [_noise(seconds, seed) for seed, seconds in enumerate((6.0, 3.3, 11.7))]
+    forwards = [encoder.embed(track).segments for track in tracks]
+    backwards = [encoder.embed(track).segments for track in reversed(tracks)][::-1]
+    for one, other in zip(forwards, backwards, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_duration(tmp_path):
+    """Peak memory of a long track is that of a short one (each in a process of its own)."""
+    import subprocess
+    import sys
+
+    script = (
+        "import resource, sys\n"
+        "from mess_core.encoders import load_encoder\n"
+        "load_encoder('untrained:tiny', device='cpu', hop_s=5.0).embed(sys.argv[1])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = []
+    for seconds in (30, 600):
+        path = tmp_path / f"{seconds}.flac"
+        sf.write(path, _noise(seconds), 24_000)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stdout) / 1024)
+    # 600 s decoded at once would be 58 MB at 24 kHz alone.
+    assert peaks[1] - peaks[0] < 30

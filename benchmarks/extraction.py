@@ -80,7 +80,8 @@ def by_hand(model: torch.nn.Module, path: Path, out: Path, batch: int) -> np.nda
     for first in range(0, len(windows), batch):
         part = windows[first : first + batch]
         normal = [(w - w.mean()) / np.sqrt(w.var() + 1e-7) for w in part]
-        padded = np.zeros((len(part), max(map(len, part))), dtype=np.float32)
+        width = max(map(len, part)) if batch == 1 else WINDOW
+        padded = np.zeros((len(part), width), dtype=np.float32)
         for row, window in zip(padded, normal, strict=True):
             row[: len(window)] = window
         states = model(torch.from_numpy(padded).to(device), output_hidden_states=True).hidden_states
@@ -143,7 +144,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--batch", type=int, default=1, help="our batch size")
+    parser.add_argument("--batch", type=int, default=4, help="our batch size")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--in-use", default="1,3,5,8,11", help="the layers in use")
     arguments = parser.parse_args()

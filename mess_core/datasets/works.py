@@ -1,17 +1,24 @@
 """Work identity: which recordings are of the same composition.
 
-`work_id` reads composer and catalogue number out of a title as data sets write it. It
-is coarse on purpose where being fine would leak: movements of a sonata, and a prelude
-and its fugue, are one work, since a file may hold one of them or all. Where a title
-names no catalogue number, its words without movement, key and ornament decide.
+`work_id` reads composer and catalogue number out of a title as data sets write it. It is
+coarse on purpose where being fine would leak: movements of a sonata, and a prelude and its
+fugue, are one work, since a file may hold one of them or all. Pieces that are known by a
+number, a key or a nickname are looked up in `catalogue`. Where nothing else is known, the
+title's words without movement, key and ornament decide.
+
+`leak_safe_groups` goes one step further for folds: a recording of a whole opus shares its
+group with every recording of one of its pieces.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["composer_key", "work_id"]
+from mess_core.datasets import catalogue
+
+__all__ = ["composer_key", "leak_safe_groups", "work_id"]
 
 _COMPOSER_SPELLINGS = {
     "rachmaninov": "rachmaninoff",
@@ -25,19 +32,25 @@ _BACH_SONS = {"christian", "emanuel", "friedemann", "christoph"}
 
 # Catalogues that number works of one composer; each group is the number.
 _CATALOGUES = (
-    ("bwv", re.compile(r"\bbwv[ _.]*(\d+[a-z]?)")),
-    ("hob", re.compile(r"\bhob[ _.]*(xvi|xvii|17|16)[ _.:n]*o?[ _.:]*(\d+)")),
-    ("woo", re.compile(r"\bwoo[ _.]*(\d+)")),
-    ("d", re.compile(r"\bd[ _.]*(\d{3})\b")),
-    ("k", re.compile(r"\bkv?[ _.]*(\d+)\b")),
-    ("s", re.compile(r"\bs[ _.]*(\d{2,3})(?:\s*[/,]\s*(?:no\.?\s*)?(\d+))?")),
-    ("sz", re.compile(r"\bsz[ _.]*(\d+)")),
+    ("bwv", re.compile(r"\bbwv[ .]*(\d+[a-z]?)")),
+    ("hob", re.compile(r"\bhob[ .]*(xvii|xvi|17|16)[ .:]*(?:no)?[ .:]*(\d+)")),
+    ("woo", re.compile(r"\bwoo[ .]*(\d+)")),
+    ("d", re.compile(r"\bd[ .]*(\d{3})\b")),
+    ("k", re.compile(r"\bkv?[ .]*(\d+)\b")),
+    ("s", re.compile(r"\bs[ .]*(\d{2,3})\b(?:\s*[/, ]\s*(?:no\.?\s*)?(\d+)\b)?")),
+    ("sz", re.compile(r"\bsz[ .]*(\d+)")),
 )
+_MORE_NUMBERS = r"(?!\s*(?:-\s*\d|to\b|and\b|&|,\s*\d+\b(?!\s*(?:st|nd|rd|th))))"
 _OPUS = re.compile(
-    r"\bop(?:us|\.)?[ _.]*(\d+)[a-z]?"
-    r"(?:\s*/\s*(\d+)|[ ,]*no[s]?\.?[ _]*(\d+)(?!\s*(?:-|to|and|&|,\s*\d)))?"
+    r"\bop(?:us|\.)?[ .]*(\d+)[a-z]?\b"
+    rf"(?:\s*/\s*(\d+)\b|[ ,]*no\.?\s*(\d+)\b{_MORE_NUMBERS}|(?:\s+d\.?\s*\d+)?\s+(\d{{1,2}})$)?"
 )
-# Schubert's opus 90 (D. 899) is named by either number.
+_GENRE = re.compile(r"\b([a-z]+?)s?\b[ ,]*(?:no\.?)?\s*(\d+)\b")
+_KEY = re.compile(
+    r"\bin\s+(?:in\s+)?([a-g])\s*[- ]?(flat|sharp|b|#)?\s*[- ]?(major|minor|maj|min|moll|m)?\b"
+)
+_BOOK = re.compile(r"\b(?:wtc|wtk|book)\s*(ii|i|2|1)\b")
+# Schubert's opus numbers name what has a Deutsch number too.
 _SYNONYMS = {"schubert:d899": "schubert:op90", "schubert:op120": "schubert:d664"}
 _NOISE = re.compile(
     r"\b(?:in|major|minor|maj|min|flat|sharp|complete|the|of|from|de|la|le|selections?|"
@@ -83,26 +96,90 @@ def work_id(composer: str, title: str) -> str:
     --------
     >>> work_id("Ludwig van Beethoven", "Sonata No. 21 in C Major, Op. 53, 1st mov.")
     'beethoven:op53'
-    >>> work_id("Frédéric Chopin", "Etude in A Minor, Op. 25, No. 11")
-    'chopin:op25-11'
-    >>> work_id("Johann Sebastian Bach", "Prelude and Fugue in A Minor, WTC II,  BWV 889")
-    'bach:bwv889'
+    >>> work_id("Beethoven", "Piano_Sonatas_17-1"), work_id("Frédéric Chopin", "Sonata No. 3")
+    ('beethoven:op31-2', 'chopin:op58')
+    >>> work_id("Johann Sebastian Bach", "Prelude and Fugue in E-flat Major, WTC I")
+    'bach:bwv852'
     """
     key = composer_key(composer)
-    text = _ascii(title)
-    if found := _OPUS.search(text):
-        number = found[2] or found[3]
-        name = f"op{int(found[1])}" + (f"-{int(number)}" if number else "")
-        return _synonym(f"{key}:{name}")
-    for catalogue, pattern in _CATALOGUES:
+    text = re.sub("[\"'\u2018\u2019\u201c\u201d]", "", _ascii(title)).replace("_", " ")
+    for owner, pattern, name in catalogue.NICKNAMES:
+        if owner in (key, "") and pattern.search(text):
+            return name
+    opus = _OPUS.search(text)
+    numbered = _numbered(key, text)
+    if opus is not None:
+        number = next((part for part in opus.groups()[1:] if part), None)
+        name = f"op{int(opus[1])}" + (f"-{int(number)}" if number else "")
+        # "Sonata No. 7, Op. 10": the number of the sonata says which of the opus.
+        if numbered is not None and numbered.split("-")[0] == name.split("-")[0]:
+            name = numbered
+        return _synonym(f"{key}:{catalogue.WHOLE_OPUS.get(f'{key}:{name}', name)}")
+    if (by_key := _by_key(key, text)) is not None:
+        return by_key
+    for kind, pattern in _CATALOGUES:
         if found := pattern.search(text):
             parts = [part for part in found.groups() if part]
-            if catalogue == "hob":
+            if kind == "hob":
                 parts = [{"17": "xvii", "16": "xvi"}.get(parts[0], parts[0]), parts[1]]
-            name = catalogue + "-".join(part.lstrip("0") for part in parts)
-            return _synonym(f"{key}:{name}")
+            return _synonym(f"{key}:{kind}" + "-".join(part.lstrip("0") for part in parts))
+    if numbered is not None:
+        return f"{key}:{numbered}"
     words = re.findall(r"[a-z0-9]+", _NOISE.sub(" ", text)) or re.findall(r"[a-z0-9]+", text)
     return f"{key}:{'-'.join(words) or 'untitled'}"
+
+
+def leak_safe_groups(work_ids: Sequence[str]) -> list[str]:
+    """Groups for folds: pieces of an opus join its complete recordings, where there are any.
+
+    Examples
+    --------
+    >>> leak_safe_groups(["chopin:op25", "chopin:op25-11", "chopin:op28-4"])
+    ['chopin:op25', 'chopin:op25', 'chopin:op28-4']
+    """
+    present = set(work_ids)
+    groups = []
+    for name in work_ids:
+        whole = re.sub(r"-\d+$", "", name)
+        groups.append(whole if whole in present else name)
+    return groups
+
+
+def _numbered(key: str, text: str) -> str | None:
+    """Opus of "Sonata No. 7", "Ballades_4" and the like, where the composer's are known."""
+    for genre, number in _GENRE.findall(text):
+        table = catalogue.NUMBERED.get((key, genre))
+        if table is None:
+            continue
+        if int(number) in table:
+            return table[int(number)]
+        if f"op{number}" in table.values():  # ASAP writes the opus there: "Scherzos_31"
+            return f"op{number}"
+    return None
+
+
+def _by_key(key: str, text: str) -> str | None:
+    """What composer, genre and key name without doubt: the Well-Tempered Clavier, Schubert.
+
+    In the MAESTRO metadata, Deutsch numbers of one sonata run up from row to row (D. 894,
+    895, 896, 897 are all the G major sonata): there the key is right and the number is not.
+    Likewise "C Major, WTC II, BWV 846" is BWV 870, as the notes of ASAP's copy show.
+    """
+    found = _KEY.search(text)
+    if found is None:
+        return None
+    tonic = found[1] + {"flat": "b", "b": "b", "sharp": "#", "#": "#", None: ""}[found[2]]
+    minor = found[3] in {"minor", "min", "moll", "m"}
+    if key == "schubert" and re.search(r"\bson(?:ata|\.)", text):
+        number = catalogue.SCHUBERT_SONATAS_BY_KEY.get((tonic, minor))
+        return None if number is None else f"schubert:{number}"
+    book = _BOOK.search(text)
+    if key == "bach" and book is not None and "prelude" in text:
+        position = catalogue.WTC_ORDER.get((tonic, minor))
+        if position is not None:
+            first = 846 if book[1] in {"i", "1"} else 870
+            return f"bach:bwv{first + position}"
+    return None
 
 
 def _synonym(name: str) -> str:

@@ -46,7 +46,9 @@ def load_encoder(
     device : str
         ``"auto"`` picks CUDA, then MPS, then CPU; or a torch device such as ``"cuda:1"``.
     dtype : {"auto", "float32", "float16", "bfloat16"}
-        ``"auto"`` is float16 on CUDA and float32 elsewhere.
+        ``"auto"`` is float16 on CUDA and float32 elsewhere. Of the two half precisions float16
+        is the nearer one: relative error of the states 0.0013 to 0.0017, bfloat16 0.011 to
+        0.014 (random 95M weights, 2 s of noise).
     layers : iterable of int, optional
         Hidden states to compute and keep; all by default.
     offline : bool, optional

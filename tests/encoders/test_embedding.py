@@ -173,3 +173,28 @@ def test_memory_does_not_grow_with_duration(tmp_path):
         peaks.append(int(done.stdout) / 1024)
     # 600 s decoded at once would be 58 MB at 24 kHz alone.
     assert peaks[1] - peaks[0] < 30
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "subtype"),
+    [(8_000, 1, "PCM_16"), (192_000, 1, "PCM_24"), (44_100, 8, "PCM_16"), (48_000, 2, "FLOAT")],
+)
+def test_unusual_audio_gives_finite_embeddings(encoder, tmp_path, rate, channels, subtype):
+    path = tmp_path / "take.wav"
+    wave = 0.1 * np.random.default_rng(0).standard_normal((6 * rate, channels))
+    sf.write(path, wave, rate, subtype=subtype)
+    embedding = encoder.embed(path)
+    assert np.isfinite(embedding.segments).all()
+    assert embedding.duration_s == pytest.approx(6.0, abs=0.01)
+
+
+def test_bad_audio_gives_an_error_and_never_an_embedding(encoder, tmp_path):
+    path = tmp_path / "bad.wav"
+    for wave in (np.zeros(48_000), np.full(48_000, np.nan), np.full(48_000, np.inf)):
+        sf.write(path, wave, 24_000, subtype="FLOAT")
+        with pytest.raises(AudioError, match=r"bad\.wav"):
+            encoder.embed(path)
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        encoder.embed(np.full(48_000, np.nan, dtype=np.float32))
+    with pytest.raises(AudioError, match="mono"):
+        encoder.embed(np.zeros((2, 48_000), dtype=np.float32))

@@ -16,7 +16,7 @@ from mess_core.datasets.sources import (
     parse_sources,
     read_tracks,
 )
-from mess_core.datasets.works import composer_key, work_id
+from mess_core.datasets.works import composer_key, leak_safe_groups, work_id
 
 __all__ = [
     "Scan",
@@ -25,6 +25,7 @@ __all__ = [
     "Track",
     "composer_key",
     "configured_sources",
+    "leak_safe_groups",
     "list_track_ids",
     "parse_sources",
     "read_tracks",

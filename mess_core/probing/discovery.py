@@ -82,6 +82,7 @@ def discover(
     Y: pd.DataFrame,
     works: Sequence[str],
     *,
+    groups: Sequence[str] | None = None,
     folds: int = 5,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
@@ -101,6 +102,9 @@ def discover(
         NaN = missing; each target uses the tracks that have it.
     works : sequence of str, length tracks
         Work of each track: no work is in training and test at once.
+    groups : sequence of str, length tracks, optional
+        What folds and intervals keep together instead of works: coarser groups (see
+        `mess_core.datasets.leak_safe_groups`) or players.
     folds, inner_folds : int
         Outer folds, and folds in which the penalty is chosen (reduced where a training
         part has fewer works).
@@ -138,6 +142,9 @@ def discover(
     if len(numbers) != x.shape[1]:
         raise ProbingError(f"{len(numbers)} layer numbers for {x.shape[1]} layers")
     names = np.asarray(works, dtype=str)
+    kept_together = names if groups is None else np.asarray(groups, dtype=str)
+    if len(kept_together) != len(x):
+        raise ProbingError(f"{len(kept_together)} groups for {len(x)} tracks")
     penalties = np.sort(np.asarray(alphas, dtype=np.float64))
     y_all = Y.to_numpy(dtype=np.float64)  # [tracks, targets]
     y_all = np.where(np.isfinite(y_all), y_all, np.nan)
@@ -147,7 +154,7 @@ def discover(
     for columns, present in _missingness_patterns(y_all):
         targets = [str(Y.columns[column]) for column in columns]
         y = y_all[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
-        reason = _unusable(y, names[present], folds)
+        reason = _unusable(y, kept_together[present], folds)
         if reason is not None:
             notes += [f"{target}: left out, {reason}" for target in targets]
             continue
@@ -161,10 +168,19 @@ def discover(
         if not targets:
             continue
         found, guesses = _probe(
-            x[present], y[:, varies], targets, names[present], numbers, penalties,
-            folds=folds, inner_folds=inner_folds, resamples=resamples, seed=seed,
+            x[present],
+            y[:, varies],
+            targets,
+            names[present],
+            numbers,
+            penalties,
+            groups=kept_together[present],
+            folds=folds,
+            inner_folds=inner_folds,
+            resamples=resamples,
+            seed=seed,
             progress=progress or (lambda _: None),
-        )  # fmt: skip
+        )
         rows += found
         for target, guess in guesses.items():
             predictions[target] = np.full((len(numbers), len(x)), np.nan)
@@ -179,7 +195,7 @@ def discover(
             "folds": folds,
             "inner_folds": inner_folds,
             "alphas": penalties.tolist(),
-            "grouped_by": "work",
+            "grouped_by": "work" if groups is None else "given groups",
             "resamples": resamples,
             "seed": seed,
             "tracks": len(x),
@@ -199,6 +215,7 @@ def _probe(
     layers: list[int],
     alphas: Floats,
     *,
+    groups: NDArray[np.str_],
     folds: int,
     inner_folds: int,
     resamples: int,
@@ -206,7 +223,7 @@ def _probe(
     progress: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], dict[str, Floats]]:
     """All layers on one set of rows that have all of these targets."""
-    fold = grouped_folds(works.tolist(), folds, seed=seed)
+    fold = grouped_folds(groups.tolist(), folds, seed=seed)
     controls = _control_targets(works, seed)  # [rows, controls]
     both = np.concatenate([y, controls], axis=1)
     predicted = np.empty((len(layers), *both.shape))  # [layers, rows, targets + controls]
@@ -217,7 +234,7 @@ def _probe(
         for held_out in range(folds):
             train, test = fold != held_out, fold == held_out
             alpha = _choose_alphas(
-                features[train], both[train], works[train], alphas, inner_folds, seed
+                features[train], both[train], groups[train], alphas, inner_folds, seed
             )
             model = RidgePath(features[train], both[train])
             predicted[position, test] = model.predict_each(features[test], alpha)
@@ -226,7 +243,7 @@ def _probe(
         progress(f"layer {layer}: {len(targets)} targets, {len(x)} tracks")
     count = y.shape[1]
     resampled = bootstrap_r2(
-        y, predicted[:, :, :count], works.tolist(), resamples=resamples, seed=seed
+        y, predicted[:, :, :count], groups.tolist(), resamples=resamples, seed=seed
     )
     low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)  # [layers, targets]
     rows = []
@@ -262,12 +279,12 @@ def _probe(
 
 
 def _choose_alphas(
-    x: Floats, y: Floats, works: NDArray[np.str_], alphas: Floats, folds: int, seed: int
+    x: Floats, y: Floats, groups: NDArray[np.str_], alphas: Floats, folds: int, seed: int
 ) -> Floats:
     """Penalty with the least squared error in inner folds, for each target, [targets]."""
     if len(alphas) == 1:
         return np.full(y.shape[1], alphas[0])
-    inner = grouped_folds(works.tolist(), min(folds, len(set(works.tolist()))), seed=seed + 1)
+    inner = grouped_folds(groups.tolist(), min(folds, len(set(groups.tolist()))), seed=seed + 1)
     error = np.zeros((len(alphas), y.shape[1]))
     for held_out in np.unique(inner):
         train, test = inner != held_out, inner == held_out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mess_core.datasets.works import leak_safe_groups
 from mess_core.errors import ProbingError
 from mess_core.probing.discovery import Discovery, discover
 from mess_core.probing.report import save_discovery
@@ -88,10 +89,11 @@ def probe_store(
         If inputs are missing.
     """
     X, Y, works, manifest = probing_inputs(layout)
-    present = len(set(works))
+    groups = leak_safe_groups(works)
+    present = len(set(groups))
     usable = max(2, min(folds, present))
     discovery = discover(
-        X, Y, works, folds=usable, layers=manifest["identity"]["layers"], seed=seed,
+        X, Y, works, groups=groups, folds=usable, layers=manifest["identity"]["layers"], seed=seed,
         progress=progress, allow_empty=True,
     )  # fmt: skip
     if usable < folds:

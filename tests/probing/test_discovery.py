@@ -64,6 +64,23 @@ def test_predictions_are_what_scikit_learn_gives_with_the_same_folds():
             assert row["r2"] == pytest.approx(r2_score(y[name], oracle))
 
 
+def test_groups_hold_together_what_works_would_split():
+    """Two works that share their content: apart they leak, grouped they do not."""
+    apart, together = [], []
+    of_pair = np.repeat(np.arange(12), 6)
+    works = [f"pair{pair}-{index % 2}" for index, pair in enumerate(of_pair)]
+    groups = [f"pair{pair}" for pair in of_pair]
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((12, 1, 30))[of_pair] + 0.05 * rng.standard_normal((72, 1, 30))
+        y = pd.DataFrame({"y": rng.standard_normal(12)[of_pair]})
+        for scores, held_together in ((apart, None), (together, groups)):
+            found = discover(x, y, works, groups=held_together, alphas=[1.0], resamples=20)
+            scores.append(found.table["r2"][0])
+    assert np.mean(apart) > 0.3
+    assert np.mean(together) < 0
+
+
 def test_missing_values_cost_only_their_own_target():
     rng, x, works = _library()
     full = pd.DataFrame(rng.standard_normal((60, 2)), columns=["a", "b"])

@@ -164,7 +164,7 @@ def test_memory_does_not_grow_with_duration(tmp_path):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     peaks = []
-    for seconds in (30, 1200):
+    for seconds in (120, 1200):
         path = tmp_path / f"{seconds}.flac"
         sf.write(path, _noise(seconds), 24_000)
         done = subprocess.run(
@@ -172,7 +172,7 @@ def test_memory_does_not_grow_with_duration(tmp_path):
         )
         peaks.append(int(done.stdout) / 1024)
     # 1200 s decoded at once would be 115 MB at 24 kHz alone.
-    assert peaks[1] - peaks[0] < 30
+    assert peaks[1] - peaks[0] < 45
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,6 @@ def test_memory_does_not_grow_with_duration(tmp_path):
     """Peak memory of a long track is that of a short one (each in a process of its own)."""
     import subprocess
     import sys
-
     from pathlib import Path
 
     if not Path("/proc/self/status").is_file():

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from upath import UPath
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "configured_sources", "list_track_ids", "parse_sources", "read_tracks"]
 
+_LONGEST_NAME = 190  # the store's limit is 200, and it escapes a few characters more
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -164,15 +166,22 @@ def _scan(source: Source) -> Scan:
     scan = scan_source(source.root, source.name, layout=source.layout)
     usable = []
     for track in scan.tracks:
-        if len(track.track_id) > 180 or not track.track_id.isprintable():
-            scan.skip(
-                track.audio_path or track.midi_path,
-                "its name is over 180 characters or has control characters",
-            )
+        reason = _unusable_name(track.track_id)
+        if reason is not None:
+            scan.skip(repr(track.audio_path or track.midi_path), reason)
             continue
         usable.append(replace(track, work_id=track.work_id or f"{source.name}:{track.track_id}"))
     scan.tracks[:] = usable
     return scan
+
+
+def _unusable_name(track_id: str) -> str | None:
+    """Why a name cannot be a file name and partition key once escaped, or None."""
+    if not track_id.isprintable():
+        return "its name has control characters or is not valid Unicode"
+    if len(quote(track_id, safe="")) > _LONGEST_NAME:
+        return f"its name takes over {_LONGEST_NAME} characters once escaped"
+    return None
 
 
 def _duration_s(path: str) -> float:

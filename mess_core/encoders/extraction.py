@@ -74,6 +74,23 @@ def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -
             facts = {"segments": sidecar["shapes"]["segments"][0], "reason": "up to date"}
             return TrackOutcome(track_id, dataset, "fresh", facts, sidecar["sha256"]["segments"])
         embedding = encoder.embed(audio_path)
+        sidecar = store.write(
+            dataset,
+            track_id,
+            segments=embedding.segments,
+            track=embedding.track,
+            raw=embedding.raw,
+            sidecar={
+                **encoder.identity,
+                "track_id": track_id,
+                "version": EMBEDDING_VERSION,
+                "audio_sha256": audio_sha256,
+                "sample_rate": encoder.sample_rate,
+                "duration_s": embedding.duration_s,
+                "start_s": embedding.start_s.tolist(),
+                "end_s": embedding.end_s.tolist(),
+            },
+        )
     except StoreError:
         raise
     except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
@@ -82,23 +99,6 @@ def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -
         layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", record)
-    sidecar = store.write(
-        dataset,
-        track_id,
-        segments=embedding.segments,
-        track=embedding.track,
-        raw=embedding.raw,
-        sidecar={
-            **encoder.identity,
-            "track_id": track_id,
-            "version": EMBEDDING_VERSION,
-            "audio_sha256": audio_sha256,
-            "sample_rate": encoder.sample_rate,
-            "duration_s": embedding.duration_s,
-            "start_s": embedding.start_s.tolist(),
-            "end_s": embedding.end_s.tolist(),
-        },
-    )
     clear_failure(layout, "embeddings", track_id)
     seconds = time.perf_counter() - began
     facts = {

@@ -9,6 +9,7 @@ twice makes one folder, and a reader that has opened one never sees it change.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +55,12 @@ def save_artifact(
     content = faiss.serialize_index(index).tobytes()
     digest = hashlib.sha256(content)
     digest.update(rows.to_csv(index=False).encode())
+    digest.update(json.dumps(made_from, sort_keys=True, default=str).encode())
     version = digest.hexdigest()[:16]
     folder = indices / name / version
+    if (folder / "manifest.json").exists():  # complete, and immutable
+        write_bytes(indices / name / "latest", version.encode())
+        return read_json(folder / "manifest.json")
     write_bytes(folder / "index.faiss", content)
     write_table(folder / "rows.parquet", rows)
     manifest = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.store.arrays import read_array
+from mess_core.errors import StoreError
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
@@ -74,8 +74,11 @@ def check_embeddings(layout: Layout) -> Finding:
         encoders.add(sidecar["encoder"])
         if sidecar["audio_sha256"] != row.audio_sha256:
             stale.append(track_id)
-        array = read_array(layout.embedding("aggregated", dataset, track_id))
-        if list(array.shape) != sidecar["shapes"]["aggregated"] or not np.isfinite(array).all():
+        try:
+            finite = bool(np.isfinite(store.read("aggregated", dataset, track_id)).all())
+        except StoreError:
+            finite = False
+        if not finite:
             broken.append(track_id)
     return Finding(
         not (missing or stale or broken) and len(encoders) <= 1,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import StoreError
+from mess_core.errors import EncoderError, StoreError
 from mess_core.store.arrays import read_array, write_array
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, write_json
@@ -61,8 +61,10 @@ class EmbeddingStore:
 
         Raises
         ------
+        EncoderError
+            If an array is not finite in its stored type.
         StoreError
-            If an array is not finite in its stored type, or cannot be written.
+            If the sidecar lacks a field, or a file cannot be written.
         """
         missing = [field for field in (*IDENTITY, "audio_sha256") if field not in sidecar]
         if missing:
@@ -76,7 +78,9 @@ class EmbeddingStore:
                 arrays["raw"] = np.asarray(raw, dtype=np.float16)
         for kind, array in arrays.items():
             if not np.isfinite(array).all():
-                raise StoreError(f"the {kind} embedding of {track_id!r} is not finite")
+                raise EncoderError(
+                    f"the {kind} embedding of {track_id!r} is not finite as {array.dtype}"
+                )
         place = self.layout.embedding_sidecar(dataset, track_id)
         place.unlink(missing_ok=True)
         for kind, array in arrays.items():
@@ -90,9 +94,12 @@ class EmbeddingStore:
         return written
 
     def sidecar(self, dataset: str, track_id: str) -> dict[str, Any] | None:
-        """The sidecar of a track, or None if the track has no (complete) embedding."""
+        """The sidecar of a track, or None if the track has no complete embedding."""
         place = self.layout.embedding_sidecar(dataset, track_id)
-        return read_json(place) if place.exists() else None
+        try:
+            return read_json(place)
+        except StoreError:  # not there, or damaged: either way to be made again
+            return None
 
     def read(self, kind: str, dataset: str, track_id: str) -> NDArray[Any]:
         """Memory-mapped array of one track; `kind` as in `Layout.embedding`.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from mess_core.audio import file_sha256
 from mess_core.datasets.sources import Source, read_tracks
+from mess_core.errors import StoreError
+from mess_core.store.arrays import remove_stale_parts
 from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.failures import clear_failure, failures_table
 from mess_core.store.layout import Layout, escape_track_id
-from mess_core.store.tables import read_table, write_json, write_table
+from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +50,11 @@ def refresh_tracks(
     report["changed"] = sorted(
         track_id for track_id in set(new) & set(old) if str(new[track_id]) != str(old[track_id])
     )
+    for stage in ("embeddings", "track_targets"):
+        for track_id in report["removed"]:
+            clear_failure(layout, stage, track_id)
+    for folder in ("embeddings", "proxy_targets", "indices", "metadata"):
+        remove_stale_parts(layout.root / folder)
     write_table(layout.audio_hashes, hashes)
     write_json(layout.tracks_report, report)
     write_table(layout.tracks, tracks)
@@ -82,9 +91,6 @@ def pending_tracks(
     dict
         Track id to reason, in the order of the table.
     """
-    from mess_core.store.failures import failures_table
-    from mess_core.store.tables import read_json
-
     failed = {
         (row["track_id"], row["stage"]): str(row["cause"])
         for row in failures_table(layout).to_dict("records")
@@ -110,9 +116,11 @@ def pending_tracks(
             if digest is not None and digest not in cause
         }
         place = layout.track_targets(dataset, track_id)
-        stored = read_json(place) if place.exists() else {}
         if not wanted_sources:
             continue
+        stored: dict[str, Any] = {}
+        with contextlib.suppress(StoreError):
+            stored = read_json(place)
         if stored.get("version") != targets_version:
             pending[track_id] = "targets: missing or of another version"
         elif stored["sources"] != wanted_sources:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mess_core.errors import StoreError
+from mess_core.errors import EncoderError, StoreError
 from mess_core.store import EmbeddingStore, Layout
 
 IDENTITY = {
@@ -83,6 +83,6 @@ def test_interrupted_rewrite_counts_as_missing(store, monkeypatch):
 
 def test_non_finite_values_are_refused(store):
     bad = np.full((1, 2, 4), 1e6)  # infinite in float16
-    with pytest.raises(StoreError, match="not finite"):
+    with pytest.raises(EncoderError, match="not finite"):
         store.write("d", "a", segments=bad, track=bad[0], sidecar={**IDENTITY, "audio_sha256": "0"})
     assert store.sidecar("d", "a") is None

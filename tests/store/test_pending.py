@@ -75,3 +75,54 @@ def test_failures_wait_for_the_file_to_change(library, encoder, corpus):
     assert len(_pending(library, encoder)) == 2
     _work(library, encoder)
     assert _pending(library, encoder) == {}
+
+
+def test_damaged_records_are_made_again_and_stop_nobody(library, encoder):
+    _work(library, encoder)
+    layout = library[0]
+    layout.embedding_sidecar("takes", "demo_01_player1").write_text("{half")
+    layout.track_targets("takes", "demo_02_player1").write_text("")
+    assert set(_pending(library, encoder)) == {"demo_01_player1", "demo_02_player1"}
+    assert sorted(_work(library, encoder)) == ["done"] * 2 + ["fresh"] * 4
+    assert _pending(library, encoder) == {}
+
+
+def test_values_beyond_float16_fail_only_their_track(library, encoder, monkeypatch):
+    from dataclasses import replace
+
+    real, bad = type(encoder).embed, "demo_02_player1"
+
+    def overflowing(self, path):
+        embedding = real(self, path)
+        return replace(embedding, segments=embedding.segments * 1e9) if bad in path else embedding
+
+    monkeypatch.setattr(type(encoder), "embed", overflowing)
+    tracks, _ = _scan(library)
+    outcomes = {one.track_id: one for one in embed_tracks(tracks, encoder, library[0])}
+    assert outcomes[bad].status == "failed"
+    assert "not finite" in outcomes[bad].facts["problem"]
+    assert [one.status for one in outcomes.values()].count("done") == 2
+
+
+def test_failures_of_removed_tracks_are_forgotten(library, encoder):
+    from mess_core.store.failures import failures_table
+
+    (library[1] / "demo_01_player1.flac").write_bytes(b"no audio")
+    _work(library, encoder)
+    assert set(failures_table(library[0])["track_id"]) == {"demo_01_player1"}
+    for path in library[1].glob("demo_01_player1.*"):
+        path.unlink()
+    _scan(library)
+    assert failures_table(library[0]).empty
+
+
+def test_names_that_cannot_be_keys_are_skipped_with_a_reason(library):
+    model = library[1] / "demo_01_player1.mid"
+    for name in ("é" * 60, "two words ~ 100%", "-leading.dots..."):
+        shutil.copy(model, library[1] / f"{name}.mid")
+    tracks, report = _scan(library)
+    assert {"two words ~ 100%", "-leading.dots..."} <= set(tracks["track_id"])
+    assert "é" * 60 not in set(tracks["track_id"])
+    reasons = [skipped["reason"] for skipped in report["datasets"][0]["skipped"]]
+    assert any("once escaped" in reason for reason in reasons)
+    assert [one.status for one in compute_track_targets(tracks, library[0])] == ["done"] * 5

@@ -1,0 +1,44 @@
+"""Tracking writes what it is given, and never raises."""
+
+import logging
+
+import numpy as np
+
+from mess_core.tracking import default_tracking_uri, log_run
+
+
+def test_a_run_can_be_read_back(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run_id = log_run(
+        "layer_discovery",
+        uri=uri,
+        name="a run",
+        params={"folds": 5},
+        metrics={"r2": 0.5, "missing": float("nan"), "many": np.float32(2.0)},
+        artifacts={"heatmap.png": b"png"},
+        tags={"dagster_run_id": "x"},
+    )
+    run = MlflowClient(uri).get_run(run_id)
+    assert run.data.params == {"folds": "5"}
+    assert run.data.metrics == {"r2": 0.5, "many": 2.0}
+    assert run.data.tags["dagster_run_id"] == "x"
+    assert run.info.status == "FINISHED"
+    assert list((tmp_path / "mlartifacts").rglob("heatmap.png"))
+
+
+def test_trouble_is_a_warning(tmp_path, caplog):
+    (tmp_path / "file").write_text("not a folder")
+    with caplog.at_level(logging.WARNING):
+        for uri in (f"sqlite:///{tmp_path}/file/mlflow.db", "no-such-scheme://x"):
+            assert log_run("e", uri=uri, name="n", params={}, metrics={}) is None
+    assert len([one for one in caplog.records if "could not log" in one.message]) == 2
+    assert log_run("e", uri="off", name="n", params={}, metrics={}) is None
+
+
+def test_default_store_is_in_the_data_root(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert default_tracking_uri("/data") == "sqlite:////data/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+    assert default_tracking_uri("/data") == "http://server"

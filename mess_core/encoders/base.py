@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -16,10 +14,11 @@ from numpy.typing import NDArray
 from mess_core.audio import stream_audio
 from mess_core.encoders import cpu_frontend
 from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint
+from mess_core.encoders.streaming import Ahead, Rows, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
-__all__ = ["Embedding", "Encoder", "EncoderSettings"]
+__all__ = ["Embedding", "Encoder", "EncoderSettings", "OpenedTrack"]
 
 Normalise = Literal["window", "track", "none"]
 Pooling = Literal["mean", "mean+std"]
@@ -86,6 +85,18 @@ class Embedding:
     end_s: NDArray[np.float64]
     duration_s: float
     raw: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class OpenedTrack:
+    """A track whose decoding has begun; made by `Encoder.open`, used up by `Encoder.embed`."""
+
+    path: str | PathLike[str] | None
+    windows: Ahead
+
+    def close(self) -> None:
+        """Stop decoding."""
+        self.windows.close()
 
 
 class Encoder:
@@ -172,16 +183,17 @@ class Encoder:
             If the wave is too short for one frame, not one-dimensional or not finite.
         """
         wave = _checked_wave(wave)
-        states = self._forward(self._scaled(wave[None], None))  # [1, layers, frames, dim]
+        waves = torch.from_numpy(self._scaled(wave, None)[None])
+        states = self._forward(waves)  # [1, layers, frames, dim]
         result: NDArray[np.float32] = states[0].float().cpu().numpy()
         return result
 
-    def embed(self, audio: str | PathLike[str] | NDArray[np.float32]) -> Embedding:
+    def embed(self, audio: str | PathLike[str] | NDArray[np.float32] | OpenedTrack) -> Embedding:
         """Embed a track.
 
         Parameters
         ----------
-        audio : path-like, fsspec URL, or ndarray float32 [samples] at `sample_rate`
+        audio : path-like, fsspec URL, ndarray float32 [samples] at `sample_rate`, or OpenedTrack
 
         Returns
         -------
@@ -192,32 +204,52 @@ class Encoder:
         AudioError
             If the audio cannot be used; see `mess_core.audio.load_audio`.
         """
-        where = None if isinstance(audio, np.ndarray) else audio
-        scale = self._track_scale(audio) if self._normalises("track") else None
+        opened = audio if isinstance(audio, OpenedTrack) else self.open(audio)
+        try:
+            return self._embed(opened)
+        finally:
+            opened.close()
+
+    def open(self, audio: str | PathLike[str] | NDArray[np.float32]) -> OpenedTrack:
+        """Start to decode a track in a thread, for `embed` to go on with.
+
+        Opening the next track while one is embedded keeps a fast device from waiting. Faults
+        of the file are raised by `embed`.
+        """
         window = round(self.settings.window_s * self.sample_rate)
         hop = round(self.settings.hop_s * self.sample_rate)
+
+        def scaled() -> Iterator[Window]:
+            scale = self._track_scale(audio) if self._normalises("track") else None
+            for start, samples in stream_windows(self._blocks(audio), window, hop):
+                yield start, self._scaled(samples, scale)
+
+        return OpenedTrack(None if isinstance(audio, np.ndarray) else audio, Ahead(scaled()))
+
+    # Inside -----------------------------------------------------------------------------
+
+    def _embed(self, opened: OpenedTrack) -> Embedding:
         starts: list[int] = []
         ends: list[int] = []
-        pooled = _Rows()
+        pooled = Rows()
         raw: list[NDArray[np.float32]] = []
-        windows = _ahead(stream_windows(self._blocks(audio), window, hop))
-        for batch in _batches(windows, lambda: self._batch_size):
+        for batch in batches(opened.windows, lambda: self._batch_size):
             if len(batch[0][1]) < MAX_FRAME_SAMPLES:
                 raise AudioError(
                     f"is too short: {len(batch[0][1])} samples at {self.sample_rate} Hz, "
                     f"at least {MAX_FRAME_SAMPLES} are needed",
-                    path=where,
+                    path=opened.path,
                 )
             starts += [start for start, _ in batch]
             ends += [start + len(samples) for start, samples in batch]
-            waves = np.stack([samples for _, samples in batch])  # [batch, samples]
-            for states in self._forward_fitting(self._scaled(waves, scale)):
+            waves = torch.from_numpy(np.stack([samples for _, samples in batch]))
+            for states in self._forward_fitting(waves):  # [part, layers, frames, dim]
                 pooled.add(self._pool(states).cpu().numpy())
                 if self.settings.keep_raw:
                     raw.append(states.float().cpu().numpy())
         segments = pooled.array()  # [segments, layers, dim]
         if not np.isfinite(segments).all():
-            raise EncoderError(f"{self.name} gave non-finite values", path=where)
+            raise EncoderError(f"{self.name} gave non-finite values", path=opened.path)
         return Embedding(
             segments=segments,
             track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
@@ -226,8 +258,6 @@ class Encoder:
             duration_s=ends[-1] / self.sample_rate,
             raw=np.concatenate(raw) if raw else None,
         )
-
-    # Inside -----------------------------------------------------------------------------
 
     def _watch(self, blocks: int) -> None:
         def keep(layer: int) -> Any:
@@ -286,16 +316,15 @@ class Encoder:
         return self.do_normalize and self.settings.normalise == over
 
     def _scaled(
-        self, waves: NDArray[np.float32], track_scale: tuple[float, float] | None
-    ) -> torch.Tensor:
+        self, samples: NDArray[np.float32], track_scale: tuple[float, float] | None
+    ) -> NDArray[np.float32]:
         # Wav2Vec2FeatureExtractor: (x - mean) / sqrt(var + 1e-7) over the item's samples.
         if track_scale is not None:
             mean, variance = track_scale
-            waves = (waves - np.float32(mean)) / np.float32(np.sqrt(variance + 1e-7))
+            samples = (samples - np.float32(mean)) / np.float32(np.sqrt(variance + 1e-7))
         elif self._normalises("window") or self._normalises("track"):
-            means = waves.mean(axis=1, keepdims=True)
-            waves = (waves - means) / np.sqrt(waves.var(axis=1, keepdims=True) + 1e-7)
-        return torch.from_numpy(np.ascontiguousarray(waves, dtype=np.float32))
+            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+        return np.ascontiguousarray(samples, dtype=np.float32)
 
     def _track_scale(self, audio: str | PathLike[str] | NDArray[np.float32]) -> tuple[float, float]:
         count, total, squares = 0, 0.0, 0.0
@@ -325,77 +354,3 @@ def _checked_wave(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(wave).all():
         raise AudioError("a wave holds NaN or infinite samples")
     return wave
-
-
-class _Rows:
-    """Rows collected in few large blocks.
-
-    A list of small arrays would be allocated in between the model's large temporaries and
-    keep the freed ones from being used again: a 45-minute track then took 600 MB more.
-    """
-
-    def __init__(self, rows_per_block: int = 512) -> None:
-        self._size = rows_per_block
-        self._blocks: list[NDArray[np.float32]] = []
-        self._filled = rows_per_block
-
-    def add(self, rows: NDArray[np.float32]) -> None:
-        for row in rows:
-            if self._filled == self._size:
-                self._blocks.append(np.empty((self._size, *row.shape), dtype=np.float32))
-                self._filled = 0
-            self._blocks[-1][self._filled] = row
-            self._filled += 1
-
-    def array(self) -> NDArray[np.float32]:
-        whole = [*self._blocks[:-1], self._blocks[-1][: self._filled]]
-        return np.concatenate(whole)
-
-
-_Window = tuple[int, NDArray[np.float32]]
-
-
-def _batches(windows: Iterable[_Window], size: Any) -> Iterator[list[_Window]]:
-    batch: list[_Window] = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) >= size():
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _ahead(windows: Iterator[_Window], depth: int = 32) -> Iterator[_Window]:
-    """Run `windows` in a thread, at most `depth` ahead: decoding overlaps the model."""
-    ready: queue.Queue[_Window | BaseException | None] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def put(what: _Window | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(what, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for window in windows:
-                if not put(window):
-                    return
-            put(None)
-        except BaseException as error:  # raised again in the consumer
-            put(error)
-
-    thread = threading.Thread(target=work, name="mess-decode", daemon=True)
-    thread.start()
-    try:
-        while (got := ready.get()) is not None:
-            if isinstance(got, BaseException):
-                raise got
-            yield got
-    finally:
-        stop.set()
-        thread.join()

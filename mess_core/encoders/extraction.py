@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mess_core.audio import file_sha256
-from mess_core.errors import MessError, StoreError
+from mess_core.errors import AudioError, MessError, StoreError
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.failures import clear_failure, record_failure
 from mess_core.store.layout import Layout
@@ -18,12 +22,16 @@ from mess_core.store.outcomes import TrackOutcome
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mess_core.encoders.base import Encoder
+    from mess_core.encoders.base import Encoder, OpenedTrack
 
 __all__ = ["EMBEDDING_VERSION", "embed_tracks"]
 
 EMBEDDING_VERSION = "1"
 """Raised when the same encoder and settings would give other numbers."""
+
+
+_LOOKAHEAD = 2
+"""Tracks that are prepared while one is embedded; each holds up to 32 windows."""
 
 
 def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iterator[TrackOutcome]:
@@ -50,30 +58,73 @@ def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iter
         If the data root cannot be written.
     """
     store = EmbeddingStore(layout)
-    for row in tracks.to_dict("records"):
-        yield _embed_track(row, encoder, store)
+    waiting = iter(tracks.to_dict("records"))
+    started: deque[tuple[dict[str, Any], Future[_Prepared]]] = deque()
+    with ThreadPoolExecutor(max_workers=_LOOKAHEAD, thread_name_prefix="mess-prepare") as pool:
+        try:
+            while True:
+                # The next tracks are hashed and begin to decode while this one is embedded.
+                for row in itertools.islice(waiting, _LOOKAHEAD + 1 - len(started)):
+                    started.append((row, pool.submit(_prepare, row, encoder, store)))
+                if not started:
+                    return
+                row, prepared = started.popleft()
+                yield _embed_track(row, prepared, encoder, store)
+        finally:
+            for _, prepared in started:
+                if not prepared.cancel() and prepared.exception() is None:
+                    prepared.result().close()
 
 
-def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -> TrackOutcome:
+@dataclass(frozen=True)
+class _Prepared:
+    """What is known of a track before the model: its hash, why it is stale, its decoder."""
+
+    audio_sha256: str | None = None
+    stale: str | None = None
+    opened: OpenedTrack | None = None
+    error: Exception | None = None
+
+    def close(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+
+
+def _prepare(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -> _Prepared:
     import pandas as pd
 
+    if pd.isna(row["audio_path"]):
+        return _Prepared()
+    try:
+        audio_sha256 = file_sha256(row["audio_path"])
+    except AudioError as error:
+        return _Prepared(error=error)
+    stale = store.staleness(
+        row["dataset"], row["track_id"], wanted=encoder.identity, audio_sha256=audio_sha256
+    )
+    opened = None if stale is None else encoder.open(row["audio_path"])
+    return _Prepared(audio_sha256, stale, opened)
+
+
+def _embed_track(
+    row: dict[str, Any], future: Future[_Prepared], encoder: Encoder, store: EmbeddingStore
+) -> TrackOutcome:
     layout = store.layout
-    track_id, dataset, audio_path = row["track_id"], row["dataset"], row["audio_path"]
-    if pd.isna(audio_path):
+    track_id, dataset = row["track_id"], row["dataset"]
+    prepared = future.result()
+    audio_sha256, stale = prepared.audio_sha256, prepared.stale
+    if audio_sha256 is None and prepared.error is None:
         return TrackOutcome(track_id, dataset, "no audio", {"reason": "the track is MIDI only"})
     began = time.perf_counter()
-    audio_sha256 = None
     try:
-        audio_sha256 = file_sha256(audio_path)
-        stale = store.staleness(
-            dataset, track_id, wanted=encoder.identity, audio_sha256=audio_sha256
-        )
-        if stale is None:
+        if prepared.error is not None:
+            raise prepared.error
+        if prepared.opened is None:
             sidecar = store.sidecar(dataset, track_id) or {}
             clear_failure(layout, "embeddings", track_id)
             facts = {"segments": sidecar["shapes"]["segments"][0], "reason": "up to date"}
             return TrackOutcome(track_id, dataset, "fresh", facts, sidecar["sha256"]["segments"])
-        embedding = encoder.embed(audio_path)
+        embedding = encoder.embed(prepared.opened)
         sidecar = store.write(
             dataset,
             track_id,
@@ -92,6 +143,7 @@ def _embed_track(row: dict[str, Any], encoder: Encoder, store: EmbeddingStore) -
             },
         )
     except StoreError:
+        prepared.close()
         raise
     except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
         cause = f"audio {audio_sha256}, encoder {encoder.name}, version {EMBEDDING_VERSION}"

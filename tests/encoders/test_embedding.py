@@ -203,3 +203,17 @@ def test_bad_audio_gives_an_error_and_never_an_embedding(encoder, tmp_path):
         encoder.embed(np.full(48_000, np.nan, dtype=np.float32))
     with pytest.raises(AudioError, match="mono"):
         encoder.embed(np.zeros((2, 48_000), dtype=np.float32))
+
+
+def test_an_abandoned_run_leaves_no_decoder_behind(encoder, corpus, tmp_path):
+    import threading
+
+    from mess_core.datasets import parse_sources, read_tracks
+    from mess_core.encoders import embed_tracks
+    from mess_core.store import Layout
+
+    tracks, _, _ = read_tracks(parse_sources(f"demo={corpus}"))
+    outcomes = embed_tracks(tracks, encoder, Layout(tmp_path))
+    assert next(outcomes).status == "done"
+    outcomes.close()
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("mess-")]

@@ -92,9 +92,13 @@ def test_values_beyond_float16_fail_only_their_track(library, encoder, monkeypat
 
     real, bad = type(encoder).embed, "demo_02_player1"
 
-    def overflowing(self, path):
-        embedding = real(self, path)
-        return replace(embedding, segments=embedding.segments * 1e9) if bad in path else embedding
+    def overflowing(self, opened):
+        embedding = real(self, opened)
+        return (
+            replace(embedding, segments=embedding.segments * 1e9)
+            if bad in str(opened.path)
+            else embedding
+        )
 
     monkeypatch.setattr(type(encoder), "embed", overflowing)
     tracks, _ = _scan(library)

@@ -9,10 +9,11 @@ set already is kept.
 
 import os
 import warnings
+from pathlib import Path
 
 for _command in ("MATERIALIZE", "LIST", "WIPE"):
     os.environ.setdefault(f"DAGSTER_CLI_ASSET_{_command}_MODULE_NAME", "mess_assets.definitions")
-os.environ.setdefault("DAGSTER_HOME", os.path.abspath(".dagster"))  # noqa: PTH100
+os.environ.setdefault("DAGSTER_HOME", str(Path.cwd() / ".dagster"))
 
 # `dagster dev` and `dagster asset materialize` work as ever; their recommended successor
 # (`dg`) is documented, and need not be announced on every call.

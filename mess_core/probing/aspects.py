@@ -106,7 +106,7 @@ def _resolve(
     by_layer = mine.groupby("layer")[["r2", "r2_low"]].mean()
     best = int(by_layer["r2"].idxmax())
     score, low = float(by_layer.loc[best, "r2"]), float(by_layer.loc[best, "r2_low"])
-    if not np.isfinite(score) or low <= 0:
+    if not np.isfinite(score) or not low > 0:
         found = f"best is layer {best} with R² {score:.2f}, lower end {low:.2f}"
         return _fallback(
             name, layers, f"no layer predicts {', '.join(probed)}: {found}", score, low

@@ -7,6 +7,7 @@ file or none, never a part of one.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
@@ -48,7 +49,8 @@ def write_bytes(path: Any, content: bytes) -> None:
         part.replace(path)
         _sync_folder(str(path.parent))
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise _unwritable(path, error) from error
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mess_core.audio import file_sha256
 from mess_core.datasets.sources import Source, read_tracks
-from mess_core.errors import StoreError
+from mess_core.errors import AudioError, StoreError
 from mess_core.store.arrays import remove_stale_parts
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.failures import clear_failure, failures_table
@@ -107,7 +107,12 @@ def pending_tracks(
                 continue
         # MIDI files are small: hashing them here saves a column and notices every change.
         midi_path = row["midi_path"] if isinstance(row["midi_path"], str) else None
-        midi = None if midi_path is None else file_sha256(midi_path)
+        midi = None
+        if midi_path is not None:
+            try:
+                midi = file_sha256(midi_path)
+            except AudioError:  # gone since the scan: computing it records the failure
+                midi = "unreadable"
         cause = failed.get((track_id, "track_targets"), "")
         present = {"audio": sha256, "midi": midi}
         wanted_sources = {

@@ -193,7 +193,7 @@ def _compute(row: dict[str, Any], layout: Layout) -> TrackOutcome:
             raise
         except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
             cause = f"{source} {digest}, targets version {TARGETS_VERSION}"
-            failure = failure or (error, cause)
+            failure = (error, cause) if failure is None else (failure[0], f"{failure[1]}; {cause}")
     if values and (computed or stored["sources"] != sources):
         write_json(
             place,

@@ -112,12 +112,7 @@ def ours(path: Path, out: Path, size: str, device: str, batch: int, layers, dtyp
             "track",
             segments=embedding.segments,
             track=embedding.track,
-            sidecar={
-                **encoder.identity,
-                "audio_sha256": "0" * 64,
-                "start_s": embedding.start_s.tolist(),
-                "end_s": embedding.end_s.tolist(),
-            },
+            sidecar=encoder.provenance(embedding, audio_sha256="0" * 64),
         )
         return embedding.segments
 

@@ -51,12 +51,7 @@ def main() -> None:
                 path.stem,
                 segments=embedding.segments,
                 track=embedding.track,
-                sidecar={
-                    **encoder.identity,
-                    "audio_sha256": "0" * 64,
-                    "start_s": embedding.start_s.tolist(),
-                    "end_s": embedding.end_s.tolist(),
-                },
+                sidecar=encoder.provenance(embedding, audio_sha256="0" * 64),
             )
         kept = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         stored, _, _ = store.matrix([("x", path.stem) for path in paths])

@@ -1,11 +1,14 @@
 """From a new file to a new hit: three sensors, off until switched on.
 
-``new_tracks`` sees files that the track table does not have, registers their partitions and
+``new_tracks`` sees where the folders and the track table differ, registers new partitions and
 scans; when a scan succeeds, ``pending_tracks`` starts one run over what is missing or stale;
-when that run ends, well or not, ``rebuild_tables`` renews tables and indices once.
+when the last of these runs has ended, well or not, ``rebuild_tables`` renews tables and indices
+once.
 """
 
+import datetime
 import hashlib
+import json
 from collections.abc import Iterator
 
 import dagster as dg
@@ -15,29 +18,53 @@ from mess_assets.partitions import TRACKS, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
 
 _OFF = dg.DefaultSensorStatus.STOPPED
+_PATIENCE_S = 600.0
+"""How long a requested scan has before the same difference is asked for again."""
+
+_LONGEST_RUN = datetime.timedelta(days=2)
+"""Runs that look active for longer were lost by a daemon, and are not waited for."""
+
+_Status = dg.DagsterRunStatus
+_ACTIVE = [
+    _Status.QUEUED,
+    _Status.NOT_STARTED,
+    _Status.STARTING,
+    _Status.STARTED,
+    _Status.CANCELING,
+]
+_ENDED = [_Status.SUCCESS, _Status.FAILURE, _Status.CANCELED]
 
 
 @dg.sensor(job=scan, minimum_interval_seconds=60, default_status=_OFF)
 def new_tracks(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look for tracks that have no partition yet (reads names only, no audio)."""
+    """Compare the names in the folders with the track table (reads no audio)."""
     from mess_core.datasets import list_track_ids
     from mess_core.errors import MessError
     from mess_core.store import escape_track_id
+    from mess_core.store.tables import read_table
 
     try:
-        found = list_track_ids(store.sources())
+        found = set(list_track_ids(store.sources()))
+        place = store.layout.tracks
+        known = set(read_table(place)["track_id"]) if place.exists() else set()
     except MessError as error:
         return dg.SkipReason(str(error))
-    known = set(context.instance.get_dynamic_partitions(TRACKS.name))
-    new = sorted({escape_track_id(track_id) for track_id in found} - known)
-    if not new:
-        return dg.SkipReason(f"no new tracks among {len(found)}")
-    run_key = hashlib.sha256("\n".join(new).encode()).hexdigest()
+    new, gone = sorted(found - known), sorted(known - found)
+    if not new and not gone:
+        return dg.SkipReason(f"the track table has all {len(found)} tracks")
+    difference = hashlib.sha256(json.dumps([new, gone]).encode()).hexdigest()
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    last = json.loads(context.cursor or "{}")
+    if last.get("difference") == difference and now - last["at"] < _PATIENCE_S:
+        return dg.SkipReason(f"a scan for these {len(new) + len(gone)} changes was requested")
+    registered = set(context.instance.get_dynamic_partitions(TRACKS.name))
+    keys = [key for key in map(escape_track_id, new) if key not in registered]
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"{run_key}-{len(known)}")],
-        dynamic_partitions_requests=[TRACKS.build_add_request(new)],
+        run_requests=[dg.RunRequest(run_key=f"{difference}-{now:.0f}")],
+        dynamic_partitions_requests=[TRACKS.build_add_request(keys)] if keys else [],
+        cursor=json.dumps({"difference": difference, "at": now}),
     )
 
 
@@ -61,43 +88,46 @@ def pending_tracks(
         )
 
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[per_track],
-    request_job=tables,
-    default_status=_OFF,
-)
+@dg.sensor(job=tables, minimum_interval_seconds=30, default_status=_OFF)
 def rebuild_tables(
-    context: dg.RunStatusSensorContext,
-) -> dg.RunRequest | dg.SkipReason:
-    """After per-track work without failures: rebuild what depends on it."""
-    return _rebuild(context)
+    context: dg.SensorEvaluationContext, store: StoreResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Rebuild once after the last run of per-track work, or after a scan that took tracks away.
 
+    Failed and canceled runs count: what they stored before gets in.
+    """
+    from mess_core.errors import MessError
+    from mess_core.store.tracks import outdated_tables
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.FAILURE,
-    monitored_jobs=[per_track],
-    request_job=tables,
-    default_status=_OFF,
-)
-def rebuild_tables_despite_failures(
-    context: dg.RunStatusSensorContext,
-) -> dg.RunRequest | dg.SkipReason:
-    """After per-track work in which some tracks failed: the others still get in."""
-    return _rebuild(context)
-
-
-def _rebuild(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-    active = context.instance.get_runs(
-        dg.RunsFilter(
-            job_name=per_track.name,
-            statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED],
-        ),
-        limit=1,
+    now = datetime.datetime.now(datetime.UTC)
+    if context.cursor is None:
+        return dg.SensorResult(skip_reason="watching from now on", cursor=now.isoformat())
+    since = datetime.datetime.fromisoformat(context.cursor)
+    for job in (scan, per_track):
+        active = dg.RunsFilter(
+            job_name=job.name, statuses=_ACTIVE, created_after=now - _LONGEST_RUN
+        )
+        if context.instance.get_runs(active, limit=1):
+            return dg.SkipReason(f"{job.name} is under way; its end is waited for")
+    ended = {
+        job.name: context.instance.get_run_records(
+            dg.RunsFilter(job_name=job.name, statuses=_ENDED, updated_after=since)
+        )
+        for job in (scan, per_track)
+    }
+    reason = "tracks were worked on" if ended[per_track.name] else None
+    try:
+        if reason is None and ended[scan.name]:
+            reason = outdated_tables(store.layout)
+    except MessError as error:
+        return dg.SkipReason(str(error))
+    if reason is None:
+        return dg.SkipReason("nothing has ended since the last rebuild")
+    newest = max(record.update_timestamp for records in ended.values() for record in records)
+    context.log.info(f"rebuilding: {reason}")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=newest.isoformat())], cursor=newest.isoformat()
     )
-    if active:
-        return dg.SkipReason("more per-track work is under way; the last run rebuilds")
-    return dg.RunRequest(run_key=context.dagster_run.run_id)
 
 
 def pending_keys(
@@ -129,4 +159,4 @@ def contiguous(keys: list[str], order: list[str] | tuple[str, ...]) -> list[list
     return stretches
 
 
-SENSORS = [new_tracks, pending_tracks, rebuild_tables, rebuild_tables_despite_failures]
+SENSORS = [new_tracks, pending_tracks, rebuild_tables]

@@ -182,7 +182,11 @@ def file_sha256(path: str | PathLike[str]) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
-        raise AudioError(f"cannot be read ({error})", path=fspath(path)) from error
+        raise AudioError(
+            f"cannot be read ({error})",
+            path=fspath(path),
+            remedy="Check that the file is there and may be read",
+        ) from error
     return digest.hexdigest()
 
 
@@ -207,6 +211,13 @@ def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
             f"cannot be decoded ({error.error_string.rstrip('.')})",
             path=fspath(path),
             remedy=_REMEDY,
+        ) from error
+    except OSError as error:
+        raise AudioError(
+            f"cannot be read ({error})",
+            path=fspath(path),
+            remedy="Check the permissions of the file and the connection to its storage",
+            transient=True,
         ) from error
 
 

@@ -31,6 +31,8 @@ class MessError(Exception):
         The file or folder at fault.
     remedy : str, optional
         What the reader can do about it.
+    transient : bool
+        Whether the same input may well succeed another time (memory, network, a device).
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class MessError(Exception):
         *,
         path: str | PathLike[str] | None = None,
         remedy: str | None = None,
+        transient: bool = False,
     ) -> None:
         self.problem = problem
         self.path = None if path is None else str(fspath(path))
         self.remedy = remedy
+        self.transient = transient
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -90,6 +90,28 @@ class Scan:
         """Note that `path` does not become a track."""
         self.skipped.append(Skipped(str(path), reason))
 
+    def metadata(
+        self, where: Any, *, year: Any = None, split: Any = None, duration_s: Any = None
+    ) -> dict[str, Any]:
+        """Values for a `Track` from a row of metadata.
+
+        A value that cannot be is noted under `where` and left out, so that one row's slip
+        stops neither its track nor the others.
+        """
+        values: dict[str, Any] = {}
+        for name, text, read in (
+            ("year", year, _year),
+            ("split", split, _split),
+            ("duration_s", duration_s, _duration),
+        ):
+            if text is None or str(text).strip() == "":
+                continue
+            try:
+                values[name] = read(str(text).strip())
+            except ValueError:
+                self.skip(where, f"the {name} {text!r} cannot be and is left out")
+        return values
+
     def report(self) -> dict[str, Any]:
         """Counts and reasons as plain values."""
         return {
@@ -102,6 +124,30 @@ class Scan:
             "works": len({track.work_id for track in self.tracks}),
             "skipped": [asdict(skipped) for skipped in self.skipped],
         }
+
+
+SPLITS = ("train", "validation", "test")
+YEARS = (1800, 2200)
+
+
+def _year(text: str) -> int:
+    year = int(text) if text.isascii() else 0
+    if not YEARS[0] <= year <= YEARS[1]:
+        raise ValueError
+    return year
+
+
+def _split(text: str) -> str:
+    if text not in SPLITS:
+        raise ValueError
+    return text
+
+
+def _duration(text: str) -> float:
+    duration_s = float(text)
+    if not 0 <= duration_s < math.inf:
+        raise ValueError
+    return duration_s
 
 
 ScanFunction = Callable[[Any, str], Scan]
@@ -227,8 +273,8 @@ def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
             "title": pa.Column("string", **text),
             "work_id": pa.Column("string", coerce=True),
             "performer": pa.Column("string", **text),
-            "year": pa.Column("Int64", pa.Check.in_range(1800, 2200), **text),
-            "split": pa.Column("string", pa.Check.isin(["train", "validation", "test"]), **text),
+            "year": pa.Column("Int64", pa.Check.in_range(*YEARS), **text),
+            "split": pa.Column("string", pa.Check.isin(SPLITS), **text),
             "duration_s": pa.Column("float64", pa.Check.ge(0), **text),
             "audio_sha256": pa.Column("string", pa.Check.str_matches(r"^[0-9a-f]{64}$"), **text),
         },

@@ -40,7 +40,7 @@ def scan_folder(root: Any, dataset: str) -> Scan:
         If ``metadata.csv`` is there but cannot be used.
     """
     scan = Scan(dataset, "folder", str(root))
-    metadata = _metadata(root / "metadata.csv")
+    metadata = _metadata(root / "metadata.csv", scan)
     audio: dict[str, str] = {}
     midi: dict[str, str] = {}
     for path in sorted(root.rglob("*"), key=str):
@@ -66,16 +66,15 @@ def scan_folder(root: Any, dataset: str) -> Scan:
             scan.skip(place, f"its name is taken by {taken[track_id]}")
             continue
         taken[track_id] = place
-        scan.tracks.append(
-            _track(track_id, dataset, audio.get(key), midi.get(key), metadata.get(track_id, {}))
-        )
+        row = metadata.get(track_id, {})
+        scan.tracks.append(_track(scan, track_id, audio.get(key), midi.get(key), row))
     for track_id in sorted(set(metadata) - set(taken)):
         scan.skip(root / "metadata.csv", f"row {track_id!r} has no file")
     return scan
 
 
 def _track(
-    track_id: str, dataset: str, audio: str | None, midi: str | None, row: dict[str, str]
+    scan: Scan, track_id: str, audio: str | None, midi: str | None, row: dict[str, str]
 ) -> Track:
     work, _, player = track_id.partition("__")
     composer, title = row.get("composer") or None, row.get("title") or None
@@ -84,22 +83,23 @@ def _track(
     elif composer and title:
         identity = work_id(composer, title)
     else:
-        identity = f"{dataset}:{work}"
+        identity = f"{scan.dataset}:{work}"
     return Track(
         track_id=track_id,
-        dataset=dataset,
+        dataset=scan.dataset,
         audio_path=audio,
         midi_path=midi,
         composer=composer,
         title=title or work,
         work_id=identity,
         performer=row.get("performer") or player or None,
-        year=int(row["year"]) if row.get("year") else None,
-        split=row.get("split") or None,
+        **scan.metadata(
+            f"{scan.root}/metadata.csv: {track_id}", year=row.get("year"), split=row.get("split")
+        ),
     )
 
 
-def _metadata(path: Any) -> dict[str, dict[str, str]]:
+def _metadata(path: Any, scan: Scan) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     try:
@@ -110,7 +110,13 @@ def _metadata(path: Any) -> dict[str, dict[str, str]]:
         raise DatasetError(
             "lacks the column 'track_id'", path=str(path), remedy=f"Known: {', '.join(_METADATA)}"
         )
-    for row in rows:
-        if row.get("year") and not row["year"].isdigit():
-            raise DatasetError(f"has the year {row['year']!r}", path=str(path))
-    return {row["track_id"]: row for row in rows}
+    table: dict[str, dict[str, str]] = {}
+    for line, row in enumerate(rows, start=2):
+        track_id = row["track_id"]
+        if not track_id:
+            scan.skip(path, f"row {line} has no track_id")
+        elif track_id in table:
+            scan.skip(path, f"row {line} lists {track_id!r} again; the first row counts")
+        else:
+            table[track_id] = row
+    return table

@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -65,12 +64,15 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
             by_stem.setdefault(str(PurePosixPath(name).with_suffix("")), name)
     seen: set[str] = set()
     for row in _rows(metadata):
-        midi_name = str(row["midi_filename"])
+        midi_name = str(row["midi_filename"] or "")
+        if not midi_name or not row["canonical_composer"] or not row["canonical_title"]:
+            scan.skip(metadata, f"a row lacks its file, composer or title: {list(row.values())}")
+            continue
         audio_name = str(row.get("audio_filename") or "")
         for name in (midi_name, audio_name):
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DatasetError(f"names a file outside its folder: {name!r}", path=str(metadata))
-        stem = PurePosixPath(midi_name or audio_name).stem
+        stem = PurePosixPath(midi_name).stem
         if stem in seen:
             scan.skip(midi_name, "the metadata lists it twice")
             continue
@@ -92,9 +94,12 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
                 composer=composer,
                 title=title,
                 work_id=work_id(composer, title),
-                year=int(row["year"]),
-                split=str(row["split"]),
-                duration_s=float(row.get("duration") or math.nan),
+                **scan.metadata(
+                    f"{metadata}: {midi_name}",
+                    year=row["year"],
+                    split=row["split"],
+                    duration_s=row.get("duration"),
+                ),
             )
         )
     return scan

@@ -6,6 +6,7 @@ subfolders of ``<data root>/datasets``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -129,10 +130,12 @@ def read_tracks(
             cache[str(row.path), int(row.size), float(row.modified)] = (row.sha256, row.duration_s)
     rows = []
     for path in tracks["audio_path"].dropna():
-        status = UPath(path).stat()
-        key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
-        sha256, duration_s = cache.get(key) or (file_sha256(path), _duration_s(path))
-        rows.append((*key, sha256, duration_s))
+        # What cannot be read has no hash; the stages that need the file report it by name.
+        with contextlib.suppress(OSError, AudioError):
+            status = UPath(path).stat()
+            key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
+            sha256, duration_s = cache.get(key) or (file_sha256(path), _duration_s(path))
+            rows.append((*key, sha256, duration_s))
     hashes = pd.DataFrame(rows, columns=["path", "size", "modified", "sha256", "duration_s"])
     by_path = hashes.set_index("path")
     tracks["audio_sha256"] = tracks["audio_path"].map(by_path["sha256"]).astype("string")

@@ -18,7 +18,10 @@ from mess_core.encoders.streaming import Ahead, Rows, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
-__all__ = ["Embedding", "Encoder", "EncoderSettings", "OpenedTrack"]
+__all__ = ["EMBEDDING_VERSION", "Embedding", "Encoder", "EncoderSettings", "OpenedTrack"]
+
+EMBEDDING_VERSION = "1"
+"""Raised when the same encoder and settings would give other numbers."""
 
 Normalise = Literal["window", "track", "none"]
 Pooling = Literal["mean", "mean+std"]
@@ -162,6 +165,18 @@ class Encoder:
             "pooling": self.settings.pooling,
             "layers": list(self.layers),
             "dtype": str(self.dtype).removeprefix("torch."),
+            "version": EMBEDDING_VERSION,
+        }
+
+    def provenance(self, embedding: Embedding, *, audio_sha256: str | None) -> dict[str, Any]:
+        """Sidecar of an embedding: this encoder's identity, the audio, and where segments lie."""
+        return {
+            **self.identity,
+            "audio_sha256": audio_sha256,
+            "sample_rate": self.sample_rate,
+            "duration_s": embedding.duration_s,
+            "start_s": embedding.start_s.tolist(),
+            "end_s": embedding.end_s.tolist(),
         }
 
     def hidden_states(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -298,6 +313,7 @@ class Encoder:
                     raise EncoderError(
                         f"one window of {waves.shape[1]} samples does not fit on {self.device}",
                         remedy="Free GPU memory, shorten window_s, or use device='cpu'",
+                        transient=True,
                     ) from None
                 self._batch_size = max(1, self._batch_size // 2)
                 torch.cuda.empty_cache()

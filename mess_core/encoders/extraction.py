@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.audio import file_sha256
-from mess_core.errors import AudioError, MessError, StoreError
+from mess_core.errors import AudioError, StoreError
 from mess_core.store.embeddings import EmbeddingStore
-from mess_core.store.failures import clear_failure, record_failure
+from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
     from mess_core.encoders.base import Encoder, OpenedTrack
 
-__all__ = ["EMBEDDING_VERSION", "embed_tracks"]
-
-EMBEDDING_VERSION = "1"
-"""Raised when the same encoder and settings would give other numbers."""
-
+__all__ = ["embed_tracks"]
 
 _LOOKAHEAD = 2
 """Tracks that are prepared while one is embedded; each holds up to 32 windows."""
@@ -132,21 +128,17 @@ def _embed_track(
             track=embedding.track,
             raw=embedding.raw,
             sidecar={
-                **encoder.identity,
                 "track_id": track_id,
-                "version": EMBEDDING_VERSION,
-                "audio_sha256": audio_sha256,
-                "sample_rate": encoder.sample_rate,
-                "duration_s": embedding.duration_s,
-                "start_s": embedding.start_s.tolist(),
-                "end_s": embedding.end_s.tolist(),
+                **encoder.provenance(embedding, audio_sha256=audio_sha256),
             },
         )
     except StoreError:
         prepared.close()
         raise
-    except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
-        cause = f"audio {audio_sha256}, encoder {encoder.name}, version {EMBEDDING_VERSION}"
+    except Exception as error:  # whatever a library raises, the next track goes on
+        cause: dict[str, Any] = {}
+        if not is_transient(error):
+            cause = {"audio": audio_sha256 or "unreadable", **encoder.identity}
         # What is stored belongs to audio that is no longer there: better none than that.
         layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)

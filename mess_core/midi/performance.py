@@ -119,7 +119,15 @@ def read_performance(path: str | PathLike[str]) -> Performance:
     place = UPath(path)
     if not place.is_file():
         raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
-    content = place.read_bytes()
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise MidiError(
+            f"cannot be read ({error})",
+            path=fspath(path),
+            remedy="Check the permissions of the file and the connection to its storage",
+            transient=True,
+        ) from error
     if not content:
         raise MidiError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
     try:

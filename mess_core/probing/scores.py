@@ -17,15 +17,22 @@ def r2(y: Floats, predicted: Floats) -> Floats:
     residual = np.square(y - predicted).sum(axis=0)
     total = np.square(y - y.mean(axis=0)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(total > 0, 1.0 - residual / total, np.nan)
+        return np.where(_varies(total, y), 1.0 - residual / total, np.nan)
 
 
 def pearson(y: Floats, predicted: Floats) -> Floats:
     """Pearson correlation along axis 0, NaN where either is constant."""
     a, b = y - y.mean(axis=0), predicted - predicted.mean(axis=0)
-    norm = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
+    spread_a, spread_b = np.square(a).sum(axis=0), np.square(b).sum(axis=0)
+    varies = _varies(spread_a, y) & _varies(spread_b, predicted)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(norm > 1e-12, (a * b).sum(axis=0) / norm, np.nan)
+        return np.where(varies, (a * b).sum(axis=0) / np.sqrt(spread_a) / np.sqrt(spread_b), np.nan)
+
+
+def _varies(spread: Floats, values: Floats) -> NDArray[np.bool_]:
+    """Whether squared deviations are more than rounding; free of the values' unit."""
+    varies: NDArray[np.bool_] = spread > 1e-24 * np.square(values).sum(axis=0)
+    return varies
 
 
 def spearman(y: Floats, predicted: Floats) -> Floats:
@@ -54,7 +61,7 @@ def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tup
 
     truth, guess = centred(y), centred(predicted)
     total = float(np.square(truth).sum())
-    if total <= 0:
+    if not _varies(np.asarray(total), y[kept]):
         return float("nan"), int(kept.sum())
     return 1.0 - float(np.square(truth - guess).sum()) / total, int(kept.sum())
 
@@ -91,7 +98,9 @@ def bootstrap_r2(
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
     draws = draws.astype(np.float64)  # [resamples, groups]
     total = draws @ second - np.square(draws @ first) / (draws @ count)[:, None]
+    # Draws in which nothing varies leave only rounding, next to what the draw could hold.
+    total = np.where(total > 1e-12 * (draws @ second), total, np.nan)
     lost = np.moveaxis(draws @ residual, -2, 0)  # [resamples, ..., targets]
     shape = (resamples, *([1] * (lost.ndim - 2)), y.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 - lost / np.where(total > 1e-12, total, np.nan).reshape(shape)
+        return 1.0 - lost / total.reshape(shape)

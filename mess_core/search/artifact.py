@@ -8,6 +8,7 @@ twice makes one folder, and a reader that has opened one never sees it change.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -58,24 +59,29 @@ def save_artifact(
     digest.update(json.dumps(made_from, sort_keys=True, default=str).encode())
     version = digest.hexdigest()[:16]
     folder = indices / name / version
-    if (folder / "manifest.json").exists():  # complete, and immutable
-        write_bytes(indices / name / "latest", version.encode())
-        return read_json(folder / "manifest.json")
-    write_bytes(folder / "index.faiss", content)
-    write_table(folder / "rows.parquet", rows)
-    manifest = {
-        "format": FORMAT,
-        "name": name,
-        "version": version,
-        "vectors": int(index.ntotal),
-        "dim": int(index.d),
-        "made_from": made_from,
-        "sha256": {
-            "index.faiss": hashlib.sha256(content).hexdigest(),
-            "rows.parquet": hashlib.sha256((folder / "rows.parquet").read_bytes()).hexdigest(),
-        },
-    }
-    write_json(folder / "manifest.json", manifest)
+    manifest = None
+    with contextlib.suppress(StoreError):  # not there yet, or damaged: written (again)
+        found = read_json(folder / "manifest.json")
+        _verify(folder, found, name)
+        manifest = found
+    if manifest is None:
+        (folder / "manifest.json").unlink(missing_ok=True)
+        write_bytes(folder / "index.faiss", content)
+        write_table(folder / "rows.parquet", rows)
+        table = (folder / "rows.parquet").read_bytes()
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "version": version,
+            "vectors": int(index.ntotal),
+            "dim": int(index.d),
+            "made_from": made_from,
+            "sha256": {
+                "index.faiss": hashlib.sha256(content).hexdigest(),
+                "rows.parquet": hashlib.sha256(table).hexdigest(),
+            },
+        }
+        write_json(folder / "manifest.json", manifest)
     write_bytes(indices / name / "latest", version.encode())
     return manifest
 
@@ -113,17 +119,24 @@ def load_artifact(indices: Any, name: str) -> tuple[Any, pd.DataFrame, dict[str,
             f"there is no {name} index", path=str(indices), remedy=f"Materialise `{name}_index`"
         )
     folder = indices / name / manifest["version"]
-    for file, expected in manifest["sha256"].items():
-        found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-        if found != expected:
-            raise StoreError(
-                "does not match its manifest's checksum",
-                path=str(folder / file),
-                remedy=f"Delete the folder and materialise `{name}_index` again",
-            )
+    _verify(folder, manifest, name)
     content = np.frombuffer((folder / "index.faiss").read_bytes(), dtype=np.uint8)
     index = faiss.deserialize_index(content)
     rows = read_table(folder / "rows.parquet")
     if index.ntotal != len(rows) or index.ntotal != manifest["vectors"]:
         raise StoreError("index and row table differ in length", path=str(folder))
     return index, rows, manifest
+
+
+def _verify(folder: Any, manifest: dict[str, Any], name: str) -> None:
+    for file, expected in manifest["sha256"].items():
+        try:
+            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError:
+            found = "unreadable"
+        if found != expected:
+            raise StoreError(
+                "is missing or does not match its manifest's checksum",
+                path=str(folder / file),
+                remedy=f"Materialise `{name}_index` again",
+            )

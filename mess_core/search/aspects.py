@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect
 
-__all__ = ["layer_weights", "parse_aspects"]
+__all__ = ["layer_weights", "opposed_aspects", "parse_aspects"]
 
 
 def parse_aspects(text: str) -> dict[str, float]:
@@ -59,7 +59,8 @@ def layer_weights(
     Raises
     ------
     SearchError
-        If an aspect is unknown, weighs nothing, or its layers are not in the index.
+        If an aspect is unknown, weighs nothing, or its layers are not in the index; or if
+        positive and negative weights cancel on every layer.
     """
     if wanted is None:
         return {layer: 1.0 / len(layers) for layer in layers}
@@ -82,4 +83,25 @@ def layer_weights(
             f"the index has no layer {absent[0]}",
             remedy="Materialise track_index again after aspects",
         )
+    largest = max(map(abs, wanted.values()))
+    if all(abs(weight) < 1e-9 * largest for weight in total.values()):
+        raise SearchError(
+            f"the weights of {', '.join(wanted)} cancel: they are read from the same layers",
+            remedy="Leave one of them out",
+        )
     return total
+
+
+def opposed_aspects(wanted: Mapping[str, float], aspects: Mapping[str, Aspect]) -> list[str]:
+    """A sentence for each pair of opposite weights that share a layer."""
+    notes = []
+    for name, weight in wanted.items():
+        for other, against in wanted.items():
+            shared = sorted(set(aspects[name].weights) & set(aspects[other].weights))
+            if weight > 0 > against and shared:
+                layers = ", ".join(map(str, shared))
+                notes.append(
+                    f"{name} and {other} are both read from layer {layers}: there only the "
+                    "difference of their weights counts"
+                )
+    return notes

@@ -73,12 +73,15 @@ class TrackIndex:
             Equal scores in ascending row order.
         """
         weight = np.array([weights.get(layer, 0.0) for layer in self.layers])
+        # FAISS sums in float32: weights of any size must not leave its range.
+        largest = float(np.abs(weight).max()) or 1.0
+        weight = weight / largest
         weighted = (query * weight[:, None]).astype(np.float32).reshape(1, -1)
         k = min(k, len(self))
         # A few more than asked, so that equal scores at the edge have a stable order.
         scores, rows = self.index.search(np.ascontiguousarray(weighted), min(k + 16, len(self)))
         order = np.lexsort((rows[0], -scores[0]))[:k]
-        return scores[0][order].astype(np.float64), rows[0][order]
+        return scores[0][order].astype(np.float64) * largest, rows[0][order]
 
     def cosines(self, query: Floats, row: int) -> NDArray[np.float64]:
         """Cosine of each layer between a query and a row, float64 [layers]."""
@@ -114,6 +117,11 @@ class PassageIndex:
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
+
+    def vector(self, row: int) -> Floats:
+        """Unit vector of a row, [dim]."""
+        vector: Floats = self.index.reconstruct(int(row))
+        return vector
 
     def search(
         self, query: Floats, k: int, *, allowed: NDArray[np.int64] | None = None

@@ -15,9 +15,8 @@ from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
-from mess_core.search.aspects import layer_weights
-from mess_core.search.index import PassageIndex, TrackIndex, unit_layers
-from mess_core.store.embeddings import EmbeddingStore
+from mess_core.search.aspects import layer_weights, opposed_aspects
+from mess_core.search.index import PassageIndex, TrackIndex
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
@@ -103,7 +102,8 @@ class Library:
         DataFrame
             ``rank, track_id, score``, a column per aspect with its part of the score, and
             ``composer, title, performer``. ``score`` is the sum of the parts: weight
-            times cosine. ``attrs["notes"]`` lists aspects that probing does not support.
+            times cosine. ``attrs["notes"]`` lists aspects that probing does not support, and
+            opposite weights that meet on a layer.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class Library:
             f"{name}: {self.aspects[name].reason}"
             for name in aspects or {}
             if not self.aspects[name].available
-        ]
+        ] + opposed_aspects(aspects or {}, self.aspects)
         table.attrs["encoder"] = self.encoder
         return table
 
@@ -182,7 +182,7 @@ class Library:
         if not 0 <= start_s <= float(rows["end_s"].to_numpy()[mine].max()):
             raise SearchError(f"{start_s} s is outside {track!r}")
         query_row = int(mine[np.abs(starts - start_s).argmin()])
-        query = self._segment_vector(track, int(query_row - mine[0]), index.layer)
+        query = index.vector(query_row)
         allowed = None
         if not include_own:
             allowed = np.flatnonzero(rows["track_id"].to_numpy() != track).astype(np.int64)
@@ -225,13 +225,6 @@ class Library:
             layer = int(manifest["made_from"]["layer"])
             self._passages = PassageIndex(index, layer), rows
         return self._passages
-
-    def _segment_vector(self, track: str, segment: int, layer: int) -> NDArray[np.float32]:
-        dataset = str(self.tracks.set_index("track_id").loc[track, "dataset"])
-        store = EmbeddingStore(self.layout)
-        sidecar = store.sidecar(dataset, track) or {}
-        vectors = store.read("segments", dataset, track)
-        return unit_layers(vectors[segment, sidecar["layers"].index(layer)])
 
 
 def _without_overlaps(

@@ -21,7 +21,7 @@ from mess_core.store.tables import read_json, write_json
 
 __all__ = ["EmbeddingStore", "array_sha256"]
 
-IDENTITY = ("encoder", "window_s", "hop_s", "normalise", "pooling", "layers", "dtype")
+IDENTITY = ("encoder", "window_s", "hop_s", "normalise", "pooling", "layers", "dtype", "version")
 """Sidecar fields that two embeddings must share to be comparable."""
 
 

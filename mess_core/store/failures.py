@@ -1,14 +1,15 @@
 """What went wrong with which track at which stage: one small record each.
 
 A record is written when a track fails and removed when it succeeds, so the folder
-always tells the present state. ``cause`` names the inputs that the failure belongs to
-(the audio's hash and the code's version): while they stay the same, there is no point
-in trying again.
+always tells the present state. ``cause`` holds everything that the failure follows from
+(file hashes, encoder, versions): while all of it stays the same, there is no point in
+trying again. It is empty where the same input may succeed another time.
 """
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import MessError
@@ -18,16 +19,27 @@ from mess_core.store.tables import read_json, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["clear_failure", "failures_table", "record_failure"]
+__all__ = ["clear_failure", "failures_table", "is_transient", "record_failure"]
 
 COLUMNS = ["track_id", "dataset", "stage", "error", "problem", "path", "remedy", "cause", "at"]
 
 
 def record_failure(
-    layout: Layout, stage: str, dataset: str, track_id: str, error: Exception, *, cause: str
+    layout: Layout,
+    stage: str,
+    dataset: str,
+    track_id: str,
+    error: Exception,
+    *,
+    cause: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write down why `stage` failed for a track, and return the record."""
-    known = isinstance(error, MessError)
+    if isinstance(error, MessError):
+        remedy = error.remedy
+    elif is_transient(error):
+        remedy = "Check memory, disk and device; it is tried again after the next scan"
+    else:
+        remedy = "This looks like a bug in MESS: please report it"
     record = {
         "track_id": track_id,
         "dataset": dataset,
@@ -35,12 +47,23 @@ def record_failure(
         "error": type(error).__name__,
         "problem": error.problem if isinstance(error, MessError) else repr(error)[:2000],
         "path": error.path if isinstance(error, MessError) else None,
-        "remedy": error.remedy if known else "This looks like a bug in MESS: please report it",  # type: ignore[attr-defined]
-        "cause": cause,
+        "remedy": remedy,
+        "cause": dict(cause),
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_json(layout.failure(stage, track_id), record)
     return record
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same input may succeed another time: memory, disk, network, a device.
+
+    Errors raised on purpose say so themselves; of the others, those of the system and of
+    torch (``RuntimeError``) are taken to be so, a ``ValueError`` and its like are not.
+    """
+    if isinstance(error, MessError):
+        return error.transient
+    return isinstance(error, MemoryError | OSError | RuntimeError)
 
 
 def clear_failure(layout: Layout, stage: str, track_id: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["pending_tracks", "refresh_tracks", "tracks_of"]
+__all__ = ["outdated_tables", "pending_tracks", "refresh_tracks", "tracks_of"]
 
 
 def refresh_tracks(
@@ -76,8 +76,9 @@ def pending_tracks(
 ) -> dict[str, str]:
     """Tracks that lack an embedding or targets as they would be made now, with the reason.
 
-    Judged by the hashes in the track table and without opening audio. A file that failed is
-    left out as long as it is the same and the definitions are.
+    Judged by the hashes in the track table and without opening audio. A track that failed is
+    left out as long as everything that the failure follows from is the same: its file, the
+    encoder and its settings, the version of the definitions.
 
     Parameters
     ----------
@@ -92,33 +93,25 @@ def pending_tracks(
         Track id to reason, in the order of the table.
     """
     failed = {
-        (row["track_id"], row["stage"]): str(row["cause"])
+        (row["track_id"], row["stage"]): row["cause"] if isinstance(row["cause"], dict) else {}
         for row in failures_table(layout).to_dict("records")
     }
     store = EmbeddingStore(layout)
     pending: dict[str, str] = {}
     for row in read_table(layout.tracks).to_dict("records"):
         track_id, dataset = str(row["track_id"]), str(row["dataset"])
-        sha256 = row["audio_sha256"] if isinstance(row["audio_sha256"], str) else None
-        if sha256 is not None and sha256 not in failed.get((track_id, "embeddings"), ""):
-            stale = store.staleness(dataset, track_id, wanted=wanted, audio_sha256=sha256)
+        sources = _sources(row)
+        audio = sources.get("audio")
+        if audio is not None and failed.get((track_id, "embeddings")) != {"audio": audio, **wanted}:
+            stale = store.staleness(dataset, track_id, wanted=wanted, audio_sha256=audio)
             if stale is not None:
                 pending[track_id] = f"embedding: {stale}"
                 continue
-        # MIDI files are small: hashing them here saves a column and notices every change.
-        midi_path = row["midi_path"] if isinstance(row["midi_path"], str) else None
-        midi = None
-        if midi_path is not None:
-            try:
-                midi = file_sha256(midi_path)
-            except AudioError:  # gone since the scan: computing it records the failure
-                midi = "unreadable"
-        cause = failed.get((track_id, "track_targets"), "")
-        present = {"audio": sha256, "midi": midi}
+        cause = failed.get((track_id, "track_targets"), {})
         wanted_sources = {
             source: digest
-            for source, digest in present.items()
-            if digest is not None and digest not in cause
+            for source, digest in sources.items()
+            if (cause.get("version"), cause.get(source)) != (targets_version, digest)
         }
         place = layout.track_targets(dataset, track_id)
         if not wanted_sources:
@@ -131,3 +124,38 @@ def pending_tracks(
         elif stored["sources"] != wanted_sources:
             pending[track_id] = "targets: a file has changed"
     return pending
+
+
+def outdated_tables(layout: Layout) -> str | None:
+    """Why tables built earlier do not fit the track table any more; None if they do.
+
+    Notices tracks that are gone and metadata that has changed; new embeddings and targets
+    are told by `pending_tracks` and the runs that make them.
+    """
+    tracks = read_table(layout.tracks).set_index("track_id")
+    for place in (layout.matrix_rows, layout.proxy_targets):
+        if not place.exists():
+            continue
+        built = read_table(place).set_index("track_id")
+        gone = built.index.difference(tracks.index)
+        if len(gone):
+            return f"{place.name} holds {len(gone)} tracks that are gone, such as {gone[0]!r}"
+        facts = [name for name in built.columns if name in tracks.columns]
+        if not built[facts].astype("str").equals(tracks.loc[built.index, facts].astype("str")):
+            return f"{place.name} was built with other metadata"
+    return None
+
+
+def _sources(row: dict[str, Any]) -> dict[str, str]:
+    """Hashes of a track's files, "unreadable" where there is none."""
+    sources = {}
+    if isinstance(row["audio_path"], str):
+        known = row["audio_sha256"]
+        sources["audio"] = known if isinstance(known, str) else "unreadable"
+    if isinstance(row["midi_path"], str):
+        # MIDI files are small: hashing them here saves a column and notices every change.
+        try:
+            sources["midi"] = file_sha256(row["midi_path"])
+        except AudioError:  # gone since the scan: computing it records the failure
+            sources["midi"] = "unreadable"
+    return sources

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mess_core.audio import file_sha256, load_audio
 from mess_core.errors import MessError, StoreError
 from mess_core.midi.performance import read_performance
-from mess_core.store.failures import clear_failure, record_failure
+from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json, write_table
@@ -174,7 +174,8 @@ def _compute(row: dict[str, Any], layout: Layout) -> TrackOutcome:
     began = time.perf_counter()
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    failure: tuple[Exception, str] | None = None
+    failure: Exception | None = None
+    cause: dict[str, str] = {}
     computed = False
     for source, path in paths.items():
         names = [one.name for one in targets(source, extra=True)]
@@ -191,9 +192,10 @@ def _compute(row: dict[str, Any], layout: Layout) -> TrackOutcome:
             sources[source] = digest
         except StoreError:
             raise
-        except (MessError, ValueError, RuntimeError, MemoryError, OSError) as error:
-            cause = f"{source} {digest}, targets version {TARGETS_VERSION}"
-            failure = (error, cause) if failure is None else (failure[0], f"{failure[1]}; {cause}")
+        except Exception as error:  # whatever a library raises, the next track goes on
+            failure = failure or error
+            if not is_transient(error):
+                cause |= {"version": TARGETS_VERSION, source: digest}
     if values and (computed or stored["sources"] != sources):
         write_json(
             place,
@@ -207,9 +209,7 @@ def _compute(row: dict[str, Any], layout: Layout) -> TrackOutcome:
     if failure is not None:
         if not values:
             place.unlink(missing_ok=True)
-        record = record_failure(
-            layout, "track_targets", dataset, track_id, failure[0], cause=failure[1]
-        )
+        record = record_failure(layout, "track_targets", dataset, track_id, failure, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", record)
     clear_failure(layout, "track_targets", track_id)
     content = f"{TARGETS_VERSION}:{sorted(sources.items())}"

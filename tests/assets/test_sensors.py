@@ -1,14 +1,21 @@
 """Sensors: a new file becomes a partition, one scan, one batch and one rebuild."""
 
+import datetime
+import json
+import uuid
+
 import dagster as dg
+import pytest
 import soundfile as sf
 
 from mess_assets.partitions import RANGE_END, RANGE_START
-from mess_assets.sensors import contiguous, new_tracks, pending_keys
+from mess_assets.sensors import contiguous, new_tracks, pending_keys, rebuild_tables
 
 
-def _evaluate(bench):
-    context = dg.build_sensor_context(instance=bench.instance, resources={"store": bench.store})
+def _evaluate(bench, cursor=None):
+    context = dg.build_sensor_context(
+        instance=bench.instance, resources={"store": bench.store}, cursor=cursor
+    )
     return new_tracks(context)
 
 
@@ -21,8 +28,65 @@ def test_sensor_registers_exactly_the_new_tracks(workbench):
     result = _evaluate(workbench)
     assert result.dynamic_partitions_requests[0].partition_keys == ["zz_a", "zz_b"]
     assert len(result.run_requests) == 1
+    # Registered, but the scan has not come yet: neither asked for again nor forgotten.
     workbench.instance.add_dynamic_partitions("tracks", ["zz_a", "zz_b"])
-    assert isinstance(_evaluate(workbench), dg.SkipReason)
+    assert "was requested" in _evaluate(workbench, result.cursor).skip_message
+    waited = json.dumps({**json.loads(result.cursor), "at": 0})
+    again = _evaluate(workbench, waited)
+    assert again.dynamic_partitions_requests == []
+    assert again.run_requests[0].run_key.split("-")[0] == result.run_requests[0].run_key[:64]
+    workbench.refresh()
+    assert "has all 14 tracks" in _evaluate(workbench, again.cursor).skip_message
+
+
+def test_a_file_that_has_gone_asks_for_a_scan_and_a_rebuild(workbench):
+    from mess_core.store.tracks import outdated_tables, refresh_tracks
+
+    for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
+        path.unlink()
+    assert len(_evaluate(workbench).run_requests) == 1
+    refresh_tracks(workbench.layout, workbench.store.sources())
+    assert "demo_01_player1" in outdated_tables(workbench.layout)
+    since = _since()
+    _ended_run(workbench, "scan", dg.DagsterRunStatus.SUCCESS)
+    assert len(_rebuild(workbench, since).run_requests) == 1
+
+
+def _since():
+    return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=5)).isoformat()
+
+
+def _ended_run(bench, job, status):
+    run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status)
+    bench.instance.add_run(run)
+    return run
+
+
+def _rebuild(bench, cursor):
+    context = dg.build_sensor_context(
+        instance=bench.instance, resources={"store": bench.store}, cursor=cursor
+    )
+    return rebuild_tables(context)
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_tables_are_rebuilt_once_however_the_last_run_ended(workbench, status):
+    first = _rebuild(workbench, None)
+    assert not first.run_requests
+    assert "nothing has ended" in _rebuild(workbench, first.cursor).skip_message
+    for _ in range(2):
+        _ended_run(workbench, "per_track", dg.DagsterRunStatus[status])
+    result = _rebuild(workbench, _since())
+    assert len(result.run_requests) == 1
+    assert "nothing has ended" in _rebuild(workbench, result.cursor).skip_message
+
+
+@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+@pytest.mark.parametrize("job", ["scan", "per_track"])
+def test_tables_wait_for_every_run_that_is_under_way(workbench, job, status):
+    _ended_run(workbench, "per_track", dg.DagsterRunStatus.SUCCESS)
+    _ended_run(workbench, job, dg.DagsterRunStatus[status])
+    assert f"{job} is under way" in _rebuild(workbench, _since()).skip_message
 
 
 def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
@@ -66,13 +130,7 @@ def test_scan_then_pending_then_rebuild(fresh):
         instance=fresh.instance, tags=requests[0].tags
     )
     assert run.success
-    context = dg.build_run_status_sensor_context(
-        sensor_name="rebuild_tables",
-        dagster_instance=fresh.instance,
-        dagster_run=run.dagster_run,
-        dagster_event=run.get_run_success_event(),
-    )
-    assert isinstance(sensors.rebuild_tables(context), dg.RunRequest)
+    assert len(_rebuild(fresh, _since()).run_requests) == 1
     assert defs.resolve_job_def("tables").execute_in_process(instance=fresh.instance).success
 
 

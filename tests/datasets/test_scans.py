@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from mess_core.datasets import configured_sources, parse_sources, read_tracks, scan_source
-from mess_core.datasets.base import Track, scanner, validate_track_table
+from mess_core.datasets.base import Track, scanner, track_table, validate_track_table
 from mess_core.errors import DatasetError
 
 ROWS = [
@@ -208,3 +208,40 @@ def test_paths_in_the_table_are_absolute(corpus, monkeypatch):
     tracks, _, _ = read_tracks(parse_sources("demo=demo"))
     assert tracks["audio_path"].str.startswith("/").all()
     assert tracks["midi_path"].str.startswith("/").all()
+
+
+def test_a_slip_in_one_row_of_metadata_stops_nothing(tmp_path):
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / f"{name}.wav").write_bytes(b"x")
+    (tmp_path / "metadata.csv").write_text(
+        "track_id,composer,title,split,year\n"
+        "a,Bach,Aria,practice,1962\n"
+        "b,Bach,Fugue,train,17th\n"
+        "c,Bach,Gigue,test,²\n"
+        "d\n"
+        "e,Bach,Air,train,999999\n"
+        "e,Haydn,Air,train,1999\n"
+        ",Bach,Air,,\n"
+    )
+    scan = scan_source(tmp_path, "mine")
+    by_id = {track.track_id: track for track in scan.tracks}
+    assert [by_id[name].composer for name in "abcde"] == ["Bach", "Bach", "Bach", None, "Bach"]
+    assert [by_id[name].year for name in "abcde"] == [1962, None, None, None, None]
+    assert [by_id[name].split for name in "abcde"] == [None, "train", "test", None, "train"]
+    assert len(track_table({"mine": scan})) == 5
+    reasons = " ".join(skipped.reason for skipped in scan.skipped)
+    for said in ("'practice'", "'17th'", "'²'", "'999999'", "lists 'e' again", "no track_id"):
+        assert said in reasons
+
+
+def test_a_slip_in_one_row_of_maestro_stops_nothing(tmp_path):
+    folder = _maestro(tmp_path / "m")
+    place = folder / "maestro-v3.0.0.csv"
+    place.write_text(place.read_text().replace("2008,2008/take0.midi", "MMVIII,2008/take0.midi"))
+    place.write_text(place.read_text() + "Chopin\n")
+    scan = scan_source(folder, "maestro")
+    assert {track.track_id: track.year for track in scan.tracks}["take0"] is None
+    assert len(scan.tracks) == 3
+    reasons = " ".join(skipped.reason for skipped in scan.skipped)
+    assert "'MMVIII'" in reasons
+    assert "lacks its file" in reasons

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mess_core.errors import ProbingError
-from mess_core.probing import discover, grouped_folds, resolve_aspects
+from mess_core.probing import discover, grouped_folds, resolve_aspects, scores
 
 
 def _library(tracks=60, works=20, layers=3, dim=40, seed=0):
@@ -74,9 +74,9 @@ def test_groups_hold_together_what_works_would_split():
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((12, 1, 30))[of_pair] + 0.05 * rng.standard_normal((72, 1, 30))
         y = pd.DataFrame({"y": rng.standard_normal(12)[of_pair]})
-        for scores, held_together in ((apart, None), (together, groups)):
+        for found_r2, held_together in ((apart, None), (together, groups)):
             found = discover(x, y, works, groups=held_together, alphas=[1.0], resamples=20)
-            scores.append(found.table["r2"][0])
+            found_r2.append(found.table["r2"][0])
     assert np.mean(apart) > 0.3
     assert np.mean(together) < 0
 
@@ -150,11 +150,11 @@ def test_folds_never_split_a_group():
         grouped_folds(["a", "a", "b"], 3)
 
 
-def _results(target, scores, low_by=0.05):
+def _results(target, values, low_by=0.05):
     return pd.DataFrame(
         [
             {"layer": layer, "target": target, "r2": score, "r2_low": score - low_by}
-            for layer, score in enumerate(scores)
+            for layer, score in enumerate(values)
         ]
     )
 
@@ -179,3 +179,28 @@ def test_unprobed_aspects_give_a_reason():
     assert len(aspects) == 13
     assert aspects["legato"].confidence == "none"
     assert "articulation_ratio" in aspects["legato"].reason
+
+
+def test_an_interval_that_cannot_be_told_supports_nothing():
+    results = _results("spectral_centroid", [0.1, 0.9])
+    results["r2_low"] = np.nan
+    assert resolve_aspects(results)["brightness"].confidence == "none"
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_scores_do_not_depend_on_the_unit(unit):
+    rng, x, works = _library()
+    y = x[:, 0, :2].sum(axis=1) + rng.standard_normal(60)
+    plain = discover(x, pd.DataFrame({"a": y}), works, resamples=100).table
+    scaled = discover(x, pd.DataFrame({"a": y * unit}), works, resamples=100).table
+    for column in ("r2", "r2_low", "r2_high", "pearson", "spearman", "r2_within"):
+        np.testing.assert_allclose(scaled[column], plain[column], rtol=1e-6, err_msg=column)
+
+
+def test_a_constant_has_no_score():
+    y = np.full((20, 1), 0.1)
+    guess = np.random.default_rng(0).standard_normal((20, 1))
+    assert np.isnan(scores.r2(y, guess)).all()
+    assert np.isnan(scores.pearson(y, guess)).all()
+    resampled = scores.bootstrap_r2(y, guess, [f"g{i}" for i in range(20)], resamples=50, seed=0)
+    assert np.isnan(resampled).all()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mess_core.errors import SearchError, StoreError
 from mess_core.probing.aspects import Aspect
 from mess_core.search.artifact import latest_manifest, load_artifact, save_artifact
-from mess_core.search.aspects import layer_weights, parse_aspects
+from mess_core.search.aspects import layer_weights, opposed_aspects, parse_aspects
 from mess_core.search.index import PassageIndex, TrackIndex
 from mess_core.store import Layout
 
@@ -46,6 +46,15 @@ def test_ties_have_a_stable_order():
     assert rows.tolist() == list(range(7))
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_weights_of_any_size_rank_alike(scale):
+    index = TrackIndex.build(_vectors(), [0, 1, 2, 3])
+    plain = index.search(index.vector(0), {0: 1.0, 2: -0.5}, 10)
+    scaled = index.search(index.vector(0), {0: scale, 2: -0.5 * scale}, 10)
+    assert scaled[1].tolist() == plain[1].tolist()
+    np.testing.assert_allclose(scaled[0], plain[0] * scale, rtol=1e-12)
+
+
 def test_zero_vectors_do_not_become_nan():
     vectors = _vectors()
     vectors[3] = 0
@@ -65,8 +74,15 @@ def test_passages_are_filtered_inside_the_index():
 
 ASPECTS = {
     "one": Aspect("one", {0: 1.0}, "low", 0.1, 0.1, ""),
+    "same": Aspect("same", {0: 1.0}, "low", 0.1, 0.1, ""),
     "two": Aspect("two", {1: 0.5, 2: 0.5}, "low", 0.1, 0.1, ""),
 }
+
+
+def test_opposite_weights_on_one_layer_are_told():
+    notes = opposed_aspects({"one": 1.0, "same": -0.4, "two": -1.0}, ASPECTS)
+    assert len(notes) == 1
+    assert notes[0].startswith("one and same are both read from layer 0")
 
 
 def test_aspect_weights_become_layer_weights():
@@ -86,6 +102,7 @@ def test_aspect_weights_become_layer_weights():
         ({}, "all aspect weights are zero"),
         ({"one": float("nan")}, "not a finite number"),
         ({"two": 1.0}, "no layer 2"),
+        ({"one": 0.7, "same": -0.7}, "cancel"),
     ],
 )
 def test_impossible_weights_are_errors(wanted, says):
@@ -125,6 +142,18 @@ def test_damaged_artifacts_are_never_served(saved, file):
     place.write_bytes(bytes(content))
     with pytest.raises(StoreError, match="checksum"):
         load_artifact(layout.indices, "track")
+    place.unlink()
+    with pytest.raises(StoreError, match="is missing"):
+        load_artifact(layout.indices, "track")
+
+
+@pytest.mark.parametrize("file", ["index.faiss", "rows.parquet", "manifest.json"])
+def test_building_again_mends_a_damaged_version(saved, file):
+    layout, index, rows, manifest = saved
+    place = layout.indices / "track" / manifest["version"] / file
+    place.write_bytes(place.read_bytes()[:-7])
+    save_artifact(layout.indices, "track", index.index, rows, {})
+    assert load_artifact(layout.indices, "track")[0].ntotal == 30
 
 
 def test_build_that_stops_early_leaves_the_old_version(saved, monkeypatch):

@@ -97,3 +97,9 @@ def test_killed_writer_never_leaves_a_readable_half(tmp_path):
         assert len(np.unique(array)) == 1
     remove_stale_parts(UPath(tmp_path), older_than_s=-1)
     assert [file.name for file in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_a_data_root_that_is_a_file_says_so(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_bytes(UPath(tmp_path / "data" / "metadata" / "tracks.parquet"), b"x")

@@ -14,6 +14,7 @@ IDENTITY = {
     "pooling": "mean",
     "layers": [0, 1],
     "dtype": "float32",
+    "version": "1",
 }
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from mess_core.datasets import parse_sources
 from mess_core.encoders import embed_tracks
+from mess_core.errors import AudioError, EncoderError
 from mess_core.store import Layout
-from mess_core.store.tracks import pending_tracks, refresh_tracks
+from mess_core.store.tracks import outdated_tables, pending_tracks, refresh_tracks
 from mess_core.targets import TARGETS_VERSION, compute_track_targets
 
 
@@ -26,8 +27,9 @@ def _scan(library):
     return refresh_tracks(layout, parse_sources(f"takes={folder}"))
 
 
-def _pending(library, encoder, version=TARGETS_VERSION):
-    return pending_tracks(library[0], wanted=encoder.identity, targets_version=version)
+def _pending(library, encoder, version=TARGETS_VERSION, **identity):
+    wanted = {**encoder.identity, **identity}
+    return pending_tracks(library[0], wanted=wanted, targets_version=version)
 
 
 def _work(library, encoder):
@@ -130,3 +132,120 @@ def test_names_that_cannot_be_keys_are_skipped_with_a_reason(library):
     reasons = [skipped["reason"] for skipped in report["datasets"][0]["skipped"]]
     assert any("once escaped" in reason for reason in reasons)
     assert [one.status for one in compute_track_targets(tracks, library[0])] == ["done"] * 5
+
+
+def _break(library, *suffixes, name="demo_02_player1"):
+    for suffix in suffixes:
+        (library[1] / f"{name}{suffix}").write_bytes(b"MThd and no more")
+
+
+def test_a_failure_belongs_to_the_encoder_and_the_version_too(library, encoder):
+    _break(library, ".flac", ".mid")
+    assert _work(library, encoder).count("failed") == 2
+    # Both sources of the targets have failed: neither is a reason to try again for ever.
+    assert _pending(library, encoder) == {}
+    assert _pending(library, encoder, dtype="float16")["demo_02_player1"].startswith("embedding")
+    assert "demo_02_player1" in _pending(library, encoder, version="another")
+
+
+def test_embeddings_of_an_older_version_are_stale(library, encoder):
+    _work(library, encoder)
+    newer = {**encoder.identity, "version": "0"}
+    reasons = pending_tracks(library[0], wanted=newer, targets_version=TARGETS_VERSION)
+    assert len(reasons) == 3
+    assert all("other version: '1', not '0'" in reason for reason in reasons.values())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError("stale file handle"),
+        RuntimeError("CUDA error"),
+        EncoderError("does not fit", transient=True),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_want_of_memory_or_of_a_device_is_not_held_against_a_file(
+    library, encoder, monkeypatch, error
+):
+    def failing(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(encoder), "embed", failing)
+        patch.setattr("mess_core.targets.tracks.load_audio", failing)
+        assert _work(library, encoder) == ["failed"] * 6
+    assert len(_pending(library, encoder)) == 3
+    assert sorted(_work(library, encoder)) == ["done"] * 6
+    assert _pending(library, encoder) == {}
+
+
+def test_whatever_a_library_raises_fails_one_track(library, encoder, monkeypatch):
+    class Odd(Exception):
+        pass
+
+    real = type(encoder).embed
+
+    def sometimes(self, opened):
+        if "demo_02" in str(opened.path):
+            raise Odd("of a kind that nobody expects")
+        return real(self, opened)
+
+    monkeypatch.setattr(type(encoder), "embed", sometimes)
+    assert _work(library, encoder).count("failed") == 1
+    assert _pending(library, encoder) == {}
+
+
+def test_a_midi_file_that_has_gone_is_recorded_not_raised(library, encoder, corpus):
+    _work(library, encoder)
+    tracks, _ = _scan(library)
+    midi = library[1] / "demo_03_player1.mid"
+    midi.unlink()
+    assert list(_pending(library, encoder)) == ["demo_03_player1"]
+    outcomes = list(compute_track_targets(tracks, library[0]))
+    assert [one.status for one in outcomes] == ["fresh", "fresh", "failed"]
+    assert _pending(library, encoder) == {}
+    shutil.copy(corpus / midi.name, midi)
+    assert list(_pending(library, encoder)) == ["demo_03_player1"]
+
+
+def test_one_unreadable_audio_does_not_stop_the_scan(library, encoder, monkeypatch):
+    import mess_core.datasets.sources as module
+
+    real = module.file_sha256
+
+    def refusing(path):
+        if "demo_02" in str(path):
+            raise AudioError("cannot be read (input/output error)", path=path)
+        return real(path)
+
+    monkeypatch.setattr(module, "file_sha256", refusing)
+    tracks, _ = _scan(library)
+    assert len(tracks) == 3
+    by_id = tracks.set_index("track_id")["audio_sha256"]
+    assert by_id.isna().to_dict() == {
+        "demo_01_player1": False,
+        "demo_02_player1": True,
+        "demo_03_player1": False,
+    }
+    monkeypatch.undo()
+    assert _work(library, encoder) == ["done"] * 6
+
+
+def test_tables_built_of_other_tracks_or_metadata_are_outdated(library, encoder):
+    from mess_core.store.matrix import build_matrix
+    from mess_core.store.tables import read_table
+
+    layout, folder = library
+    _work(library, encoder)
+    assert outdated_tables(layout) is None
+    build_matrix(layout, read_table(layout.tracks))
+    assert outdated_tables(layout) is None
+    (folder / "metadata.csv").write_text("track_id,performer\ndemo_01_player1,Clara\n")
+    _scan(library)
+    assert "other metadata" in outdated_tables(layout)
+    for path in folder.glob("demo_03_player1.*"):
+        path.unlink()
+    _scan(library)
+    assert "demo_03_player1" in outdated_tables(layout)

@@ -1,8 +1,11 @@
-"""Score-free alignment of two performances of the same work.
+"""Score-free alignment of two performances of the same work, note by note.
 
-Dynamic time warping (librosa's) over chords: each chord is a pitch vector at its mean
-onset, so the cost follows the notes and not the clock. The path is thinned to one anchor
-per chord, and time maps are monotone interpolations between anchors.
+First dynamic time warping (librosa's) over chords: each chord is a pitch vector at its
+mean onset, so the cost follows the notes and not the clock. Then notes of one pitch are
+matched to each other near that path, twice with a narrowing tolerance, and the map is
+drawn through the chords whose notes were matched, in ascending order in both
+performances. What has no counterpart (a repeat that only one plays, a wrong or left-out
+note) is not matched, and confidence says where.
 """
 
 from __future__ import annotations
@@ -16,12 +19,17 @@ from numpy.typing import ArrayLike, NDArray
 from mess_core.errors import MidiError
 from mess_core.midi.performance import Performance, read_performance
 
-__all__ = ["Alignment", "align"]
+__all__ = ["TRUSTED", "Alignment", "align"]
 
-_MAX_CELLS = 60_000_000
+TRUSTED = 0.5
+"""Confidence from which a region counts as the same music."""
+
+_MAX_CELLS = 250_000_000
 _CONFIDENCE_CHORDS = 9
+_TOLERANCES_S = (0.6, 0.25)
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,17 @@ class Alignment:
     a_s, b_s : ndarray, float64, shape [anchors]
         Moments of the two performances that belong together, both ascending.
     agreement : ndarray, float64, shape [anchors]
-        Share of sounding pitch content that the two have in common around each anchor, 0..1.
+        Share of notes around each anchor that have a counterpart, in the performance where it
+        is smaller, 0..1.
+    a_note, b_note : ndarray, int64, shape [matches]
+        Indices of notes that correspond; each note at most once.
     """
 
     a_s: Floats
     b_s: Floats
     agreement: Floats
+    a_note: Ints
+    b_note: Ints
 
     def map_time(self, t_s: ArrayLike) -> Floats:
         """Time in b (s) of a time in a (s); beyond the ends the last tempo is kept."""
@@ -49,6 +62,11 @@ class Alignment:
         times = np.asarray(t_s, dtype=np.float64)
         agreement: Floats = np.interp(times, self.a_s, self.agreement)
         return agreement
+
+    def trusted(self, t_s: ArrayLike) -> NDArray[np.bool_]:
+        """Whether times in a (s) lie where the two play the same music."""
+        trusted: NDArray[np.bool_] = self.confidence(t_s) >= TRUSTED
+        return trusted
 
 
 def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Performance) -> Alignment:
@@ -65,20 +83,39 @@ def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Perform
     Raises
     ------
     MidiError
-        If a file cannot be used or has fewer than two chords.
+        If a file cannot be used, has fewer than two chords, has nothing in common with the
+        other, or both are too long to be compared as a whole.
     """
+    sides = []
+    for given in (a, b):
+        one = given if isinstance(given, Performance) else read_performance(given)
+        path = None if isinstance(given, Performance) else given
+        if len(one.chord_onset_s) < 2:
+            raise MidiError("has fewer than two chords: nothing to align", path=path)
+        sides.append(one)
+    first, second = sides
+    a_s, b_s = _warped(first, second)
+    for tolerance_s in _TOLERANCES_S:
+        mapped = _interpolated(first.onset_s, a_s, b_s)
+        a_note, b_note = _matched_notes(first, second, mapped, tolerance_s)
+        chords, times = _chord_times(first, second, a_note, b_note)
+        if len(chords) < 2:
+            raise MidiError("has no two notes in common with the other performance")
+        a_s, b_s = first.chord_onset_s[chords], times
+    agreement = np.minimum(_matched_share(first, a_note, a_s), _matched_share(second, b_note, b_s))
+    return Alignment(a_s, b_s, agreement, a_note, b_note)
+
+
+def _warped(first: Performance, second: Performance) -> tuple[Floats, Floats]:
+    """Times of chords on the path of dynamic time warping, ascending in both."""
     import librosa
 
-    first = a if isinstance(a, Performance) else read_performance(a)
-    second = b if isinstance(b, Performance) else read_performance(b)
-    for name, one in (("a", first), ("b", second)):
-        if len(one.chord_onset_s) < 2:
-            path = None if isinstance((a, b)[name == "b"], Performance) else (a, b)[name == "b"]
-            raise MidiError("has fewer than two chords: nothing to align", path=path)  # type: ignore[arg-type]
-    x, y = _chord_features(first), _chord_features(second)  # [chords, 24]
-    cells = len(x) * len(y)
-    ratio = max(len(x), len(y)) / min(len(x), len(y))
-    band = cells > _MAX_CELLS and ratio < 2
+    x, y = _chord_features(first), _chord_features(second)  # [chords, 140]
+    if len(x) * len(y) > _MAX_CELLS:
+        raise MidiError(
+            f"the performances are too long to align as a whole ({len(x)} and {len(y)} chords)",
+            remedy="Split them at movements",
+        )
     _, path = librosa.sequence.dtw(
         X=x.T,
         Y=y.T,
@@ -86,25 +123,15 @@ def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Perform
         step_sizes_sigma=np.array([[1, 1], [1, 0], [0, 1]]),
         weights_mul=np.array([2.0, 1.0, 1.0]),
         weights_add=np.array([0.0, 0.15, 0.15]),
-        global_constraints=band,
-        band_rad=0.1,
     )
     path = path[::-1]  # [steps, 2] ascending
     similarity = (x[path[:, 0]] * y[path[:, 1]]).sum(axis=1)
-    keep = _best_per_chord(path, similarity)
-    path, similarity = path[keep], similarity[keep]
-    kernel = np.ones(min(_CONFIDENCE_CHORDS, len(path)))
-    weight = np.convolve(np.ones(len(path)), kernel, mode="same")
-    agreement = np.convolve(similarity, kernel, mode="same") / weight
-    return Alignment(
-        a_s=first.chord_onset_s[path[:, 0]],
-        b_s=second.chord_onset_s[path[:, 1]],
-        agreement=np.clip(agreement, 0.0, 1.0),
-    )
+    path = path[_best_per_chord(path, similarity)]
+    return first.chord_onset_s[path[:, 0]], second.chord_onset_s[path[:, 1]]
 
 
 def _chord_features(performance: Performance) -> Floats:
-    """Unit vectors of each chord: 88 keys, and softly the pitch classes, [chords, 100]."""
+    """Unit vectors of each chord: 128 keys, and softly the pitch classes, [chords, 140]."""
     chords = performance.chord_of_note
     keys = np.zeros((int(chords[-1]) + 1, 128))
     keys[chords, performance.pitch] = 1.0
@@ -115,7 +142,7 @@ def _chord_features(performance: Performance) -> Floats:
     return unit
 
 
-def _best_per_chord(path: NDArray[np.int64], similarity: Floats) -> NDArray[np.int64]:
+def _best_per_chord(path: Ints, similarity: Floats) -> Ints:
     """Indices of path steps such that both sides strictly ascend, the most alike kept."""
     kept: list[int] = []
     for step in range(len(path)):
@@ -127,6 +154,86 @@ def _best_per_chord(path: NDArray[np.int64], similarity: Floats) -> NDArray[np.i
             continue
         kept.append(step)
     return np.asarray(kept, dtype=np.int64)
+
+
+def _matched_notes(
+    first: Performance, second: Performance, mapped_s: Floats, tolerance_s: float
+) -> tuple[Ints, Ints]:
+    """Notes of one pitch that are each other's nearest once times are mapped, [matches] each."""
+    a_notes, b_notes = [], []
+    for pitch in np.intersect1d(first.pitch, second.pitch):
+        mine = np.flatnonzero(first.pitch == pitch)
+        theirs = np.flatnonzero(second.pitch == pitch)
+        here, there = mapped_s[mine], second.onset_s[theirs]
+        nearest, back = _nearest(here, there), _nearest(there, here)
+        mutual = back[nearest] == np.arange(len(mine))
+        close = np.abs(there[nearest] - here) <= tolerance_s
+        a_notes.append(mine[mutual & close])
+        b_notes.append(theirs[nearest[mutual & close]])
+    a_note = np.concatenate([np.empty(0, dtype=np.int64), *a_notes])
+    b_note = np.concatenate([np.empty(0, dtype=np.int64), *b_notes])
+    order = np.argsort(a_note, kind="stable")
+    return a_note[order], b_note[order]
+
+
+def _nearest(values: Floats, among: Floats) -> Ints:
+    """Index in ascending `among` of the nearest to each value."""
+    right = np.clip(np.searchsorted(among, values), 1, max(1, len(among) - 1))
+    if len(among) == 1:
+        return np.zeros(len(values), dtype=np.int64)
+    nearer_left = values - among[right - 1] <= among[right] - values
+    nearest: Ints = np.where(nearer_left, right - 1, right)
+    return nearest
+
+
+def _chord_times(
+    first: Performance, second: Performance, a_note: Ints, b_note: Ints
+) -> tuple[Ints, Floats]:
+    """Chords of the first with matched notes, and their times in the second, ascending."""
+    import pandas as pd
+
+    chord = first.chord_of_note[a_note]
+    within = first.onset_s[a_note] - first.chord_onset_s[chord]
+    median = pd.Series(second.onset_s[b_note] - within).groupby(chord).median()
+    chords, times = median.index.to_numpy(), median.to_numpy()
+    kept = _longest_ascending(times)
+    return chords[kept], times[kept]
+
+
+def _longest_ascending(values: Floats) -> Ints:
+    """Indices of a longest strictly ascending subsequence (patience sorting)."""
+    import bisect
+
+    tails: list[float] = []
+    ends: list[int] = []
+    before = np.full(len(values), -1, dtype=np.int64)
+    for index, value in enumerate(values.tolist()):
+        place = bisect.bisect_left(tails, value)
+        if place == len(tails):
+            tails.append(value)
+            ends.append(index)
+        else:
+            tails[place], ends[place] = value, index
+        before[index] = ends[place - 1] if place else -1
+    kept = []
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        kept.append(index)
+        index = int(before[index])
+    return np.asarray(kept[::-1], dtype=np.int64)
+
+
+def _matched_share(performance: Performance, matched: Ints, at_s: Floats) -> Floats:
+    """Share of notes with a counterpart in the chords around each time, [times]."""
+    chords = len(performance.chord_onset_s)
+    total = np.bincount(performance.chord_of_note, minlength=chords).astype(np.float64)
+    found = np.bincount(performance.chord_of_note[matched], minlength=chords).astype(np.float64)
+    width = min(_CONFIDENCE_CHORDS, chords)
+    kernel = np.ones(width)
+    share = np.convolve(found, kernel, mode="same") / np.convolve(total, kernel, mode="same")
+    nearest = _nearest(at_s, performance.chord_onset_s)
+    around: Floats = np.clip(share[nearest], 0.0, 1.0)
+    return around
 
 
 def _interpolated(times: Floats, a_s: Floats, b_s: Floats) -> Floats:

@@ -21,7 +21,7 @@ from mess_core.datasets.synthesis import Notes, synthesise
 
 __all__ = ["Expression", "Score", "demo_score", "perform", "write_demo_corpus", "write_midi"]
 
-DEMO_VERSION = "1"
+DEMO_VERSION = "2"
 _TITLES = ("Chorale", "Waltz", "Invention", "Nocturne", "Toccata", "Berceuse", "March", "Elegy")
 _PROGRESSIONS = ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 5, 3), (0, 1, 4, 0))
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
@@ -58,7 +58,7 @@ class Expression:
     tempo_factor : float
         Of the nominal tempo.
     rubato : float
-        Standard deviation of log2 tempo within bars.
+        Standard deviation of log2 tempo around its drift.
     tempo_drift : float
         Standard deviation of the slow log2 tempo curve.
     velocity : float
@@ -123,8 +123,9 @@ def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
     """Play a score with exactly this expression; `seed` decides the details."""
     rng = np.random.default_rng([seed, 7])
     grid = np.arange(0, score.beat.max() + 3, 0.25)  # quarter beats
-    # Alternating beats make rubato; half a cosine over the piece makes drift.
-    fast = np.sin(2 * np.pi * grid / 2.0 + rng.uniform(0, 2 * np.pi))
+    # A sway over five beats makes rubato (two would be sampled at their own rate by beats);
+    # half a cosine over the piece makes drift.
+    fast = np.sin(2 * np.pi * grid / 5.0 + rng.uniform(0, 2 * np.pi))
     slow = np.cos(2 * np.pi * grid / grid[-1] + rng.uniform(0, 2 * np.pi))
     log_tempo = (
         np.log2(score.bpm * expression.tempo_factor / 60)

@@ -2,5 +2,13 @@
 
 from mess_core.midi.alignment import Alignment, align
 from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.relative import AlignedPerformances, align_performances
 
-__all__ = ["Alignment", "Performance", "align", "read_performance"]
+__all__ = [
+    "AlignedPerformances",
+    "Alignment",
+    "Performance",
+    "align",
+    "align_performances",
+    "read_performance",
+]

@@ -76,6 +76,20 @@ class Performance:
         return mean
 
     @cached_property
+    def beats_s(self) -> Floats:
+        """Beats found without a score, in seconds, float64 [beats]; empty if too few chords.
+
+        See `mess_core.midi.rhythm.note_values`.
+        """
+        from mess_core.midi.rhythm import beat_times, note_values
+
+        intervals = np.diff(self.chord_onset_s)
+        if len(intervals) < 3:
+            return np.empty(0)
+        position = note_values(intervals).position
+        return beat_times(self.chord_onset_s, position, np.arange(np.floor(position[-1]) + 1))
+
+    @cached_property
     def sounding_offset_s(self) -> Floats:
         """When each note stops sounding: key up, or pedal up if that holds it longer."""
         if len(self.pedal_s) == 0:

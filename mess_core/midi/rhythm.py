@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NoteValues", "beat_times", "note_values", "tempo_spread"]
+__all__ = ["NoteValues", "beat_times", "log2_tempo", "note_values", "tempo_spread"]
 
 Floats = NDArray[np.float64]
 
@@ -91,24 +91,35 @@ def note_values(intervals_s: Floats, *, persistence: float | None = None) -> Not
     return NoteValues(np.concatenate(parts), float(2.0 ** np.median(np.concatenate(units))))
 
 
-def beat_times(onset_s: Floats, position: Floats, *, smooth: bool = False) -> Floats:
-    """When each whole beat is passed, in seconds, by interpolation between onsets.
+def beat_times(onset_s: Floats, position: Floats, beats: Floats, *, smooth: bool = False) -> Floats:
+    """When beats are passed, in seconds, by interpolation between onsets.
 
     Parameters
     ----------
     onset_s, position : ndarray, float64, shape [onsets]
         Ascending times and score positions (beats).
+    beats : ndarray, float64, shape [beats]
+        Positions to be timed.
     smooth : bool
         Average the time over a beat around each: less precise, and less disturbed by single
         onsets that were matched wrongly.
+
+    Returns
+    -------
+    ndarray, float64, shape [beats]
     """
-    beats = np.arange(np.ceil(position[0]), position[-1])
     if not smooth:
         plain: Floats = np.interp(beats, position, onset_s)
         return plain
     offsets = np.linspace(-0.5, 0.5, 9)
     around: Floats = np.interp(beats[:, None] + offsets, position, onset_s).mean(axis=1)
     return around
+
+
+def log2_tempo(beats_s: Floats) -> Floats:
+    """log2 of beats per minute / 60 between successive beat times, [beats - 1]."""
+    tempo: Floats = -np.log2(np.maximum(np.diff(beats_s), 1e-3))
+    return tempo
 
 
 def tempo_spread(log2_tempo: Floats) -> tuple[float, float]:
@@ -136,7 +147,7 @@ def tempo_spread(log2_tempo: Floats) -> tuple[float, float]:
     return float(np.std(log2_tempo[trusted] - trend)), float(np.std(trend))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _viterbi(
     log_interval: Any, spread: Any, tempi: Any, values: Any, cost: Any, step: float, stay: float
 ) -> Any:
@@ -174,7 +185,7 @@ def _viterbi(
                 score[row, column] = max(same, changed) - 0.5 * off * off
                 from_value[index, row, column] = source
                 from_tempo[index, row, column] = origin[source, column]
-    last = np.argmax(score)
+    last = int(np.argmax(score))
     row, column = last // columns, last % columns
     value = np.empty(count, np.int64)
     tempo = np.empty(count, np.int64)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.midi.performance import Performance
+from mess_core.midi.rhythm import log2_tempo, tempo_spread
 from mess_core.targets.registry import target
 
 __all__ = [
     "articulation_ratio",
     "articulation_ratio_pedal",
-    "local_tempo",
     "onset_timing_std",
     "pedal_fraction",
     "rubato",
@@ -24,11 +24,8 @@ __all__ = [
     "velocity_std",
 ]
 
-_SHORTEST_IOI_S, _LONGEST_IOI_S = 0.04, 3.0
-_TREND_CHORDS = 33
+_LONGEST_IOI_S = 3.0
 _REGISTER_SEMITONES = 7
-# Ratios of note values that occur side by side in piano music.
-_NOTE_VALUES = np.log2([0.125, 1 / 6, 0.25, 1 / 3, 0.5, 2 / 3, 0.75, 1, 1.5, 2, 3, 4, 6, 8])
 
 
 @target("velocity_mean", dimension="expression", unit="MIDI", source="midi")
@@ -52,26 +49,22 @@ def velocity_range(performance: Performance) -> float:
 
 @target("rubato", dimension="expression", unit="log2", source="midi", on_segments=False)
 def rubato(performance: Performance) -> float:
-    """Spread of local tempo around its slow trend, in octaves; score-free.
+    """Spread of beat-level tempo around its 9-beat trend, in octaves; score-free.
 
-    Robust standard deviation (from the interquartile range) of `local_tempo` minus its
-    trend. NaN with fewer than 16 chords.
+    Standard deviation, over beats that are found from the onsets alone
+    (`mess_core.midi.rhythm`). Alternation by more than about a quarter octave from one beat
+    to the next reads as another rhythm. NaN with fewer than 10 beats.
     """
-    local, trend = local_tempo(performance)
-    if len(local) < 16:
-        return float("nan")
-    low, high = np.percentile(local - trend, [25, 75])
-    return float((high - low) / 1.349)
+    return tempo_spread(log2_tempo(performance.beats_s))[0]
 
 
 @target("tempo_variability", dimension="expression", unit="log2", source="midi", on_segments=False)
 def tempo_variability(performance: Performance) -> float:
-    """Spread of the slow tempo trend itself, in octaves; score-free.
+    """Spread of the 9-beat tempo trend itself, in octaves; score-free.
 
-    Standard deviation of the trend of `local_tempo`. NaN with fewer than 16 chords.
+    Standard deviation over the same beats as rubato. NaN with fewer than 10 beats.
     """
-    local, trend = local_tempo(performance)
-    return float(trend.std()) if len(local) >= 16 else float("nan")
+    return tempo_spread(log2_tempo(performance.beats_s))[1]
 
 
 @target("articulation_ratio", dimension="expression", unit="1", source="midi")
@@ -116,43 +109,6 @@ def log_ioi_std(performance: Performance) -> float:
     """Standard deviation of log2 intervals between successive chords."""
     intervals = np.diff(performance.chord_onset_s)
     return float(np.log2(intervals).std()) if len(intervals) > 1 else float("nan")
-
-
-def local_tempo(performance: Performance) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Score-free local tempo of a performance, and its slow trend.
-
-    Intervals between chords are compared with the running median interval; the nearest
-    plausible note-value ratio is taken out, and what is left is how much faster or slower
-    than its surroundings the player is at that moment.
-
-    Returns
-    -------
-    local : ndarray, float64, shape [intervals]
-        log2 of the local tempo relative to the performance's typical one.
-    trend : ndarray, float64, shape [intervals]
-        Its moving average over 33 chords.
-    """
-    from scipy.ndimage import median_filter, uniform_filter1d
-
-    intervals = np.diff(performance.chord_onset_s)
-    usable = intervals[(intervals >= _SHORTEST_IOI_S) & (intervals <= _LONGEST_IOI_S)]
-    if len(usable) < 3:
-        return np.empty(0), np.empty(0)
-    log_interval = np.log2(usable)
-    pulse = median_filter(log_interval, size=min(_TREND_CHORDS, len(usable)), mode="nearest")
-    # A change of prevailing note value shifts the pulse by a whole ratio: take that out too.
-    typical = float(np.median(pulse))
-    pulse_residual = _without_note_value(pulse - typical)
-    residual = _without_note_value(log_interval - pulse)
-    local = -(residual + pulse_residual)
-    trend = uniform_filter1d(local, size=min(_TREND_CHORDS, len(local)), mode="nearest")
-    return local, trend
-
-
-def _without_note_value(log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    nearest = np.abs(log_ratio[:, None] - _NOTE_VALUES[None]).argmin(axis=1)
-    residual: NDArray[np.float64] = log_ratio - _NOTE_VALUES[nearest]
-    return residual
 
 
 def _overlap_ratio(performance: Performance, offset_s: NDArray[np.float64]) -> float:

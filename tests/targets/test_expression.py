@@ -23,7 +23,8 @@ PLANTED = {
     "velocity_mean": ("velocity", np.linspace(40, 90, 10)),
     "velocity_std": ("dynamics", np.linspace(2, 20, 10)),
     "velocity_range": ("dynamics", np.linspace(2, 20, 10)),
-    "rubato": ("rubato", np.linspace(0.01, 0.16, 10)),
+    # Alternation by over a quarter octave from beat to beat reads as another rhythm.
+    "rubato": ("rubato", np.linspace(0.01, 0.13, 10)),
     "tempo_variability": ("tempo_drift", np.linspace(0.01, 0.16, 10)),
     "articulation_ratio": ("articulation", np.linspace(0.3, 1.2, 10)),
     "onset_timing_std": ("asynchrony_ms", np.linspace(1, 9, 10)),

@@ -1,0 +1,210 @@
+"""Several performances of one work, each compared with the others.
+
+All are aligned to one of them; their common intervals, freed of each player's deviations
+by the median over players, give note values and so a beat that all share. On it every
+performance has a tempo curve, and relative to the mean of the others a tempo, dynamics
+and articulation curve. What only some play, or plays differently, stays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import MidiError
+from mess_core.midi.alignment import TRUSTED, align
+from mess_core.midi.performance import Performance
+from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_spread
+
+__all__ = ["AlignedPerformances", "align_performances"]
+
+_PERSISTENCE = -0.1
+_SHORTEST_S = 0.02
+_SAME_MOMENT = -6.0  # log2 units between chords that no performance separates
+_UNLIKELY = 1.0  # octaves that a beat's relative tempo may leave its neighbours' median by
+_FAR_BEATS = 2.0  # from a beat to the nearest matched chord
+_MEDIAN_BEATS = 9
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AlignedPerformances:
+    """Performances of one work on a common beat; NaN where one does not match the others.
+
+    Attributes
+    ----------
+    reference : int
+        Index of the performance that the others were aligned to.
+    beats_s : ndarray, float64, shape [performances, beats]
+        When each performance passes each beat, in seconds.
+    log2_tempo : ndarray, float64, shape [performances, beats - 1]
+        log2(BPM / 60) of each beat.
+    velocity : ndarray, float64, shape [performances, beats - 1]
+        Mean MIDI velocity of the notes that correspond.
+    log2_length : ndarray, float64, shape [performances, beats - 1]
+        Mean log2 of key-down time over the beat's duration, of the notes that correspond.
+    """
+
+    reference: int
+    beats_s: Floats
+    log2_tempo: Floats
+    velocity: Floats
+    log2_length: Floats
+
+    def spread(self, performance: int) -> tuple[float, float]:
+        """Rubato and tempo variability of one performance, in octaves; see `tempo_spread`."""
+        return tempo_spread(self.log2_tempo[performance])
+
+    def relative(self, curve: Floats) -> Floats:
+        """A curve minus the mean of the other performances', [performances, beats - 1]."""
+        known = np.isfinite(curve)
+        count = known.sum(axis=0) - known
+        total = np.where(known, curve, 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            others = (total.sum(axis=0) - total) / count
+        difference: Floats = np.where(known & (count > 0), curve - others, np.nan)
+        return difference
+
+
+def align_performances(performances: Sequence[Performance]) -> AlignedPerformances:
+    """Bring performances of one work onto a common beat.
+
+    Parameters
+    ----------
+    performances : sequence of Performance
+        At least two. One that has less than half of its notes in common with the reference
+        (the performance with the median number of notes) gets NaN throughout.
+
+    Returns
+    -------
+    AlignedPerformances
+
+    Raises
+    ------
+    MidiError
+        If there are fewer than two, or too few chords in common to find a beat.
+    """
+    if len(performances) < 2:
+        raise MidiError("one performance alone cannot be compared")
+    by_notes = np.argsort([len(one) for one in performances], kind="stable")
+    reference = int(by_notes[len(by_notes) // 2])
+    first = performances[reference]
+    chords = len(first.chord_onset_s)
+    shape = (len(performances), chords)
+    time_s, velocity, length = (np.full(shape, np.nan) for _ in range(3))
+    for row, other in enumerate(performances):
+        if row == reference:
+            notes = np.arange(len(first))
+            time_s[row] = first.chord_onset_s
+            _fill(row, first, notes, notes, first, velocity, length)
+            continue
+        try:
+            alignment = align(first, other)
+        except MidiError:
+            continue  # nothing in common: it stays out
+        if alignment.agreement.mean() < TRUSTED:
+            continue
+        anchor = np.searchsorted(first.chord_onset_s, alignment.a_s - 1e-9)
+        kept = alignment.agreement >= TRUSTED
+        time_s[row, anchor[kept]] = alignment.b_s[kept]
+        trusted = alignment.trusted(first.onset_s[alignment.a_note])
+        a_note, b_note = alignment.a_note[trusted], alignment.b_note[trusted]
+        _fill(row, first, a_note, b_note, other, velocity, length)
+    position = _shared_positions(time_s)
+    beats = np.arange(np.floor(position[-1]) + 1)
+    if len(beats) < _MEDIAN_BEATS + 1:
+        raise MidiError(f"has only {len(beats)} beats in common with the other performances")
+    beats_s = np.full((len(performances), len(beats)), np.nan)
+    for row, times in enumerate(time_s):
+        known = np.flatnonzero(np.isfinite(times))
+        if len(known) > 1:
+            near = position[known]
+            passed = beat_times(times[known], near, beats, smooth=True)
+            gap = np.abs(beats[:, None] - _neighbours(near, beats)).min(axis=1)
+            inside = (beats >= near[0]) & (beats <= near[-1]) & (gap <= _FAR_BEATS)
+            beats_s[row] = np.where(inside, passed, np.nan)
+    tempo = _without_unlikely(np.stack([log2_tempo(times) for times in beats_s]))
+    bins = np.clip(np.floor(position).astype(int), 0, len(beats) - 2)
+    return AlignedPerformances(
+        reference=reference,
+        beats_s=beats_s,
+        log2_tempo=tempo,
+        velocity=_per_beat(velocity, bins, len(beats) - 1),
+        log2_length=_per_beat(length, bins, len(beats) - 1) + tempo,
+    )
+
+
+def _fill(
+    row: int,
+    first: Performance,
+    a_note: NDArray[np.int64],
+    b_note: NDArray[np.int64],
+    other: Performance,
+    velocity: Floats,
+    length: Floats,
+) -> None:
+    """Mean velocity and log2 key-down seconds of the matched notes of each chord."""
+    chord = first.chord_of_note[a_note]
+    count = np.bincount(chord, minlength=velocity.shape[1])
+    seconds = np.log2(other.offset_s[b_note] - other.onset_s[b_note])
+    for table, values in ((velocity, other.velocity[b_note]), (length, seconds)):
+        with np.errstate(invalid="ignore"):
+            table[row] = np.bincount(chord, weights=values, minlength=velocity.shape[1]) / count
+
+
+def _shared_positions(time_s: Floats) -> Floats:
+    """Beat position of each chord of the reference from the intervals of all, [chords]."""
+    import warnings
+
+    interval = np.diff(time_s, axis=1)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # chords that nobody separates
+        log_interval = np.where(interval > _SHORTEST_S, np.log2(interval), np.nan)
+        typical = np.nanmedian(log_interval, axis=1, keepdims=True)
+        shared = np.nanmedian(log_interval - typical, axis=0)
+        level = np.nanmedian(typical)
+    known = np.isfinite(shared)
+    if known.sum() < 2:
+        raise MidiError("has too few chords in common with the other performances")
+    decoded = note_values(2.0 ** (shared[known] + level), persistence=_PERSISTENCE)
+    value = np.full(len(shared), _SAME_MOMENT)
+    value[known] = decoded.value
+    position: Floats = np.concatenate([[0.0], np.cumsum(2.0**value)]) / decoded.beat
+    return position
+
+
+def _neighbours(position: Floats, beats: Floats) -> Floats:
+    """The chords before and after each beat, [beats, 2]."""
+    after = np.clip(np.searchsorted(position, beats), 1, len(position) - 1)
+    both: Floats = np.stack([position[after - 1], position[after]], axis=1)
+    return both
+
+
+def _without_unlikely(tempo: Floats) -> Floats:
+    """NaN where a performance leaves the others so suddenly that notes were mismatched."""
+    import warnings
+
+    from scipy.ndimage import median_filter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # beats that nobody plays
+        own = tempo - np.nanmedian(tempo, axis=1, keepdims=True)
+        relative = own - np.nanmedian(own, axis=0)
+    filled = np.where(np.isfinite(relative), relative, 0.0)
+    usual = median_filter(filled, (1, _MEDIAN_BEATS), mode="nearest")
+    return np.where(np.abs(filled - usual) > _UNLIKELY, np.nan, tempo)
+
+
+def _per_beat(values: Floats, bins: NDArray[np.int64], count: int) -> Floats:
+    """Mean over the chords of each beat, [performances, beats - 1]."""
+    result = np.full((len(values), count), np.nan)
+    for row, one in enumerate(values):
+        known = np.isfinite(one)
+        number = np.bincount(bins[known], minlength=count)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result[row] = np.bincount(bins[known], weights=one[known], minlength=count) / number
+    return result

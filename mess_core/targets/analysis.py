@@ -2,172 +2,222 @@
 
 Times are in seconds from the track's start; frames are centred, 512 samples apart at
 24 kHz (21.3 ms). A frame counts as *sounding* if its RMS is within 60 dB of the loudest
-frame's, so silence before, after and between does not move a target.
+frame's of the track, so silence before, after and between does not move a target.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.audio import SAMPLE_RATE
 from mess_core.errors import AudioError
+from mess_core.targets.spectrum import FRAME_RATE_HZ, HOP, N_FFT, spectral_frames
 
-__all__ = ["FRAME_RATE_HZ", "HOP", "N_FFT", "AudioAnalysis"]
+__all__ = ["FRAME_RATE_HZ", "HOP", "N_FFT", "AudioAnalysis", "analyse"]
 
-N_FFT = 2048
-HOP = 512
-FRAME_RATE_HZ = SAMPLE_RATE / HOP
 _SILENCE_DB = 60.0
 _FINE_HOP = 64
 _FINE_FRAME = 256
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class AudioAnalysis:
-    """Lazily computed shared features of one track.
+    """Shared features of a track or of an excerpt; made by `analyse`.
 
-    Parameters
+    Attributes
     ----------
-    samples : ndarray, float32, shape [samples]
-        Mono, 24 kHz.
-
-    Raises
-    ------
-    AudioError
-        If there are fewer samples than one STFT frame.
+    rms, zero_crossings : ndarray, float32, shape [frames]
+        librosa's RMS and zero-crossing rate of each frame.
+    centroid_hz, bandwidth_hz, rolloff_hz : ndarray, float32, shape [frames]
+    loudness_db : ndarray, float32, shape [frames]
+        RMS relative to the track's loudest frame, floored at -60.
+    sounding : ndarray, bool, shape [frames]
+    onset_envelope : ndarray, float32, shape [frames]
+        Spectral-flux onset strength on the mel scale (librosa's).
+    onset_frames : ndarray, int64, shape [onsets]
+        Detected onsets in sounding stretches.
+    chroma : ndarray, float32, shape [12, frames]
+        CQT chroma (librosa's, tuning estimated).
+    attack_frames : ndarray, int64, shape [attacks]
+        Onsets at which the energy rises.
+    attack_rise_db, attack_s : ndarray, float32, shape [attacks]
+        Rise of the energy envelope, from the lowest point in the 80 ms before the onset's
+        energy peak up to that peak, and its duration with the outer tenths of the rise left
+        out, as in the log-attack-time of Peeters (2004).
     """
 
-    samples: Floats
-
-    def __post_init__(self) -> None:
-        if len(self.samples) < N_FFT:
-            raise AudioError(
-                f"is too short to analyse: {len(self.samples)} samples at {SAMPLE_RATE} Hz, "
-                f"at least {N_FFT} are needed"
-            )
+    rms: Floats
+    zero_crossings: Floats
+    centroid_hz: Floats
+    bandwidth_hz: Floats
+    rolloff_hz: Floats
+    loudness_db: Floats
+    sounding: NDArray[np.bool_]
+    onset_envelope: Floats
+    onset_frames: Ints
+    chroma: Floats
+    attack_frames: Ints
+    attack_rise_db: Floats
+    attack_s: Floats
 
     @property
-    def duration_s(self) -> float:
-        return len(self.samples) / SAMPLE_RATE
-
-    @cached_property
-    def magnitude(self) -> Floats:
-        """STFT magnitude, float32 [1 + N_FFT / 2, frames]."""
-        import librosa
-
-        magnitude: Floats = np.abs(librosa.stft(self.samples, n_fft=N_FFT, hop_length=HOP))
-        return magnitude
-
-    @cached_property
-    def rms(self) -> Floats:
-        """RMS of each frame, float32 [frames] (librosa's, from the samples)."""
-        import librosa
-
-        rms: Floats = librosa.feature.rms(y=self.samples, frame_length=N_FFT, hop_length=HOP)[0]
-        return rms
-
-    @cached_property
-    def sounding(self) -> NDArray[np.bool_]:
-        """Whether each frame is within 60 dB of the loudest, bool [frames]."""
-        floor = self.rms.max() * 10 ** (-_SILENCE_DB / 20)
-        sounding: NDArray[np.bool_] = (self.rms > floor) & (self.rms > 0)
-        return sounding
+    def frames(self) -> int:
+        return len(self.rms)
 
     @property
     def sounding_s(self) -> float:
         """Seconds of sounding frames."""
         return float(self.sounding.sum()) / FRAME_RATE_HZ
 
-    @cached_property
-    def loudness_db(self) -> Floats:
-        """RMS in dB relative to the loudest frame, floored at -60, float32 [frames]."""
-        peak = max(float(self.rms.max()), 1e-12)
+    def excerpt(self, start_s: float, end_s: float) -> AudioAnalysis:
+        """The same features between two times; loudness stays relative to the track."""
+        first = min(self.frames - 1, max(0, round(start_s * FRAME_RATE_HZ)))
+        last = min(self.frames, max(first + 1, round(end_s * FRAME_RATE_HZ)))
+        here = slice(first, last)
+        onsets = (self.onset_frames >= first) & (self.onset_frames < last)
+        attacks = (self.attack_frames >= first) & (self.attack_frames < last)
+        return replace(
+            self,
+            rms=self.rms[here],
+            zero_crossings=self.zero_crossings[here],
+            centroid_hz=self.centroid_hz[here],
+            bandwidth_hz=self.bandwidth_hz[here],
+            rolloff_hz=self.rolloff_hz[here],
+            loudness_db=self.loudness_db[here],
+            sounding=self.sounding[here],
+            onset_envelope=self.onset_envelope[here],
+            onset_frames=self.onset_frames[onsets] - first,
+            chroma=self.chroma[:, here],
+            attack_frames=self.attack_frames[attacks] - first,
+            attack_rise_db=self.attack_rise_db[attacks],
+            attack_s=self.attack_s[attacks],
+        )
+
+
+def analyse(samples: Floats) -> AudioAnalysis:
+    """Compute everything that audio targets and curves need.
+
+    Parameters
+    ----------
+    samples : ndarray, float32, shape [samples]
+        Mono, 24 kHz.
+
+    Returns
+    -------
+    AudioAnalysis
+        Time and memory are linear in duration.
+
+    Raises
+    ------
+    AudioError
+        If there are fewer samples than one STFT frame.
+    """
+    import librosa
+
+    if len(samples) < N_FFT:
+        raise AudioError(
+            f"is too short to analyse: {len(samples)} samples at {SAMPLE_RATE} Hz, "
+            f"at least {N_FFT} are needed"
+        )
+    spectrum = spectral_frames(samples)
+    # The constant-Q transform takes half of the time; FFTs let other threads run.
+    with ThreadPoolExecutor(1, thread_name_prefix="mess-chroma") as pool:
+        chroma = pool.submit(_chroma, samples, spectrum.tuning)
+        rms = librosa.feature.rms(y=samples, frame_length=N_FFT, hop_length=HOP)[0]
+        peak = float(rms.max())
         floor = 10 ** (-_SILENCE_DB / 20)
-        loudness: Floats = (20 * np.log10(np.maximum(self.rms / peak, floor))).astype(np.float32)
-        return loudness
-
-    @cached_property
-    def onset_envelope(self) -> Floats:
-        """Spectral-flux onset strength on the mel scale, float32 [frames] (librosa's)."""
-        import librosa
-
-        mel = librosa.feature.melspectrogram(S=self.magnitude**2, sr=SAMPLE_RATE)
-        envelope: Floats = librosa.onset.onset_strength(
-            S=librosa.power_to_db(mel), sr=SAMPLE_RATE, hop_length=HOP
+        sounding = (rms > peak * floor) & (rms > 0)
+        loudness = 20 * np.log10(np.maximum(rms / max(peak, 1e-12), floor))
+        envelope = librosa.onset.onset_strength(S=spectrum.mel_db, sr=SAMPLE_RATE, hop_length=HOP)
+        onsets = _onsets(envelope, sounding)
+        attacks = _attacks(samples, onsets)
+        return AudioAnalysis(
+            rms=rms,
+            zero_crossings=_zero_crossing_rate(samples),
+            centroid_hz=spectrum.centroid_hz,
+            bandwidth_hz=spectrum.bandwidth_hz,
+            rolloff_hz=spectrum.rolloff_hz,
+            loudness_db=loudness.astype(np.float32),
+            sounding=sounding,
+            onset_envelope=envelope,
+            onset_frames=onsets,
+            chroma=chroma.result(),
+            attack_frames=attacks[0],
+            attack_rise_db=attacks[1],
+            attack_s=attacks[2],
         )
-        return envelope
 
-    @cached_property
-    def onset_frames(self) -> NDArray[np.int64]:
-        """Frames of detected onsets in sounding stretches, int64 [onsets]."""
-        import librosa
 
-        frames = librosa.onset.onset_detect(
-            onset_envelope=self.onset_envelope, sr=SAMPLE_RATE, hop_length=HOP
-        )
-        frames = np.asarray(frames, dtype=np.int64)
-        # The peak of the flux precedes the peak of the energy by up to two frames.
-        near = np.minimum(frames + 2, len(self.sounding) - 1)
-        heard: NDArray[np.int64] = frames[self.sounding[near]]
-        return heard
+def _chroma(samples: Floats, tuning: float) -> Floats:
+    import librosa
 
-    @cached_property
-    def chroma(self) -> Floats:
-        """CQT chroma, float32 [12, frames] (librosa's, tuning estimated)."""
-        import librosa
+    frames = 1 + len(samples) // HOP
+    if not samples.any():
+        return np.zeros((12, frames), dtype=np.float32)
+    chroma: Floats = librosa.feature.chroma_cqt(
+        y=samples, sr=SAMPLE_RATE, hop_length=HOP, tuning=tuning
+    )[:, :frames]
+    return chroma
 
-        if not self.sounding.any():
-            return np.zeros((12, len(self.rms)), dtype=np.float32)
-        chroma: Floats = librosa.feature.chroma_cqt(y=self.samples, sr=SAMPLE_RATE, hop_length=HOP)
-        return chroma
 
-    @cached_property
-    def fine_loudness_db(self) -> Floats:
-        """Loudness of 10.7 ms frames every 2.7 ms in dB, float32 [fine frames]."""
-        import librosa
+def _onsets(envelope: Floats, sounding: NDArray[np.bool_]) -> Ints:
+    import librosa
 
-        rms = librosa.feature.rms(y=self.samples, frame_length=_FINE_FRAME, hop_length=_FINE_HOP)[0]
-        peak = max(float(rms.max()), 1e-12)
-        loud: Floats = (20 * np.log10(np.maximum(rms / peak, 1e-4))).astype(np.float32)
-        return loud
+    frames = librosa.onset.onset_detect(onset_envelope=envelope, sr=SAMPLE_RATE, hop_length=HOP)
+    frames = np.asarray(frames, dtype=np.int64)
+    # The peak of the flux precedes the peak of the energy by up to two frames.
+    near = np.minimum(frames + 2, len(sounding) - 1)
+    heard: Ints = frames[sounding[near]]
+    return heard
 
-    @property
-    def fine_rate_hz(self) -> float:
-        return SAMPLE_RATE / _FINE_HOP
 
-    @cached_property
-    def attacks(self) -> tuple[Floats, Floats]:
-        """Rise in dB and its duration in seconds at each onset, float32 [onsets] each.
+def _zero_crossing_rate(samples: Floats) -> Floats:
+    """librosa.feature.zero_crossing_rate from one running count of sign changes."""
+    padded = np.pad(samples, N_FFT // 2, mode="edge")
+    # librosa takes magnitudes up to 1e-10 for zero, and zero for positive.
+    negative = padded < -1e-10
+    changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
+    starts = np.arange(0, len(padded) - N_FFT + 1, HOP)
+    rate: Floats = ((changes[starts + N_FFT - 1] - changes[starts]) / N_FFT).astype(np.float32)
+    return rate
 
-        The rise runs from the lowest point of the energy envelope in the 80 ms before the
-        onset's energy peak up to that peak; the outer tenths of the rise are left out of
-        its duration, as in the log-attack-time of Peeters (2004).
-        """
-        loud = self.fine_loudness_db
-        rate = self.fine_rate_hz
-        rises, durations = [], []
-        for onset in self.onset_frames:
-            centre = int(onset / FRAME_RATE_HZ * rate)
-            low, high = max(0, centre - int(0.05 * rate)), min(len(loud), centre + int(0.1 * rate))
-            if high - low < 4:
-                continue
-            peak = low + int(np.argmax(loud[low:high]))
-            first = max(0, peak - int(0.08 * rate))
-            if peak <= first:
-                continue
-            trough = first + int(np.argmin(loud[first : peak + 1]))
-            rise = float(loud[peak] - loud[trough])
-            if rise <= 0.5:  # dB: nothing rose here
-                continue
-            part = loud[trough : peak + 1]
-            begins = int(np.argmax(part > loud[trough] + 0.1 * rise))
-            ends = int(np.argmax(part >= loud[trough] + 0.9 * rise))
-            rises.append(rise)
-            durations.append(max(ends - begins, 1) / rate)
-        return np.asarray(rises, dtype=np.float32), np.asarray(durations, dtype=np.float32)
+
+def _attacks(samples: Floats, onset_frames: Ints) -> tuple[Ints, Floats, Floats]:
+    """Onsets at which the energy of 10.7 ms frames rises, the rises (dB), their durations (s)."""
+    import librosa
+
+    rms = librosa.feature.rms(y=samples, frame_length=_FINE_FRAME, hop_length=_FINE_HOP)[0]
+    loud = 20 * np.log10(np.maximum(rms / max(float(rms.max()), 1e-12), 1e-4))
+    rate = SAMPLE_RATE / _FINE_HOP
+    found, rises, durations = [], [], []
+    for onset in onset_frames:
+        centre = int(onset / FRAME_RATE_HZ * rate)
+        low, high = max(0, centre - int(0.05 * rate)), min(len(loud), centre + int(0.1 * rate))
+        if high - low < 4:
+            continue
+        peak = low + int(np.argmax(loud[low:high]))
+        first = max(0, peak - int(0.08 * rate))
+        if peak <= first:
+            continue
+        trough = first + int(np.argmin(loud[first : peak + 1]))
+        rise = float(loud[peak] - loud[trough])
+        if rise <= 0.5:  # dB: nothing rose here
+            continue
+        part = loud[trough : peak + 1]
+        begins = int(np.argmax(part > loud[trough] + 0.1 * rise))
+        ends = int(np.argmax(part >= loud[trough] + 0.9 * rise))
+        found.append(int(onset))
+        rises.append(rise)
+        durations.append(max(ends - begins, 1) / rate)
+    return (
+        np.asarray(found, dtype=np.int64),
+        np.asarray(rises, dtype=np.float32),
+        np.asarray(durations, dtype=np.float32),
+    )

@@ -13,12 +13,12 @@ __all__ = ["attack_sharpness", "attack_slopes"]
 @target("attack_slopes", dimension="articulation", unit="dB/s", source="audio")
 def attack_slopes(audio: AudioAnalysis) -> float:
     """Median over onsets of the slope of the energy envelope up to the onset's peak."""
-    rises, durations = audio.attacks
-    return float(np.median(0.8 * rises / durations)) if len(rises) else float("nan")
+    if len(audio.attack_frames) == 0:
+        return float("nan")
+    return float(np.median(0.8 * audio.attack_rise_db / audio.attack_s))
 
 
 @target("attack_sharpness", dimension="articulation", unit="dB", source="audio")
 def attack_sharpness(audio: AudioAnalysis) -> float:
     """Median over onsets of the energy's rise from before the onset to its peak."""
-    rises, _ = audio.attacks
-    return float(np.median(rises)) if len(rises) else float("nan")
+    return float(np.median(audio.attack_rise_db)) if len(audio.attack_frames) else float("nan")

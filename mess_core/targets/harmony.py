@@ -13,8 +13,7 @@ __all__ = ["harmonic_complexity"]
 @target("harmonic_complexity", dimension="harmony", unit="nat", source="audio")
 def harmonic_complexity(audio: AudioAnalysis) -> float:
     """Shannon entropy of the mean CQT chroma over sounding frames; at most ln 12 = 2.48."""
-    frames = min(audio.chroma.shape[1], len(audio.sounding))
-    chosen = audio.chroma[:, :frames][:, audio.sounding[:frames]]
+    chosen = audio.chroma[:, audio.sounding]
     mean = chosen.mean(axis=1, dtype=np.float64) if chosen.size else np.zeros(12)
     if mean.sum() <= 0:
         return float("nan")

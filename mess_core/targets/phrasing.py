@@ -63,7 +63,7 @@ def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:
     step = _STEP_S * FRAME_RATE_HZ
     count = int((where[-1] - where[0]) / step)
     edges = where[0] + np.round(np.arange(count + 1) * step).astype(int)
-    chroma = audio.chroma[:, : len(audio.rms)]
+    chroma = audio.chroma
     onsets = np.zeros(len(audio.rms))
     onsets[audio.onset_frames] = 1.0
     rows = []

@@ -16,7 +16,7 @@ from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json, write_table
-from mess_core.targets.analysis import AudioAnalysis
+from mess_core.targets.analysis import analyse
 from mess_core.targets.registry import TARGETS_VERSION, Source, targets
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def targets_from_audio(path: str | PathLike[str]) -> dict[str, float]:
     """
     samples = load_audio(path)
     try:
-        analysis = AudioAnalysis(samples)
+        analysis = analyse(samples)
     except MessError as error:
         raise type(error)(error.problem, path=path, remedy=error.remedy) from None
     return {one.name: float(one.function(analysis)) for one in targets("audio", extra=True)}

@@ -7,7 +7,7 @@ import soundfile as sf
 
 from mess_core.errors import AudioError
 from mess_core.targets import targets, targets_from_audio
-from mess_core.targets.analysis import AudioAnalysis
+from mess_core.targets.analysis import analyse
 
 RATE = 24_000
 
@@ -28,7 +28,7 @@ def _take(bpm=96.0, swell_db=0.0, decay_s=0.4, seconds=16.0, pitches=(57, 60, 64
 
 
 def _values(samples):
-    analysis = AudioAnalysis(samples)
+    analysis = analyse(samples)
     return {one.name: one.function(analysis) for one in targets("audio")}
 
 

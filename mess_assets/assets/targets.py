@@ -9,10 +9,10 @@ from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
 from mess_assets.partitions import TRACKS
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
-from mess_assets.resources import StoreResource
+from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.tables import column_schema, sample
 
-TARGETS_CODE_VERSION = "2"
+TARGETS_CODE_VERSION = "3"
 
 
 @dg.asset(
@@ -27,13 +27,14 @@ TARGETS_CODE_VERSION = "2"
     op_tags=CPU_TAGS,
     code_version=TARGETS_CODE_VERSION,
     description=(
-        "22 musical proxy targets per track: 15 from audio (librosa), 7 from MIDI. What a file "
-        "does not give is missing, never zero. Audio and MIDI fail apart; a failed track is "
+        "22 musical proxy targets per track (15 from audio, 7 from MIDI), the same per encoder "
+        "window where they are defined, and curves at 2 Hz. What a file does not give is "
+        "missing, never zero. Audio and MIDI fail apart; a failed track is "
         "recorded and does not stop the others; the run then ends as failed."
     ),
 )
 def track_targets(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.AssetMaterialization]:
     """Compute the targets of this run's partitions into the store."""
     from mess_core.store.tracks import tracks_of
@@ -42,7 +43,9 @@ def track_targets(
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
-    outcomes = compute_track_targets(rows, store.layout)
+    outcomes = compute_track_targets(
+        rows, store.layout, window_s=encoder.window_s, hop_s=encoder.hop_s
+    )
     yield from report_outcomes(context, outcomes, TARGETS_CODE_VERSION)
 
 

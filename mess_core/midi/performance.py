@@ -99,6 +99,20 @@ class Performance:
         held = (press >= 0) & (up[press] > self.offset_s)
         return np.where(held, up[press], self.offset_s)
 
+    def excerpt(self, start_s: float, end_s: float) -> Performance | None:
+        """Notes struck between two times, with the pedal then; None if there are none."""
+        first, last = np.searchsorted(self.onset_s, [start_s, end_s])
+        if first == last:
+            return None
+        pedal = np.clip(self.pedal_s, start_s, end_s)
+        return Performance(
+            self.onset_s[first:last],
+            self.offset_s[first:last],
+            self.pitch[first:last],
+            self.velocity[first:last],
+            pedal[pedal[:, 1] > pedal[:, 0]],
+        )
+
     @property
     def pedal_fraction(self) -> float:
         """Share of the time from first onset to last offset with the pedal down."""

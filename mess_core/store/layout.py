@@ -137,6 +137,9 @@ class Layout:
     def segment_targets(self, dataset: str, track_id: str) -> Any:
         return self._targets(dataset) / "segments" / f"{escape_track_id(track_id)}.parquet"
 
+    def curves(self, dataset: str, track_id: str) -> Any:
+        return self._targets(dataset) / "curves" / f"{escape_track_id(track_id)}.parquet"
+
     def _targets(self, dataset: str) -> Any:
         return self.root / "proxy_targets" / escape_track_id(dataset)
 

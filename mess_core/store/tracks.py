@@ -119,8 +119,11 @@ def pending_tracks(
         stored: dict[str, Any] = {}
         with contextlib.suppress(StoreError):
             stored = read_json(place)
+        windows = {name: wanted[name] for name in ("window_s", "hop_s")}
         if stored.get("version") != targets_version:
             pending[track_id] = "targets: missing or of another version"
+        elif stored["windows"] != windows:
+            pending[track_id] = "targets: other windows than the encoder's"
         elif stored["sources"] != wanted_sources:
             pending[track_id] = "targets: a file has changed"
     return pending

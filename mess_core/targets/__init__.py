@@ -1,6 +1,6 @@
 """22 proxy targets: musical properties as one number per track."""
 
-from mess_core.targets.registry import TARGETS_VERSION, Target, targets
+from mess_core.targets.registry import TARGETS_VERSION, Curve, Target, targets
 from mess_core.targets.tracks import (
     collect_proxy_targets,
     compute_track_targets,
@@ -11,6 +11,7 @@ from mess_core.targets.tracks import (
 
 __all__ = [
     "TARGETS_VERSION",
+    "Curve",
     "Target",
     "collect_proxy_targets",
     "compute_track_targets",

@@ -16,6 +16,7 @@ __all__ = [
     "articulation_ratio",
     "articulation_ratio_pedal",
     "onset_timing_std",
+    "overlap_ratios",
     "pedal_fraction",
     "rubato",
     "tempo_variability",
@@ -75,13 +76,13 @@ def articulation_ratio(performance: Performance) -> float:
     is within a fifth of the note; Bresin and Battel (2000) for the key overlap ratio.
     Keys only: the pedal is left out.
     """
-    return _overlap_ratio(performance, performance.offset_s)
+    return _median(overlap_ratios(performance, performance.offset_s))
 
 
 @target("articulation_ratio_pedal", dimension="expression", unit="1", source="midi", extra=True)
 def articulation_ratio_pedal(performance: Performance) -> float:
     """As articulation_ratio, with notes lasting as long as the sustain pedal holds them."""
-    return _overlap_ratio(performance, performance.sounding_offset_s)
+    return _median(overlap_ratios(performance, performance.sounding_offset_s))
 
 
 @target("onset_timing_std", dimension="expression", unit="ms", source="midi")
@@ -111,7 +112,8 @@ def log_ioi_std(performance: Performance) -> float:
     return float(np.log2(intervals).std()) if len(intervals) > 1 else float("nan")
 
 
-def _overlap_ratio(performance: Performance, offset_s: NDArray[np.float64]) -> float:
+def overlap_ratios(performance: Performance, offset_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Key overlap ratio of each note that another one follows in its register, [<= notes]."""
     onset, pitch, chord = performance.onset_s, performance.pitch, performance.chord_of_note
     count = len(onset)
     following = np.full(count, np.inf)
@@ -127,7 +129,9 @@ def _overlap_ratio(performance: Performance, offset_s: NDArray[np.float64]) -> f
         following[here] = np.where(found, onset[later], following[here])
     interval = following - onset
     usable = interval <= _LONGEST_IOI_S
-    if not usable.any():
-        return float("nan")
-    ratio = (offset_s - onset)[usable] / interval[usable]
-    return float(np.median(ratio))
+    ratios: NDArray[np.float64] = (offset_s - onset)[usable] / interval[usable]
+    return ratios
+
+
+def _median(ratios: NDArray[np.float64]) -> float:
+    return float(np.median(ratios)) if len(ratios) else float("nan")

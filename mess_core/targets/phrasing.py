@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mess_core.targets.analysis import FRAME_RATE_HZ, AudioAnalysis
 from mess_core.targets.registry import target
 
-__all__ = ["num_phrases", "phrase_boundaries_s", "phrase_regularity"]
+__all__ = ["novelty", "num_phrases", "phrase_boundaries_s", "phrase_regularity"]
 
 _STEP_S = 0.5
 _HALF_KERNEL = 8  # steps, 4 s to each side
@@ -46,13 +46,19 @@ def phrase_boundaries_s(audio: AudioAnalysis) -> NDArray[np.float64]:
     """Boundary times in seconds, float64 [boundaries], ascending."""
     from scipy.signal import find_peaks
 
-    features, first_s = _features(audio)  # [steps, features]
-    novelty = _novelty(features)
+    times, values = novelty(audio)
     peaks, _ = find_peaks(
-        novelty, prominence=_MIN_PROMINENCE, distance=round(_MIN_PHRASE_S / _STEP_S)
+        values, prominence=_MIN_PROMINENCE, distance=round(_MIN_PHRASE_S / _STEP_S)
     )
-    times: NDArray[np.float64] = first_s + peaks * _STEP_S
-    return times
+    boundaries: NDArray[np.float64] = times[peaks]
+    return boundaries
+
+
+def novelty(audio: AudioAnalysis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times in seconds of 0.5 s steps, and how much the music changes at each, [steps] both."""
+    features, first_s = _features(audio)  # [steps, features]
+    times: NDArray[np.float64] = first_s + _STEP_S * np.arange(len(features), dtype=np.float64)
+    return times, _novelty(features)
 
 
 def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:

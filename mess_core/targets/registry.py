@@ -12,9 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["TARGETS_VERSION", "Target", "target", "targets"]
+import numpy as np
+from numpy.typing import NDArray
 
-TARGETS_VERSION = "2"
+__all__ = ["TARGETS_VERSION", "Curve", "Target", "curve", "curves", "target", "targets"]
+
+TARGETS_VERSION = "3"
 """Version of all definitions together; stored beside every table."""
 
 Source = Literal["audio", "midi"]
@@ -51,10 +54,38 @@ class Target:
     @property
     def description(self) -> str:
         """First paragraph of the function's docstring."""
-        return " ".join((self.function.__doc__ or "").strip().split("\n\n")[0].split())
+        return _first_paragraph(self.function)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A musical property as a sequence of numbers.
+
+    Attributes
+    ----------
+    name, unit : str
+    source : {"audio", "midi"}
+        What `function` takes, with the times in seconds of the frames, float64 [frames].
+    function : callable
+        Returns float64 [frames], NaN where not defined; or, if not `timed`, a vector that
+        describes the whole track.
+    timed : bool
+    """
+
+    name: str
+    unit: str
+    source: Source
+    function: Callable[[Any, NDArray[np.float64]], NDArray[np.float64]]
+    timed: bool
+
+    @property
+    def description(self) -> str:
+        """First paragraph of the function's docstring."""
+        return _first_paragraph(self.function)
 
 
 _TARGETS: dict[str, Target] = {}
+_CURVES: dict[str, Curve] = {}
 
 
 def target(
@@ -86,10 +117,7 @@ def targets(source: Source | None = None, *, extra: bool = False) -> list[Target
     extra : bool
         Whether to include the additional columns.
     """
-    import mess_core.targets as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    _import_all()
     order = ["timbre", "rhythm", "dynamics", "harmony", "articulation", "phrasing", "expression"]
     chosen = [
         one
@@ -97,3 +125,39 @@ def targets(source: Source | None = None, *, extra: bool = False) -> list[Target
         if (source is None or one.source == source) and (extra or not one.extra)
     ]
     return sorted(chosen, key=lambda one: (one.extra, order.index(one.dimension)))
+
+
+CurveFunction = Callable[[Any, NDArray[np.float64]], NDArray[np.float64]]
+
+
+def curve(
+    name: str, *, unit: str, source: Source, timed: bool = True
+) -> Callable[[CurveFunction], CurveFunction]:
+    """Register a function as the definition of a curve; see `Curve` for the fields."""
+
+    def register(function: CurveFunction) -> CurveFunction:
+        _CURVES[name] = Curve(name, unit, source, function, timed)
+        return function
+
+    return register
+
+
+def curves(source: Source | None = None, *, timed: bool | None = None) -> list[Curve]:
+    """Registered curves in order of registration, optionally of one input or kind."""
+    _import_all()
+    return [
+        one
+        for one in _CURVES.values()
+        if source in (None, one.source) and timed in (None, one.timed)
+    ]
+
+
+def _import_all() -> None:
+    import mess_core.targets as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def _first_paragraph(function: Callable[..., Any]) -> str:
+    return " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())

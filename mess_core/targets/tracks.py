@@ -6,18 +6,27 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from mess_core.audio import file_sha256, load_audio
+import numpy as np
+
+from mess_core.audio import SAMPLE_RATE, file_sha256, load_audio
 from mess_core.errors import MessError, StoreError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.performance import Performance, read_performance
 from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json, write_table
-from mess_core.targets.analysis import analyse
+from mess_core.targets.analysis import AudioAnalysis, analyse
 from mess_core.targets.registry import TARGETS_VERSION, Source, targets
+from mess_core.targets.segments import (
+    curve_table,
+    segment_bounds,
+    segment_table,
+    track_vectors,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +57,7 @@ def targets_from_audio(path: str | PathLike[str]) -> dict[str, float]:
     AudioError
         If the audio cannot be used.
     """
-    samples = load_audio(path)
-    try:
-        analysis = analyse(samples)
-    except MessError as error:
-        raise type(error)(error.problem, path=path, remedy=error.remedy) from None
-    return {one.name: float(one.function(analysis)) for one in targets("audio", extra=True)}
+    return _values("audio", _analysed(path)[0])
 
 
 def targets_from_midi(path: str | PathLike[str]) -> dict[str, float]:
@@ -73,21 +77,24 @@ def targets_from_midi(path: str | PathLike[str]) -> dict[str, float]:
     MidiError
         If the file cannot be used.
     """
-    performance = read_performance(path)
-    return {one.name: float(one.function(performance)) for one in targets("midi", extra=True)}
+    return _values("midi", read_performance(path))
 
 
-def compute_track_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[TrackOutcome]:
-    """Compute and store the targets of each track of a track table.
+def compute_track_targets(
+    tracks: pd.DataFrame, layout: Layout, *, window_s: float = 5.0, hop_s: float = 2.5
+) -> Iterator[TrackOutcome]:
+    """Compute and store the targets of each track of a track table, and of its segments.
 
-    What is stored for the same files and version is left alone. Audio and MIDI fail
-    apart: a track with a truncated MIDI keeps its audio targets and counts as failed.
+    What is stored for the same files, windows and version is left alone. Audio and MIDI
+    fail apart: a track with a truncated MIDI keeps its audio targets and counts as failed.
 
     Parameters
     ----------
     tracks : DataFrame
         Rows of the track table.
     layout : Layout
+    window_s, hop_s : float
+        The encoder's windows, in seconds.
 
     Yields
     ------
@@ -99,7 +106,7 @@ def compute_track_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[Trac
         If the data root cannot be written.
     """
     for row in tracks.to_dict("records"):
-        yield _compute(row, layout)
+        yield _compute(row, layout, {"window_s": window_s, "hop_s": hop_s})
 
 
 def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -110,7 +117,6 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     DataFrame
         ``track_id``, the 22 targets, the additional columns; NaN = not available.
     """
-    import numpy as np
     import pandas as pd
 
     names = [one.name for one in targets(extra=True)]
@@ -159,69 +165,109 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _compute(row: dict[str, Any], layout: Layout) -> TrackOutcome:
+def _values(source: Source, analysed: Any) -> dict[str, float]:
+    return {one.name: float(one.function(analysed)) for one in targets(source, extra=True)}
+
+
+def _analysed(path: str | PathLike[str]) -> tuple[AudioAnalysis, int]:
+    """Features of an audio file, and its length in samples."""
+    samples = load_audio(path)
+    try:
+        return analyse(samples), len(samples)
+    except MessError as error:
+        raise type(error)(error.problem, path=path, remedy=error.remedy) from None
+
+
+@dataclass
+class _Track:
+    """What could be made of a track's files."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    audio: AudioAnalysis | None = None
+    performance: Performance | None = None
+    samples: int = 0
+
+    def read(self, source: Source, path: Any) -> None:
+        if source == "audio":
+            self.audio, self.samples = _analysed(path)
+            self.values |= _values(source, self.audio)
+        else:
+            self.performance = read_performance(path)
+            self.values |= _values(source, self.performance)
+
+    def store(self, layout: Layout, dataset: str, track_id: str, record: dict[str, Any]) -> None:
+        """Write tables, then the record that vouches for them."""
+        place = layout.track_targets(dataset, track_id)
+        place.unlink(missing_ok=True)
+        if not self.values:
+            return
+        samples = self.samples
+        if self.performance is not None and self.audio is None:
+            samples = int(np.ceil(self.performance.end_s * SAMPLE_RATE))
+        bounds = segment_bounds(samples, **record["windows"])
+        segments = segment_table(self.audio, self.performance, *bounds)
+        write_table(layout.segment_targets(dataset, track_id), segments)
+        curve = curve_table(self.audio, self.performance, samples / SAMPLE_RATE)
+        write_table(layout.curves(dataset, track_id), curve)
+        vectors = track_vectors(self.audio, self.performance)
+        write_json(place, {**record, "values": self.values, "vectors": vectors})
+
+
+def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> TrackOutcome:
     import pandas as pd
 
     track_id, dataset = row["track_id"], row["dataset"]
     paths: dict[Source, Any] = {"audio": row["audio_path"], "midi": row["midi_path"]}
-    functions = {"audio": targets_from_audio, "midi": targets_from_midi}
-    place = layout.track_targets(dataset, track_id)
-    stored: dict[str, Any] = {"values": {}, "sources": {}}
+    paths = {source: path for source, path in paths.items() if not pd.isna(path)}
+    stored: dict[str, Any] = {}
     with contextlib.suppress(StoreError):  # not there, or damaged: either way made again
-        found = read_json(place)
-        if found.get("version") == TARGETS_VERSION:
-            stored = found
+        stored = read_json(layout.track_targets(dataset, track_id))
     began = time.perf_counter()
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    failure: Exception | None = None
-    cause: dict[str, str] = {}
-    computed = False
+    digests: dict[Source, str] = {}
+    failures: dict[Source, Exception] = {}
     for source, path in paths.items():
-        names = [one.name for one in targets(source, extra=True)]
-        if pd.isna(path):
-            continue
-        digest = "unreadable"
         try:
-            digest = file_sha256(path)
-            if stored["sources"].get(source) == digest:
-                values |= {name: stored["values"].get(name) for name in names}
-            else:
-                values |= functions[source](path)
-                computed = True
-            sources[source] = digest
-        except StoreError:
-            raise
-        except Exception as error:  # whatever a library raises, the next track goes on
-            failure = failure or error
-            if not is_transient(error):
-                cause |= {"version": TARGETS_VERSION, source: digest}
-    if values and (computed or stored["sources"] != sources):
-        write_json(
-            place,
-            {
-                "track_id": track_id,
-                "version": TARGETS_VERSION,
-                "sources": sources,
-                "values": values,
-            },
+            digests[source] = file_sha256(path)
+        except MessError as error:
+            digests[source], failures[source] = "unreadable", error
+    record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
+    fresh = not failures and stored.get("sources") == digests
+    fresh = fresh and all(stored.get(name) == value for name, value in record.items())
+    values: dict[str, Any] = stored["values"] if fresh else {}
+    if not fresh:
+        track = _Track()
+        for source in [one for one in paths if one not in failures]:
+            try:
+                track.read(source, paths[source])
+            except Exception as error:  # whatever a library raises, the next track goes on
+                failures[source] = error
+        sources = {one: digest for one, digest in digests.items() if one not in failures}
+        track.store(layout, dataset, track_id, {**record, "sources": sources})
+        values = track.values
+    if failures:
+        cause: dict[str, str] = {
+            one: digests[one] for one, error in failures.items() if not is_transient(error)
+        }
+        record_of = record_failure(
+            layout,
+            "track_targets",
+            dataset,
+            track_id,
+            next(iter(failures.values())),
+            cause={"version": TARGETS_VERSION, **cause} if cause else {},
         )
-    if failure is not None:
-        if not values:
-            place.unlink(missing_ok=True)
-        record = record_failure(layout, "track_targets", dataset, track_id, failure, cause=cause)
-        return TrackOutcome(track_id, dataset, "failed", record)
+        return TrackOutcome(track_id, dataset, "failed", record_of)
     clear_failure(layout, "track_targets", track_id)
-    content = f"{TARGETS_VERSION}:{sorted(sources.items())}"
+    content = f"{TARGETS_VERSION}:{sorted(windows.items())}:{sorted(digests.items())}"
     facts = {
         "targets": sum(value is not None and value == value for value in values.values()),
-        "sources": ", ".join(sources),
+        "sources": ", ".join(digests),
         "seconds": time.perf_counter() - began,
     }
     return TrackOutcome(
         track_id,
         dataset,
-        "done" if computed else "fresh",
+        "fresh" if fresh else "done",
         facts,
         hashlib.sha256(content.encode()).hexdigest(),
     )

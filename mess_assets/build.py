@@ -8,7 +8,7 @@ import dagster as dg
 from mess_assets.assets.embeddings import embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, probing
-from mess_assets.assets.targets import proxy_targets, track_targets
+from mess_assets.assets.targets import aligned_targets, proxy_targets, track_targets
 from mess_assets.assets.tracks import tracks
 from mess_assets.checks import CHECKS
 from mess_assets.jobs import IN_PROCESS, JOBS
@@ -20,6 +20,7 @@ ASSETS = [
     tracks,
     embeddings,
     track_targets,
+    aligned_targets,
     proxy_targets,
     embedding_matrix,
     probing,

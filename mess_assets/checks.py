@@ -11,7 +11,7 @@ import dagster as dg
 from mess_assets.assets.embeddings import embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, probing
-from mess_assets.assets.targets import proxy_targets, track_targets
+from mess_assets.assets.targets import aligned_targets, proxy_targets, track_targets
 from mess_assets.assets.tracks import tracks
 from mess_assets.per_track import failure_table
 from mess_assets.resources import StoreResource
@@ -64,6 +64,15 @@ def _failures(store: StoreResource, stage: str) -> dg.AssetCheckResult:
     if mine:
         metadata["tracks"] = failure_table(mine)
     return dg.AssetCheckResult(passed=not mine, severity=WARN, metadata=metadata)
+
+
+@dg.asset_check(
+    asset=aligned_targets, description="Every work with several performances was looked at."
+)
+def works_are_aligned(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.targets.aligned import check_aligned_targets
+
+    return _result(check_aligned_targets(store.layout), WARN)
 
 
 @dg.asset_check(
@@ -122,6 +131,7 @@ CHECKS = [
     embeddings_are_complete,
     no_embedding_failed,
     no_target_failed,
+    works_are_aligned,
     proxy_targets_are_complete,
     matrix_matches_store,
     probing_is_current,

@@ -22,7 +22,13 @@ per_track = dg.define_asset_job(
 tables = dg.define_asset_job(
     "tables",
     selection=dg.AssetSelection.assets(
-        "proxy_targets", "embedding_matrix", "probing", "aspects", "track_index", "passage_index"
+        "aligned_targets",
+        "proxy_targets",
+        "embedding_matrix",
+        "probing",
+        "aspects",
+        "track_index",
+        "passage_index",
     )
     | dg.AssetSelection.checks_for_assets(dg.AssetKey("embeddings"), dg.AssetKey("track_targets")),
     description="Rebuild tables, probing, aspects and indices from the store, and check all.",

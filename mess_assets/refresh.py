@@ -68,7 +68,7 @@ def refresh(
     if any_embedding(store.layout):
         runner.run("tables, probing, aspects, indices, checks", job="tables")
     else:
-        runner.run("table of targets", ["proxy_targets"])
+        runner.run("works aligned, table of targets", ["aligned_targets", "proxy_targets"])
         say("no track has audio that could be embedded: no matrix, probing or index to build")
     return done
 

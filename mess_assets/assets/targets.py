@@ -50,7 +50,46 @@ def track_targets(
 
 
 @dg.asset(
-    deps=["tracks", track_targets],
+    deps=["tracks"],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "numpy"},
+    code_version=TARGETS_CODE_VERSION,
+    description=(
+        "What the performances of one work tell when they are aligned: rubato and tempo "
+        "variability on a common beat, and tempo, velocity and articulation relative to the "
+        "others. A work is aligned again only when one of its MIDI files changes."
+    ),
+)
+def aligned_targets(
+    context: dg.AssetExecutionContext, store: StoreResource
+) -> dg.MaterializeResult:
+    """Align the works of the track table that have several performances with MIDI."""
+    from mess_core.store.tables import read_table
+    from mess_core.targets import compute_aligned_targets
+
+    began = time.perf_counter()
+    works = []
+    for work in compute_aligned_targets(read_table(store.layout.tracks), store.layout):
+        works.append(work)
+        if work.computed:
+            context.log.info(
+                f"{work.work_id}: {work.performances} performances, {work.seconds:.1f} s"
+            )
+    problems = [f"- `{work.work_id}`: {work.problem}" for work in works if work.problem]
+    return dg.MaterializeResult(
+        metadata={
+            "works": len(works),
+            "performances": sum(work.performances for work in works),
+            "aligned_now": sum(work.computed for work in works),
+            "not_aligned": dg.MetadataValue.md("\n".join(problems[:100]) or "none"),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+@dg.asset(
+    deps=["tracks", track_targets, aligned_targets],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "parquet"},

@@ -19,7 +19,7 @@ from mess_core.midi.alignment import TRUSTED, align
 from mess_core.midi.performance import Performance
 from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_spread
 
-__all__ = ["AlignedPerformances", "align_performances"]
+__all__ = ["AlignedPerformance", "AlignedPerformances", "align_performances"]
 
 _PERSISTENCE = -0.1
 _SHORTEST_S = 0.02
@@ -68,6 +68,37 @@ class AlignedPerformances:
             others = (total.sum(axis=0) - total) / count
         difference: Floats = np.where(known & (count > 0), curve - others, np.nan)
         return difference
+
+
+@dataclass(frozen=True)
+class AlignedPerformance:
+    """One of several aligned performances, seen against the others."""
+
+    group: AlignedPerformances
+    index: int
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Rubato and tempo variability in octaves."""
+        return self.group.spread(self.index)
+
+    @property
+    def relative_tempo(self) -> Floats:
+        """log2 tempo minus the mean of the others', [beats - 1]."""
+        curve: Floats = self.group.relative(self.group.log2_tempo)[self.index]
+        return curve
+
+    @property
+    def relative_velocity(self) -> Floats:
+        """MIDI velocity minus the mean of the others', [beats - 1]."""
+        curve: Floats = self.group.relative(self.group.velocity)[self.index]
+        return curve
+
+    @property
+    def relative_length(self) -> Floats:
+        """log2 key-down time per beat minus the mean of the others', [beats - 1]."""
+        curve: Floats = self.group.relative(self.group.log2_length)[self.index]
+        return curve
 
 
 def align_performances(performances: Sequence[Performance]) -> AlignedPerformances:

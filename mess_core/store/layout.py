@@ -5,6 +5,7 @@ The root is a local folder or any fsspec URL (``s3://bucket/mess``, ``memory://x
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from os import PathLike
@@ -136,6 +137,11 @@ class Layout:
 
     def segment_targets(self, dataset: str, track_id: str) -> Any:
         return self._targets(dataset) / "segments" / f"{escape_track_id(track_id)}.parquet"
+
+    def aligned_targets(self, work_id: str) -> Any:
+        """Columns from comparing all performances of a work; named by the hash of its id."""
+        name = hashlib.sha256(work_id.encode()).hexdigest()[:24]
+        return self.root / "proxy_targets" / "aligned" / f"{name}.json"
 
     def curves(self, dataset: str, track_id: str) -> Any:
         return self._targets(dataset) / "curves" / f"{escape_track_id(track_id)}.parquet"

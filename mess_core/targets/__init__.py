@@ -1,5 +1,6 @@
 """22 proxy targets: musical properties as one number per track."""
 
+from mess_core.targets.aligned import AlignedWork, compute_aligned_targets
 from mess_core.targets.registry import TARGETS_VERSION, Curve, Target, targets
 from mess_core.targets.tracks import (
     collect_proxy_targets,
@@ -11,9 +12,11 @@ from mess_core.targets.tracks import (
 
 __all__ = [
     "TARGETS_VERSION",
+    "AlignedWork",
     "Curve",
     "Target",
     "collect_proxy_targets",
+    "compute_aligned_targets",
     "compute_track_targets",
     "proxy_target_table",
     "targets",

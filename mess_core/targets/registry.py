@@ -20,7 +20,7 @@ __all__ = ["TARGETS_VERSION", "Curve", "Target", "curve", "curves", "target", "t
 TARGETS_VERSION = "3"
 """Version of all definitions together; stored beside every table."""
 
-Source = Literal["audio", "midi"]
+Source = Literal["audio", "midi", "work"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Target:
     Attributes
     ----------
     name, dimension, unit : str
-    source : {"audio", "midi"}
-        What `function` takes: an `AudioAnalysis` or a `Performance`.
+    source : {"audio", "midi", "work"}
+        What `function` takes: an `AudioAnalysis`, a `Performance`, or an
+        `AlignedPerformance`.
     function : callable
         Returns a float; NaN where the property is not defined.
     on_segments : bool
@@ -112,7 +113,7 @@ def targets(source: Source | None = None, *, extra: bool = False) -> list[Target
 
     Parameters
     ----------
-    source : {"audio", "midi"}, optional
+    source : {"audio", "midi", "work"}, optional
         Only those of one input.
     extra : bool
         Whether to include the additional columns.

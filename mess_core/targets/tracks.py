@@ -19,6 +19,7 @@ from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json, write_table
+from mess_core.targets.aligned import stored_aligned_targets
 from mess_core.targets.analysis import AudioAnalysis, analyse
 from mess_core.targets.registry import TARGETS_VERSION, Source, targets
 from mess_core.targets.segments import (
@@ -120,6 +121,7 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     import pandas as pd
 
     names = [one.name for one in targets(extra=True)]
+    aligned = stored_aligned_targets(tracks, layout)
     rows = []
     for row in tracks.to_dict("records"):
         place = layout.track_targets(row["dataset"], row["track_id"])
@@ -128,7 +130,8 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         except StoreError:  # the coverage check names the tracks that are not in the table
             continue
         if stored.get("version") == TARGETS_VERSION:
-            values = {name: _number(stored["values"].get(name)) for name in names}
+            known = stored["values"] | aligned.get(row["track_id"], {})
+            values = {name: _number(known.get(name)) for name in names}
             rows.append({"track_id": row["track_id"], **values})
     table = pd.DataFrame(rows, columns=["track_id", *names])
     return table.astype(dict.fromkeys(names, np.float64))

@@ -1,0 +1,1 @@
+"""Whether numbers mean what they say: targets, alignment, and later retrieval."""

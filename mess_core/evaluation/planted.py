@@ -1,0 +1,243 @@
+"""Do targets follow the property that they are named after, and nothing else?
+
+Short clips are synthesised in which exactly one property varies; every target is measured
+on all of them. A target must follow its own sweep in rank and must not be moved by others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.audio import SAMPLE_RATE
+from mess_core.datasets.demo import Expression, demo_score, perform
+from mess_core.midi.performance import Performance
+from mess_core.targets.analysis import analyse
+from mess_core.targets.registry import targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AUDIO_SWEEPS", "MIDI_SWEEPS", "OWN_SWEEP", "Clip", "planted_matrix", "render"]
+
+_STEPS = 12
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A synthesised clip, one field per property that can be swept.
+
+    Attributes
+    ----------
+    bpm : float
+        Struck notes per minute.
+    tilt_db : float
+        Gain per octave above 500 Hz.
+    decay_s, attack_s : float
+        Of each note.
+    contrast_db : float
+        Between loud and soft halves of every 4 s.
+    rise_db, fall_db : float
+        One crescendo (diminuendo) over 6 s, undone over 12 s.
+    classes : int
+        Different pitch classes, 1 to 12.
+    sections : int
+        Equal stretches of contrasting register and harmony.
+    unevenness : float
+        Of the lengths of five sections, 0 to 1.
+    gain : float
+        Of all samples.
+    silence_s : float
+        Before and after the music.
+    """
+
+    bpm: float = 120.0
+    tilt_db: float = -3.0
+    decay_s: float = 0.25
+    attack_s: float = 0.004
+    contrast_db: float = 0.0
+    rise_db: float = 0.0
+    fall_db: float = 0.0
+    classes: int = 5
+    sections: int = 1
+    unevenness: float = 0.0
+    gain: float = 1.0
+    silence_s: float = 0.0
+    seconds: float = 24.0
+
+
+AUDIO_SWEEPS: dict[str, tuple[Clip, str, Floats]] = {
+    "bpm": (Clip(), "bpm", np.linspace(76, 164, _STEPS)),
+    "tilt": (Clip(), "tilt_db", np.linspace(-9, 0, _STEPS)),
+    "decay": (Clip(), "decay_s", np.linspace(0.5, 0.06, _STEPS)),
+    "attack": (Clip(), "attack_s", np.geomspace(0.06, 0.002, _STEPS)),
+    "contrast": (Clip(), "contrast_db", np.linspace(0, 24, _STEPS)),
+    "rise": (Clip(), "rise_db", np.linspace(0, 24, _STEPS)),
+    "fall": (Clip(), "fall_db", np.linspace(0, 24, _STEPS)),
+    "classes": (Clip(), "classes", np.arange(1, 13)),
+    "sections": (Clip(seconds=72.0), "sections", np.arange(1, 9)),
+    "unevenness": (Clip(seconds=72.0, sections=5), "unevenness", np.linspace(0, 0.75, _STEPS)),
+    "gain": (Clip(), "gain", np.linspace(0.1, 1.0, _STEPS)),
+    "silence": (Clip(), "silence_s", np.linspace(0, 8, _STEPS)),
+}
+"""Sweep to the clip that it starts from, the field that varies, and its values."""
+
+MIDI_SWEEPS: dict[str, tuple[str, Floats]] = {
+    "tempo": ("tempo_factor", np.linspace(0.75, 1.3, _STEPS)),
+    "rubato": ("rubato", np.linspace(0.01, 0.13, _STEPS)),
+    "tempo drift": ("tempo_drift", np.linspace(0.01, 0.13, _STEPS)),
+    "velocity": ("velocity", np.linspace(40, 90, _STEPS)),
+    "dynamics": ("dynamics", np.linspace(2, 20, _STEPS)),
+    "articulation": ("articulation", np.linspace(0.3, 1.2, _STEPS)),
+    "asynchrony": ("asynchrony_ms", np.linspace(1, 9, _STEPS)),
+    "pedal": ("pedal", np.linspace(0.0, 0.9, _STEPS)),
+}
+"""Sweep to the field of `Expression` that varies, and its values."""
+
+OWN_SWEEP = {
+    "spectral_centroid": "tilt",
+    "spectral_bandwidth": "tilt",
+    "spectral_rolloff": "tilt",
+    "zero_crossing_rate": "tilt",
+    "tempo": "bpm",
+    "onset_density": "bpm",
+    "dynamic_range": "contrast",
+    "dynamic_variance": "contrast",
+    "crescendo_strength": "rise",
+    "diminuendo_strength": "fall",
+    "harmonic_complexity": "classes",
+    "attack_slopes": "attack",
+    "attack_sharpness": "decay",
+    "num_phrases": "sections",
+    "phrase_regularity": "unevenness",
+    "velocity_mean": "velocity",
+    "velocity_std": "dynamics",
+    "velocity_range": "dynamics",
+    "rubato": "rubato",
+    "tempo_variability": "tempo drift",
+    "articulation_ratio": "articulation",
+    "onset_timing_std": "asynchrony",
+}
+"""Target to the sweep that it should follow."""
+
+
+def render(clip: Clip) -> NDArray[np.float32]:
+    """Samples of a clip, mono float32 at 24 kHz."""
+    rng = np.random.default_rng(5)
+    edges = _section_edges(clip)
+    samples = np.zeros(int(clip.seconds * SAMPLE_RATE) + SAMPLE_RATE)
+    length = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    envelope = np.exp(-length / clip.decay_s) * (1 - np.exp(-length / clip.attack_s))
+    order = rng.permutation(12)[: clip.classes]
+    partials = np.arange(1, 13)
+    tones = {}
+    for number, onset in enumerate(np.arange(0.25, clip.seconds - 1, 60 / clip.bpm)):
+        section = int(np.searchsorted(edges, onset, side="right")) - 1
+        pitch = 48 + 14 * (section % 2) + (int(order[number % len(order)]) + 5 * section) % 12
+        if pitch not in tones:
+            frequency = 440 * 2 ** ((pitch - 69) / 12) * partials
+            gain = 10 ** (clip.tilt_db * np.log2(frequency / 500) / 20) * (frequency < 11_000)
+            tones[pitch] = gain @ np.sin(2 * np.pi * frequency[:, None] * length) * envelope
+        first = int(onset * SAMPLE_RATE)
+        samples[first : first + SAMPLE_RATE] += 0.02 * tones[pitch]
+    samples = samples[: int(clip.seconds * SAMPLE_RATE)]
+    time_s = np.arange(len(samples)) / SAMPLE_RATE
+    level_db = -clip.contrast_db * (time_s % 4 >= 2)
+    level_db = level_db + np.interp(time_s, [3, 9, 21], [0, clip.rise_db, 0]) - clip.rise_db
+    level_db = level_db + np.interp(time_s, [3, 15, 21], [0, clip.fall_db, 0]) - clip.fall_db
+    quiet = np.zeros(int(clip.silence_s * SAMPLE_RATE))
+    loud = clip.gain * samples * 10 ** (level_db / 20)
+    return np.concatenate([quiet, loud, quiet]).astype(np.float32)
+
+
+def _section_edges(clip: Clip) -> Floats:
+    lengths = 1 + clip.unevenness * np.where(np.arange(clip.sections) % 2, -1.0, 1.0)
+    edges: Floats = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) / lengths.sum() * clip.seconds
+    return edges
+
+
+def planted_matrix(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+    """Measure every target on every sweep of its input.
+
+    Parameters
+    ----------
+    say : callable
+        Called with the name of each sweep as it begins.
+
+    Returns
+    -------
+    DataFrame
+        A row per target and sweep: ``target, sweep, own, spearman, movement, leak``.
+        ``movement`` is the target's spread over the sweep (5th to 95th percentile) relative
+        to the one over its own sweep, at most 1; ``leak`` is the absolute Spearman
+        correlation times it, since the ranks of what barely moves say nothing.
+    """
+    import pandas as pd
+
+    measured: dict[tuple[str, str], tuple[Floats, Floats]] = {}
+    for name, (base, field, planted) in AUDIO_SWEEPS.items():
+        say(name)
+        kind = type(getattr(base, field))
+        clips = [replace(base, **{field: kind(value)}) for value in planted]
+        _measure(measured, "audio", name, planted, [analyse(render(clip)) for clip in clips])
+    for name, (field, planted) in MIDI_SWEEPS.items():
+        say(name)
+        played = [_played(Expression(**{field: float(value)})) for value in planted]
+        _measure(measured, "midi", name, planted, played)
+    rows = []
+    for (target, sweep), (planted, values) in measured.items():
+        own = OWN_SWEEP[target]
+        _, own_values = measured[target, own]
+        movement = min(1.0, _spread(values) / max(_spread(own_values), 1e-12))
+        correlation = _spearman(planted, values)
+        rows.append(
+            {
+                "target": target,
+                "sweep": sweep,
+                "own": sweep == own,
+                "spearman": correlation,
+                "movement": movement,
+                "leak": abs(correlation) * movement,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _played(expression: Expression) -> Performance:
+    # Of the demo's scores this one has chords, without which asynchrony is not defined.
+    notes = perform(demo_score(0, bars=24), expression, seed=3)
+    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+
+
+def _measure(
+    measured: dict[tuple[str, str], tuple[Floats, Floats]],
+    source: Any,
+    sweep: str,
+    planted: Floats,
+    analysed: list[Any],
+) -> None:
+    for one in targets(source):
+        values = np.asarray([one.function(clip) for clip in analysed], dtype=np.float64)
+        measured[one.name, sweep] = planted, values
+
+
+def _spread(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    if len(known) < 3:
+        return 0.0
+    low, high = np.percentile(known, [5, 95])
+    return float(high - low)
+
+
+def _spearman(planted: Floats, values: Floats) -> float:
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(values)
+    if known.sum() < 4 or np.ptp(values[known]) == 0:
+        return 0.0
+    return float(spearmanr(planted[known], values[known]).statistic)

@@ -1,0 +1,73 @@
+"""Columns from comparing performances: computed per work, kept until its files change."""
+
+import shutil
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from mess_core.datasets import parse_sources
+from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+from mess_core.store import Layout
+from mess_core.store.tracks import refresh_tracks
+from mess_core.targets import compute_aligned_targets, compute_track_targets, proxy_target_table
+from mess_core.targets.aligned import check_aligned_targets
+
+PLANTED = [0.02, 0.05, 0.08, 0.11, 0.14]
+
+
+@pytest.fixture
+def library(tmp_path):
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for index, value in enumerate(PLANTED):
+        notes = perform(demo_score(2, bars=16), Expression(rubato=value), seed=index)
+        write_midi(notes, folder / f"piece__player{index}.mid")
+    write_midi(perform(demo_score(3), Expression(), seed=0), folder / "alone.mid")
+    return Layout(tmp_path / "root"), folder
+
+
+def _scan(library):
+    return refresh_tracks(library[0], parse_sources(f"takes={library[1]}"))[0]
+
+
+def test_aligned_columns_stand_beside_the_score_free_ones(library):
+    layout, _ = library
+    tracks = _scan(library)
+    list(compute_track_targets(tracks, layout))
+    works = list(compute_aligned_targets(tracks, layout))
+    assert [(work.work_id, work.performances, work.problem) for work in works] == [
+        ("takes:piece", 5, None)
+    ]
+    table = proxy_target_table(tracks, layout).set_index("track_id")
+    assert np.isnan(table.loc["alone", "rubato_aligned"])
+    assert np.isfinite(table.loc["alone", "rubato"])
+    players = table.drop("alone")
+    for column in ("rubato", "rubato_aligned"):
+        assert spearmanr(players[column], PLANTED).statistic >= 0.9
+    assert check_aligned_targets(layout).passed
+
+
+def test_a_work_is_aligned_again_only_when_it_changes(library):
+    layout, folder = library
+    assert [work.computed for work in compute_aligned_targets(_scan(library), layout)] == [True]
+    assert [work.computed for work in compute_aligned_targets(_scan(library), layout)] == [False]
+    (folder / "piece__player3.mid").unlink()
+    assert [work.computed for work in compute_aligned_targets(_scan(library), layout)] == [True]
+    shutil.copy(folder / "alone.mid", folder / "alone__again.mid")
+    _scan(library)
+    assert not check_aligned_targets(layout).passed
+
+
+def test_a_bad_file_leaves_only_itself_out(library):
+    layout, folder = library
+    (folder / "piece__player0.mid").write_bytes(b"MThd")
+    tracks = _scan(library)
+    list(compute_aligned_targets(tracks, layout))
+    list(compute_track_targets(tracks, layout))
+    table = proxy_target_table(tracks, layout).set_index("track_id")
+    assert table["rubato_aligned"].notna().sum() == 4
+    for index in (1, 2, 3):
+        (folder / f"piece__player{index}.mid").write_bytes(b"MThd")
+    works = list(compute_aligned_targets(_scan(library), layout))
+    assert "alone" in works[0].problem

@@ -8,7 +8,12 @@ import dagster as dg
 from mess_assets.assets.embeddings import embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, probing
-from mess_assets.assets.targets import aligned_targets, proxy_targets, track_targets
+from mess_assets.assets.targets import (
+    aligned_targets,
+    proxy_targets,
+    targets_report,
+    track_targets,
+)
 from mess_assets.assets.tracks import tracks
 from mess_assets.checks import CHECKS
 from mess_assets.jobs import IN_PROCESS, JOBS
@@ -27,6 +32,7 @@ ASSETS = [
     aspects,
     track_index,
     passage_index,
+    targets_report,
 ]
 
 

@@ -11,7 +11,12 @@ import dagster as dg
 from mess_assets.assets.embeddings import embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, probing
-from mess_assets.assets.targets import aligned_targets, proxy_targets, track_targets
+from mess_assets.assets.targets import (
+    aligned_targets,
+    proxy_targets,
+    targets_report,
+    track_targets,
+)
 from mess_assets.assets.tracks import tracks
 from mess_assets.per_track import failure_table
 from mess_assets.resources import StoreResource
@@ -126,6 +131,13 @@ def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
     return _result(check_passage_index(store.layout), ERROR)
 
 
+@dg.asset_check(asset=targets_report, description="Every target follows its own property.")
+def targets_follow_their_property(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.report import check_targets_report
+
+    return _result(check_targets_report(store.layout), WARN)
+
+
 CHECKS = [
     tracks_are_distinct,
     embeddings_are_complete,
@@ -138,4 +150,5 @@ CHECKS = [
     aspects_are_complete,
     track_index_finds_tracks,
     passage_index_is_sound,
+    targets_follow_their_property,
 ]

@@ -17,7 +17,7 @@ def demo(data: str) -> None:
     corpus = Path(data) / "datasets" / "demo"
     count = write_demo_corpus(corpus)
     click.echo(f"demo corpus: {count} performances in {corpus}")
-    _refresh(data, "", None, 100)
+    _refresh(data, "", None, 100, report=True)
 
 
 @click.command()
@@ -32,7 +32,9 @@ def run(data: str, datasets: str | None, encoder: str | None, batch: int) -> Non
     _refresh(data, datasets, encoder, batch)
 
 
-def _refresh(data: str, datasets: str | None, encoder: str | None, batch: int) -> None:
+def _refresh(
+    data: str, datasets: str | None, encoder: str | None, batch: int, *, report: bool = False
+) -> None:
     import time
     import warnings
 
@@ -52,7 +54,7 @@ def _refresh(data: str, datasets: str | None, encoder: str | None, batch: int) -
         click.echo(f"{time.perf_counter() - began:7.1f} s  {line}")
 
     with dg.DagsterInstance.get() as instance:
-        done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch)
+        done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch, report=report)
     say("done" if done.success else "done, with failures: mess tracks --failed")
     if any_embedding(store.layout):
         _point_to_results(data)

@@ -33,6 +33,7 @@ def refresh(
     encoder: EncoderResource,
     say: Callable[[str], None],
     batch: int = 100,
+    report: bool = False,
 ) -> Refreshed:
     """Bring every asset up to date, in batches of partitions.
 
@@ -44,6 +45,8 @@ def refresh(
         Called with a line per run.
     batch : int
         Tracks per run.
+    report : bool
+        Whether to examine the targets as well, which takes minutes.
 
     Returns
     -------
@@ -70,6 +73,8 @@ def refresh(
     else:
         runner.run("works aligned, table of targets", ["aligned_targets", "proxy_targets"])
         say("no track has audio that could be embedded: no matrix, probing or index to build")
+    if report:
+        runner.run("report on the targets (planted clips)", ["targets_report"])
     return done
 
 

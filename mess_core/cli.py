@@ -153,6 +153,43 @@ def aspects(data: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--asap", type=click.Path(exists=True), help="Folder of the ASAP data set.")
+@click.option("--percepiano", type=click.Path(exists=True), help="Folder of PercePiano.")
+@click.option("--library/--no-library", default=True, help="Whether to draw the data root's table.")
+@click.option("--planted/--no-planted", default=True, help="Whether to measure planted clips.")
+@click.option("--out", default=None, help="Folder to write to; default: DATA/reports/targets.")
+@_data_option
+def examine(
+    asap: str | None,
+    percepiano: str | None,
+    library: bool,
+    planted: bool,
+    out: str | None,
+    data: str,
+) -> None:
+    """Test whether targets and alignment mean what they say; write Markdown and pictures.
+
+    Planted clips are synthesised; ASAP gives human-checked beats, PercePiano ratings. Minutes.
+    """
+    from upath import UPath
+
+    from mess_core.evaluation.report import examine_targets
+    from mess_core.store import Layout
+
+    layout = Layout(data)
+    folder = layout.targets_report if out is None else UPath(out)
+    report = examine_targets(
+        asap=asap,
+        percepiano=percepiano,
+        library=data if library and layout.proxy_targets.exists() else None,
+        planted=planted,
+        say=lambda line: click.echo(line, err=True),
+    )
+    report.write(folder)
+    click.echo(f"{folder / 'report.md'}")
+
+
+@cli.command()
 @_data_option
 @_json_option
 def doctor(data: str, as_json: bool) -> None:

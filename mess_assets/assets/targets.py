@@ -1,9 +1,11 @@
 """Proxy targets, track by track, and as one table."""
 
+import os
 import time
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
 from mess_assets.partitions import TRACKS
@@ -13,6 +15,20 @@ from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.tables import column_schema, sample
 
 TARGETS_CODE_VERSION = "3"
+
+
+class ExaminationConfig(dg.Config):
+    """What the report is made from, besides the library itself."""
+
+    planted: bool = Field(default=True, description="Measure planted clips (a minute or two).")
+    asap: str = Field(
+        default_factory=lambda: os.environ.get("MESS_ASAP", ""),
+        description="Folder of the ASAP data set; empty: left out.",
+    )
+    percepiano: str = Field(
+        default_factory=lambda: os.environ.get("MESS_PERCEPIANO", ""),
+        description="Folder of PercePiano; empty: left out.",
+    )
 
 
 @dg.asset(
@@ -121,5 +137,44 @@ def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
             "picture": picture(distributions_png(table, names)),
             "path": dg.MetadataValue.path(str(store.layout.proxy_targets)),
             "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+@dg.asset(
+    deps=[proxy_targets],
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "matplotlib"},
+    code_version="1",
+    description=(
+        "Whether targets mean what they say: planted properties recovered and nothing else, "
+        "timing against human-checked beats (ASAP), ratings (PercePiano), errors of alignment, "
+        "and every pair of targets of this library. Materialised on demand: it takes minutes."
+    ),
+)
+def targets_report(
+    context: dg.AssetExecutionContext, config: ExaminationConfig, store: StoreResource
+) -> dg.MaterializeResult:
+    """Examine the targets and write the report beside the library."""
+    from mess_core.evaluation.report import examine_targets
+
+    began = time.perf_counter()
+    report = examine_targets(
+        asap=config.asap or None,
+        percepiano=config.percepiano or None,
+        library=store.data_root,
+        planted=config.planted,
+        say=context.log.info,
+    )
+    report.write(store.layout.targets_report)
+    pictures = {name.removesuffix(".png"): picture(png) for name, png in report.pictures.items()}
+    return dg.MaterializeResult(
+        metadata={
+            "report": dg.MetadataValue.md(report.markdown),
+            "path": dg.MetadataValue.path(str(store.layout.targets_report / "report.md")),
+            "seconds": time.perf_counter() - began,
+            **pictures,
+            **{name: value for name, value in report.figures.items() if value == value},
         },
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUDIO_SWEEPS", "MIDI_SWEEPS", "OWN_SWEEP", "Clip", "planted_matrix", "render"]
 
-_STEPS = 12
+_STEPS = 10
 Floats = NDArray[np.float64]
 
 
@@ -41,13 +41,13 @@ class Clip:
     decay_s, attack_s : float
         Of each note.
     contrast_db : float
-        Between loud and soft halves of every 4 s.
+        Between loud and soft halves of every 1.6 s.
     rise_db, fall_db : float
-        One crescendo (diminuendo) over 6 s, undone over 12 s.
+        One crescendo (diminuendo) over 6 s that lasts.
     classes : int
         Different pitch classes, 1 to 12.
     sections : int
-        Equal stretches of contrasting register and harmony.
+        Equal stretches of contrasting harmony.
     unevenness : float
         Of the lengths of five sections, 0 to 1.
     gain : float
@@ -68,24 +68,25 @@ class Clip:
     unevenness: float = 0.0
     gain: float = 1.0
     silence_s: float = 0.0
-    seconds: float = 24.0
+    seconds: float = 20.0
 
 
 AUDIO_SWEEPS: dict[str, tuple[Clip, str, Floats]] = {
     "bpm": (Clip(), "bpm", np.linspace(76, 164, _STEPS)),
     "tilt": (Clip(), "tilt_db", np.linspace(-9, 0, _STEPS)),
-    "decay": (Clip(), "decay_s", np.linspace(0.5, 0.06, _STEPS)),
+    "decay": (Clip(), "decay_s", np.geomspace(0.5, 0.08, _STEPS)),
     "attack": (Clip(), "attack_s", np.geomspace(0.06, 0.002, _STEPS)),
     "contrast": (Clip(), "contrast_db", np.linspace(0, 24, _STEPS)),
     "rise": (Clip(), "rise_db", np.linspace(0, 24, _STEPS)),
     "fall": (Clip(), "fall_db", np.linspace(0, 24, _STEPS)),
-    "classes": (Clip(), "classes", np.arange(1, 13)),
-    "sections": (Clip(seconds=72.0), "sections", np.arange(1, 9)),
-    "unevenness": (Clip(seconds=72.0, sections=5), "unevenness", np.linspace(0, 0.75, _STEPS)),
+    "classes": (Clip(), "classes", np.arange(1.0, 13.0)),
+    "sections": (Clip(seconds=72.0), "sections", np.arange(1.0, 9.0)),
+    "unevenness": (Clip(seconds=72.0, sections=5), "unevenness", np.linspace(0, 0.6, _STEPS)),
     "gain": (Clip(), "gain", np.linspace(0.1, 1.0, _STEPS)),
     "silence": (Clip(), "silence_s", np.linspace(0, 8, _STEPS)),
 }
-"""Sweep to the clip that it starts from, the field that varies, and its values."""
+"""Sweep to the clip that it starts from, the field that varies, and its values in the order
+in which the property that they plant grows."""
 
 MIDI_SWEEPS: dict[str, tuple[str, Floats]] = {
     "tempo": ("tempo_factor", np.linspace(0.75, 1.3, _STEPS)),
@@ -133,23 +134,27 @@ def render(clip: Clip) -> NDArray[np.float32]:
     samples = np.zeros(int(clip.seconds * SAMPLE_RATE) + SAMPLE_RATE)
     length = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     envelope = np.exp(-length / clip.decay_s) * (1 - np.exp(-length / clip.attack_s))
-    order = rng.permutation(12)[: clip.classes]
+    lowest = 6 - clip.classes // 2
     partials = np.arange(1, 13)
     tones = {}
-    for number, onset in enumerate(np.arange(0.25, clip.seconds - 1, 60 / clip.bpm)):
+    step = 0
+    for onset in np.arange(0.25, clip.seconds - 1, 60 / clip.bpm):
         section = int(np.searchsorted(edges, onset, side="right")) - 1
-        pitch = 48 + 14 * (section % 2) + (int(order[number % len(order)]) + 5 * section) % 12
+        # Another section, a tritone away: other classes as long as there are up to six.
+        step = (step + int(rng.integers(1, max(2, clip.classes)))) % clip.classes
+        pitch = 54 + (lowest + step + 6 * section) % 12
         if pitch not in tones:
             frequency = 440 * 2 ** ((pitch - 69) / 12) * partials
             gain = 10 ** (clip.tilt_db * np.log2(frequency / 500) / 20) * (frequency < 11_000)
             tones[pitch] = gain @ np.sin(2 * np.pi * frequency[:, None] * length) * envelope
         first = int(onset * SAMPLE_RATE)
-        samples[first : first + SAMPLE_RATE] += 0.02 * tones[pitch]
+        samples[first : first + SAMPLE_RATE] += tones[pitch]
     samples = samples[: int(clip.seconds * SAMPLE_RATE)]
+    samples *= 0.05 / np.sqrt(np.mean(np.square(samples)))
     time_s = np.arange(len(samples)) / SAMPLE_RATE
-    level_db = -clip.contrast_db * (time_s % 4 >= 2)
-    level_db = level_db + np.interp(time_s, [3, 9, 21], [0, clip.rise_db, 0]) - clip.rise_db
-    level_db = level_db + np.interp(time_s, [3, 15, 21], [0, clip.fall_db, 0]) - clip.fall_db
+    level_db = -clip.contrast_db * (time_s % 1.6 >= 0.8)
+    level_db = level_db - np.interp(time_s, [7, 13], [clip.rise_db, 0])
+    level_db = level_db - np.interp(time_s, [7, 13], [0, clip.fall_db])
     quiet = np.zeros(int(clip.silence_s * SAMPLE_RATE))
     loud = clip.gain * samples * 10 ** (level_db / 20)
     return np.concatenate([quiet, loud, quiet]).astype(np.float32)
@@ -179,22 +184,21 @@ def planted_matrix(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    measured: dict[tuple[str, str], tuple[Floats, Floats]] = {}
+    measured: dict[tuple[str, str], Floats] = {}
     for name, (base, field, planted) in AUDIO_SWEEPS.items():
         say(name)
         kind = type(getattr(base, field))
         clips = [replace(base, **{field: kind(value)}) for value in planted]
-        _measure(measured, "audio", name, planted, [analyse(render(clip)) for clip in clips])
+        _measure(measured, "audio", name, [analyse(render(clip)) for clip in clips])
     for name, (field, planted) in MIDI_SWEEPS.items():
         say(name)
         played = [_played(Expression(**{field: float(value)})) for value in planted]
-        _measure(measured, "midi", name, planted, played)
+        _measure(measured, "midi", name, played)
     rows = []
-    for (target, sweep), (planted, values) in measured.items():
+    for (target, sweep), values in measured.items():
         own = OWN_SWEEP[target]
-        _, own_values = measured[target, own]
-        movement = min(1.0, _spread(values) / max(_spread(own_values), 1e-12))
-        correlation = _spearman(planted, values)
+        movement = min(1.0, _spread(values) / max(_spread(measured[target, own]), 1e-12))
+        correlation = _rank_correlation(values)
         rows.append(
             {
                 "target": target,
@@ -215,15 +219,11 @@ def _played(expression: Expression) -> Performance:
 
 
 def _measure(
-    measured: dict[tuple[str, str], tuple[Floats, Floats]],
-    source: Any,
-    sweep: str,
-    planted: Floats,
-    analysed: list[Any],
+    measured: dict[tuple[str, str], Floats], source: Any, sweep: str, analysed: list[Any]
 ) -> None:
     for one in targets(source):
         values = np.asarray([one.function(clip) for clip in analysed], dtype=np.float64)
-        measured[one.name, sweep] = planted, values
+        measured[one.name, sweep] = values
 
 
 def _spread(values: Floats) -> float:
@@ -234,10 +234,11 @@ def _spread(values: Floats) -> float:
     return float(high - low)
 
 
-def _spearman(planted: Floats, values: Floats) -> float:
+def _rank_correlation(values: Floats) -> float:
+    """Spearman's, with the steps of a sweep."""
     from scipy.stats import spearmanr
 
     known = np.isfinite(values)
     if known.sum() < 4 or np.ptp(values[known]) == 0:
         return 0.0
-    return float(spearmanr(planted[known], values[known]).statistic)
+    return float(spearmanr(np.flatnonzero(known), values[known]).statistic)

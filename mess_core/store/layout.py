@@ -157,6 +157,11 @@ class Layout:
     def proxy_targets_manifest(self) -> Any:
         return self.root / "proxy_targets" / "proxy_targets.json"
 
+    @property
+    def targets_report(self) -> Any:
+        """Folder of the report on whether targets mean what they say."""
+        return self.root / "reports" / "targets"
+
     # Probing, indices, failures -------------------------------------------------------
     @property
     def probing(self) -> Any:

@@ -22,6 +22,7 @@ __all__ = ["FRAME_RATE_HZ", "HOP", "N_FFT", "AudioAnalysis", "analyse"]
 _SILENCE_DB = 60.0
 _FINE_HOP = 64
 _FINE_FRAME = 256
+_ATTACK_DB = 6.0
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -47,10 +48,11 @@ class AudioAnalysis:
         CQT chroma (librosa's, tuning estimated).
     attack_frames : ndarray, int64, shape [attacks]
         Onsets at which the energy rises.
-    attack_rise_db, attack_s : ndarray, float32, shape [attacks]
+    attack_rise_db, attack_slope_db_s : ndarray, float32, shape [attacks]
         Rise of the energy envelope, from the lowest point in the 80 ms before the onset's
-        energy peak up to that peak, and its duration with the outer tenths of the rise left
-        out, as in the log-attack-time of Peeters (2004).
+        energy peak up to that peak, and its slope over the last 6 dB (or all there is), the
+        outer tenths left out as in the log-attack-time of Peeters (2004): how far the note
+        before had decayed does not change the slope.
     """
 
     rms: Floats
@@ -65,7 +67,7 @@ class AudioAnalysis:
     chroma: Floats
     attack_frames: Ints
     attack_rise_db: Floats
-    attack_s: Floats
+    attack_slope_db_s: Floats
 
     @property
     def frames(self) -> int:
@@ -97,7 +99,7 @@ class AudioAnalysis:
             chroma=self.chroma[:, here],
             attack_frames=self.attack_frames[attacks] - first,
             attack_rise_db=self.attack_rise_db[attacks],
-            attack_s=self.attack_s[attacks],
+            attack_slope_db_s=self.attack_slope_db_s[attacks],
         )
 
 
@@ -151,7 +153,7 @@ def analyse(samples: Floats) -> AudioAnalysis:
             chroma=chroma.result(),
             attack_frames=attacks[0],
             attack_rise_db=attacks[1],
-            attack_s=attacks[2],
+            attack_slope_db_s=attacks[2],
         )
 
 
@@ -190,13 +192,13 @@ def _zero_crossing_rate(samples: Floats) -> Floats:
 
 
 def _attacks(samples: Floats, onset_frames: Ints) -> tuple[Ints, Floats, Floats]:
-    """Onsets at which the energy of 10.7 ms frames rises, the rises (dB), their durations (s)."""
+    """Onsets at which the energy of 10.7 ms frames rises, the rises (dB), their slopes (dB/s)."""
     import librosa
 
     rms = librosa.feature.rms(y=samples, frame_length=_FINE_FRAME, hop_length=_FINE_HOP)[0]
     loud = 20 * np.log10(np.maximum(rms / max(float(rms.max()), 1e-12), 1e-4))
     rate = SAMPLE_RATE / _FINE_HOP
-    found, rises, durations = [], [], []
+    found, rises, slopes = [], [], []
     for onset in onset_frames:
         centre = int(onset / FRAME_RATE_HZ * rate)
         low, high = max(0, centre - int(0.05 * rate)), min(len(loud), centre + int(0.1 * rate))
@@ -211,13 +213,17 @@ def _attacks(samples: Floats, onset_frames: Ints) -> tuple[Ints, Floats, Floats]
         if rise <= 0.5:  # dB: nothing rose here
             continue
         part = loud[trough : peak + 1]
-        begins = int(np.argmax(part > loud[trough] + 0.1 * rise))
-        ends = int(np.argmax(part >= loud[trough] + 0.9 * rise))
+        last = min(rise, _ATTACK_DB)
+        # Between frames, or the slope would depend on where they happen to lie.
+        first_step = len(part) - 1 - int(np.argmax(part[::-1] <= loud[peak] - 0.9 * last))
+        ascent = np.maximum.accumulate(part[first_step:])
+        ends_db = loud[peak] - last * np.array([0.9, 0.1])
+        begins, ends = np.interp(ends_db, ascent, np.arange(len(ascent), dtype=np.float64))
         found.append(int(onset))
         rises.append(rise)
-        durations.append(max(ends - begins, 1) / rate)
+        slopes.append(0.8 * last * rate / max(float(ends - begins), 0.5))
     return (
         np.asarray(found, dtype=np.int64),
         np.asarray(rises, dtype=np.float32),
-        np.asarray(durations, dtype=np.float32),
+        np.asarray(slopes, dtype=np.float32),
     )

@@ -15,7 +15,7 @@ def attack_slopes(audio: AudioAnalysis) -> float:
     """Median over onsets of the slope of the energy envelope up to the onset's peak."""
     if len(audio.attack_frames) == 0:
         return float("nan")
-    return float(np.median(0.8 * audio.attack_rise_db / audio.attack_s))
+    return float(np.median(audio.attack_slope_db_s))
 
 
 @target("attack_sharpness", dimension="articulation", unit="dB", source="audio")

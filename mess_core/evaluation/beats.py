@@ -1,0 +1,183 @@
+"""Timing targets and alignment against human-checked beats (ASAP).
+
+Foscarin et al., "ASAP: a dataset of aligned scores and performances for piano
+transcription", ISMIR 2020. A performance's beat times give rubato and tempo variability
+measured with a score; beats of two performances of a piece say how well they are aligned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import DatasetError, MidiError
+from mess_core.evaluation.correlation import GroupedCorrelation, grouped_spearman
+from mess_core.midi.alignment import align
+from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.relative import align_performances
+from mess_core.midi.rhythm import log2_tempo, tempo_spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["beat_table", "first_definitions", "read_asap", "timing_correlations", "transfer_table"]
+
+Floats = NDArray[np.float64]
+WAYS = {
+    "first definition": "first",
+    "score-free": "free",
+    "aligned with the other performances": "aligned",
+}
+
+
+def read_asap(folder: str | PathLike[str]) -> pd.DataFrame:
+    """Performances of an ASAP folder: ``piece, player, midi, beats`` (paths), a row each.
+
+    Raises
+    ------
+    DatasetError
+        If ``performances.csv`` is not there or lacks a column.
+    """
+    import pandas as pd
+
+    root = Path(folder)
+    try:
+        table = pd.read_csv(root / "performances.csv")
+        return pd.DataFrame(
+            {
+                "piece": table["composer"] + "/" + table["title"],
+                "player": table["performer"],
+                "midi": [str(root / name) for name in table["midi_performance"]],
+                "beats": [str(root / name) for name in table["performance_annotations"]],
+            }
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(
+            f"is not an ASAP folder with performances.csv ({error})", path=str(folder)
+        ) from error
+
+
+def first_definitions(performance: Performance) -> tuple[float, float]:
+    """Rubato and tempo variability as first published, kept to be compared with.
+
+    Standard deviation of ratios of successive positive inter-onset intervals, and of
+    60 / interval, over onsets of all notes.
+    """
+    interval = np.diff(performance.onset_s)
+    interval = interval[interval > 0]
+    if len(interval) < 3:
+        return float("nan"), float("nan")
+    return float(np.std(interval[1:] / interval[:-1])), float(np.std(60 / interval))
+
+
+def beat_table(
+    performances: pd.DataFrame, *, say: Callable[[str], None] = lambda _: None, workers: int = 2
+) -> pd.DataFrame:
+    """Rubato and tempo variability of every performance: with beats, and in three ways without.
+
+    Returns
+    -------
+    DataFrame
+        `performances` with ``rubato_truth``, ``rubato_first``, ``rubato_free``,
+        ``rubato_aligned``, and the same for ``tempo_variability``.
+    """
+    import pandas as pd
+
+    parts = [part for _, part in performances.groupby("piece", sort=True)]
+    done = []
+    with ProcessPoolExecutor(workers) as pool:
+        for number, part in enumerate(pool.map(_piece_table, parts), start=1):
+            done.append(part)
+            say(f"piece {number} of {len(parts)}")
+    return pd.concat(done, ignore_index=True)
+
+
+def timing_correlations(table: pd.DataFrame) -> dict[tuple[str, str], GroupedCorrelation]:
+    """Spearman with the beat truth, by target and way of measuring, pieces as groups."""
+    return {
+        (target, way): grouped_spearman(
+            table[f"{target}_{column}"].to_numpy(),
+            table[f"{target}_truth"].to_numpy(),
+            table["piece"].tolist(),
+        )
+        for target in ("rubato", "tempo_variability")
+        for way, column in WAYS.items()
+    }
+
+
+def transfer_table(
+    performances: pd.DataFrame, *, seed: int = 0, say: Callable[[str], None] = lambda _: None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Align one random pair of each piece and carry the beats of one over to the other.
+
+    Returns
+    -------
+    pairs : DataFrame
+        ``piece, notes, seconds, beats, gated`` (share of beats not trusted).
+    errors : DataFrame
+        ``piece, error_ms, trusted``, a row per beat.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    pairs, errors = [], []
+    for piece, part in performances.groupby("piece", sort=True):
+        beats = {row.midi: read_beats(row.beats) for row in part.itertuples()}
+        # Only performances that play the same repeats have the same beats.
+        usual = pd.Series([len(one) for one in beats.values()]).mode()[0]
+        same = [path for path, one in beats.items() if len(one) == usual]
+        if len(same) < 2:
+            continue
+        first, second = (str(path) for path in rng.choice(same, 2, replace=False))
+        a, b = read_performance(first), read_performance(second)
+        began = time.perf_counter()
+        alignment = align(a, b)
+        seconds = time.perf_counter() - began
+        error_ms = 1000 * np.abs(alignment.map_time(beats[first]) - beats[second])
+        trusted = alignment.trusted(beats[first])
+        pairs.append(
+            {
+                "piece": piece,
+                "notes": len(a),
+                "seconds": seconds,
+                "beats": len(error_ms),
+                "gated": float(1 - trusted.mean()),
+            }
+        )
+        errors.append(pd.DataFrame({"piece": piece, "error_ms": error_ms, "trusted": trusted}))
+        say(f"{piece}: median {np.median(error_ms):.1f} ms")
+    return pd.DataFrame(pairs), pd.concat(errors, ignore_index=True)
+
+
+def read_beats(path: str) -> Floats:
+    """Beat times in seconds of an annotation file (first tab-separated column)."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return np.asarray([float(line.split("\t")[0]) for line in lines if line.strip()])
+
+
+def _piece_table(part: pd.DataFrame) -> pd.DataFrame:
+    performances = [read_performance(path) for path in part["midi"]]
+    beats = [read_beats(path) for path in part["beats"]]
+    pairs: dict[str, Any] = {
+        "truth": [tempo_spread(log2_tempo(one)) for one in beats],
+        "first": [first_definitions(one) for one in performances],
+        "free": [tempo_spread(log2_tempo(one.beats_s)) for one in performances],
+    }
+    try:
+        together = align_performances(performances)
+        pairs["aligned"] = [together.spread(index) for index in range(len(performances))]
+    except MidiError:
+        pairs["aligned"] = [(float("nan"), float("nan"))] * len(performances)
+    columns = {
+        f"{target}_{way}": [pair[index] for pair in values]
+        for way, values in pairs.items()
+        for index, target in enumerate(("rubato", "tempo_variability"))
+    }
+    return part.assign(**columns)

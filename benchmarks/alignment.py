@@ -1,0 +1,154 @@
+"""Aligning two performances: ours against the libraries made for it, on the same pairs.
+
+For one random pair of every third ASAP piece, beats of one performance are carried over to the
+other. synctoolbox (MrMsDTW on chroma and onsets, 50 frames per second) and parangonar
+(TheGlueNote, packaged weights) take part where they are installed:
+
+    pip install synctoolbox 'parangonar[accelerated]'
+    python benchmarks/alignment.py ASAP_FOLDER [--longest 2500]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mess_core.evaluation.beats import read_asap, read_beats
+from mess_core.midi import Performance, align, read_performance
+
+Map = tuple[np.ndarray, np.ndarray]
+FRAME_RATE = 50
+
+
+def ours() -> Callable[[Performance, Performance], Map]:
+    def run(a: Performance, b: Performance) -> Map:
+        alignment = align(a, b)
+        return alignment.a_s, alignment.b_s
+
+    return run
+
+
+def synctoolbox() -> Callable[[Performance, Performance], Map]:
+    from synctoolbox.dtw.mrmsdtw import sync_via_mrmsdtw
+    from synctoolbox.dtw.utils import make_path_strictly_monotonic
+
+    def features(one: Performance) -> Map:
+        frames = int(one.end_s * FRAME_RATE) + 2
+        chroma, onsets = np.zeros((12, frames)), np.zeros((12, frames))
+        notes = zip(one.onset_s, one.offset_s, one.pitch % 12, one.velocity, strict=True)
+        for onset, offset, pitch, velocity in notes:
+            first = int(onset * FRAME_RATE)
+            chroma[pitch, first : int(min(offset, onset + 2) * FRAME_RATE) + 1] += velocity
+            decay = np.sqrt(1 - np.arange(10) / 10)[: frames - first]
+            here = onsets[pitch, first : first + 10]
+            np.maximum(here, decay, out=here)
+        return chroma / (np.linalg.norm(chroma, axis=0) + 1e-6), onsets
+
+    def run(a: Performance, b: Performance) -> Map:
+        (chroma_a, onsets_a), (chroma_b, onsets_b) = features(a), features(b)
+        path = sync_via_mrmsdtw(
+            f_chroma1=chroma_a,
+            f_onset1=onsets_a,
+            f_chroma2=chroma_b,
+            f_onset2=onsets_b,
+            input_feature_rate=FRAME_RATE,
+            step_weights=np.array([1.5, 1.5, 2.0]),
+            threshold_rec=10**6,
+        )
+        path = make_path_strictly_monotonic(path)
+        return path[0] / FRAME_RATE, path[1] / FRAME_RATE
+
+    return run
+
+
+def parangonar() -> Callable[[Performance, Performance], Map]:
+    from parangonar.match.matchers import TheGlueNoteMatcher
+
+    matcher = TheGlueNoteMatcher()
+
+    def notes(one: Performance, prefix: str) -> np.ndarray:
+        length = one.offset_s - one.onset_s
+        columns = {
+            **{f"onset_{unit}": one.onset_s for unit in ("sec", "beat", "quarter")},
+            **{f"duration_{unit}": length for unit in ("sec", "beat", "quarter")},
+            "onset_div": (one.onset_s * 480).astype(int),
+            "duration_div": np.maximum(length * 480, 1).astype(int),
+            "onset_tick": (one.onset_s * 960).astype(int),
+            "duration_tick": np.maximum(length * 960, 1).astype(int),
+            "pitch": one.pitch,
+            "velocity": one.velocity,
+            **dict.fromkeys(("voice", "track", "channel"), np.zeros(len(one), dtype=int)),
+            "id": np.array([f"{prefix}{index}" for index in range(len(one))]),
+        }
+        table = np.zeros(len(one), dtype=[(name, column.dtype) for name, column in columns.items()])
+        for name, column in columns.items():
+            table[name] = column
+        return table
+
+    def run(a: Performance, b: Performance) -> Map:
+        matches = [
+            (int(one["score_id"][1:]), int(one["performance_id"][1:]))
+            for one in matcher(notes(a, "s"), notes(b, "p"))
+            if one["label"] == "match"
+        ]
+        index = np.array(sorted(matches, key=lambda pair: a.onset_s[pair[0]]))
+        return a.onset_s[index[:, 0]], b.onset_s[index[:, 1]]
+
+    return run
+
+
+def pairs(folder: Path, longest: int, every: int):
+    rng = np.random.default_rng(0)
+    groups = list(read_asap(folder).groupby("piece", sort=True))
+    for _, part in groups[::every]:
+        beats = {row.midi: read_beats(row.beats) for row in part.itertuples()}
+        usual = pd.Series([len(one) for one in beats.values()]).mode()[0]
+        same = [path for path, one in beats.items() if len(one) == usual]
+        if len(same) < 2:
+            continue
+        first, second = (str(path) for path in rng.choice(same, 2, replace=False))
+        a, b = read_performance(first), read_performance(second)
+        if len(a) <= longest:
+            yield a, b, beats[first], beats[second]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("asap", type=Path)
+    parser.add_argument("--longest", type=int, default=2500, help="notes of a performance")
+    parser.add_argument("--every", type=int, default=3, help="every how many pieces")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    ways = {"ours": ours}
+    ways |= {
+        one.__name__: one
+        for one in (synctoolbox, parangonar)
+        if importlib.util.find_spec(one.__name__)
+    }
+    chosen = list(pairs(arguments.asap, arguments.longest, arguments.every))
+    print(f"{len(chosen)} pairs\n\n| way | median ms | 95th percentile ms | s per 5,000 notes |")
+    print("| --- | --- | --- | --- |")
+    for name, make in ways.items():
+        run = make()
+        run(*chosen[0][:2])  # compiles and loads
+        errors, seconds, count = [], 0.0, 0
+        for a, b, beats_a, beats_b in chosen:
+            began = time.perf_counter()
+            x, y = run(a, b)
+            seconds, count = seconds + time.perf_counter() - began, count + len(a)
+            at = np.unique(x)
+            mean = np.array([y[x == one].mean() for one in at])
+            errors.append(1000 * np.abs(np.interp(beats_a, at, mean) - beats_b))
+        median, high = np.percentile(np.concatenate(errors), [50, 95])
+        print(f"| {name} | {median:.1f} | {high:.1f} | {5000 * seconds / count:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -152,6 +152,24 @@ def aspects(data: str, as_json: bool) -> None:
     _show(pd.DataFrame(rows), f"aspects ({library.encoder})", 0, as_json)
 
 
+@cli.command("targets")
+@_json_option
+def list_targets(as_json: bool) -> None:
+    """List all targets and curves with their units and definitions."""
+    import pandas as pd
+
+    from mess_core.targets import targets
+    from mess_core.targets.registry import curves
+
+    rows = [
+        [one.name, "extra" if one.extra else one.dimension, one.source, one.unit, one.description]
+        for one in targets(extra=True)
+    ]
+    rows += [[one.name, "curve", one.source, one.unit, one.description] for one in curves()]
+    columns = ["name", "dimension", "source", "unit", "definition"]
+    _show(pd.DataFrame(rows, columns=columns), "targets and curves", 0, as_json)
+
+
 @cli.command()
 @click.option("--asap", type=click.Path(exists=True), help="Folder of the ASAP data set.")
 @click.option("--percepiano", type=click.Path(exists=True), help="Folder of PercePiano.")

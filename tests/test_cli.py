@@ -15,7 +15,8 @@ def _run(*arguments):
 def test_help_lists_every_command_with_a_sentence():
     result = _run("--help")
     assert result.exit_code == 0
-    for command in ("demo", "run", "tracks", "search", "passages", "aspects", "doctor"):
+    commands = ("demo", "run", "tracks", "search", "passages", "aspects", "targets", "examine")
+    for command in (*commands, "doctor"):
         assert command in result.output
         own = _run(command, "--help")
         assert own.exit_code == 0
@@ -80,3 +81,16 @@ def test_tracks_and_passages_and_aspects(data):
     assert len(json.loads(_run("aspects", "--json", *data).stdout)) == 13
     subjects = {one["subject"] for one in json.loads(_run("doctor", "--json", *data).stdout)}
     assert {"torch", "device", "track index", "failures"} <= subjects
+
+
+def test_targets_are_listed_with_their_definitions():
+    listed = json.loads(_run("targets", "--json").stdout)
+    assert len([row for row in listed if row["dimension"] not in ("extra", "curve")]) == 22
+    assert len([row for row in listed if row["dimension"] == "curve"]) == 7
+    assert all(row["definition"] and row["unit"] for row in listed)
+
+
+def test_examine_writes_a_report(data, tmp_path):
+    result = _run("examine", "--no-planted", "--out", str(tmp_path / "report"), *data)
+    assert result.stdout.strip().endswith("report.md")
+    assert "The library" in (tmp_path / "report" / "report.md").read_text()

@@ -6,6 +6,7 @@ this package; tables, probing and documentation read the list and need no change
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -153,6 +154,7 @@ def curves(source: Source | None = None, *, timed: bool | None = None) -> list[C
     ]
 
 
+@functools.cache
 def _import_all() -> None:
     import mess_core.targets as package
 

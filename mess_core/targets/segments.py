@@ -51,6 +51,7 @@ def segment_table(
     """
     import pandas as pd
 
+    chosen = [one for one in targets(extra=True) if one.on_segments]
     rows = []
     for start, end in zip(start_s, end_s, strict=True):
         parts = {
@@ -58,10 +59,9 @@ def segment_table(
             "midi": None if performance is None else performance.excerpt(start, end),
         }
         row = {"start_s": float(start), "end_s": float(end)}
-        for one in targets(extra=True):
-            if one.on_segments:
-                part = parts[one.source]
-                row[one.name] = float("nan") if part is None else float(one.function(part))
+        for one in chosen:
+            part = parts[one.source]
+            row[one.name] = float("nan") if part is None else float(one.function(part))
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from mess_core.evaluation.beats import read_asap, read_beats
-from mess_core.midi import Performance, align, read_performance
+from mess_core.evaluation.beats import random_pairs, read_asap
+from mess_core.midi import Performance, align
 
 Map = tuple[np.ndarray, np.ndarray]
 FRAME_RATE = 50
@@ -104,21 +103,6 @@ def parangonar() -> Callable[[Performance, Performance], Map]:
     return run
 
 
-def pairs(folder: Path, longest: int, every: int):
-    rng = np.random.default_rng(0)
-    groups = list(read_asap(folder).groupby("piece", sort=True))
-    for _, part in groups[::every]:
-        beats = {row.midi: read_beats(row.beats) for row in part.itertuples()}
-        usual = pd.Series([len(one) for one in beats.values()]).mode()[0]
-        same = [path for path, one in beats.items() if len(one) == usual]
-        if len(same) < 2:
-            continue
-        first, second = (str(path) for path in rng.choice(same, 2, replace=False))
-        a, b = read_performance(first), read_performance(second)
-        if len(a) <= longest:
-            yield a, b, beats[first], beats[second]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("asap", type=Path)
@@ -132,7 +116,13 @@ def main() -> None:
         for one in (synctoolbox, parangonar)
         if importlib.util.find_spec(one.__name__)
     }
-    chosen = list(pairs(arguments.asap, arguments.longest, arguments.every))
+    performances = read_asap(arguments.asap)
+    pieces = sorted(performances["piece"].unique())[:: arguments.every]
+    chosen = [
+        pair[1:]
+        for pair in random_pairs(performances[performances["piece"].isin(pieces)])
+        if len(pair[1]) <= arguments.longest
+    ]
     print(f"{len(chosen)} pairs\n\n| way | median ms | 95th percentile ms | s per 5,000 notes |")
     print("| --- | --- | --- | --- |")
     for name, make in ways.items():

@@ -8,7 +8,7 @@ measured with a score; beats of two performances of a piece say how well they ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from os import PathLike
 from pathlib import Path
@@ -27,7 +27,14 @@ from mess_core.midi.rhythm import log2_tempo, tempo_spread
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["beat_table", "first_definitions", "read_asap", "timing_correlations", "transfer_table"]
+__all__ = [
+    "beat_table",
+    "first_definitions",
+    "random_pairs",
+    "read_asap",
+    "timing_correlations",
+    "transfer_table",
+]
 
 Floats = NDArray[np.float64]
 WAYS = {
@@ -126,22 +133,13 @@ def transfer_table(
     """
     import pandas as pd
 
-    rng = np.random.default_rng(seed)
     pairs, errors = [], []
-    for piece, part in performances.groupby("piece", sort=True):
-        beats = {row.midi: read_beats(row.beats) for row in part.itertuples()}
-        # Only performances that play the same repeats have the same beats.
-        usual = pd.Series([len(one) for one in beats.values()]).mode()[0]
-        same = [path for path, one in beats.items() if len(one) == usual]
-        if len(same) < 2:
-            continue
-        first, second = (str(path) for path in rng.choice(same, 2, replace=False))
-        a, b = read_performance(first), read_performance(second)
+    for piece, a, b, beats_a, beats_b in random_pairs(performances, seed=seed):
         began = time.perf_counter()
         alignment = align(a, b)
         seconds = time.perf_counter() - began
-        error_ms = 1000 * np.abs(alignment.map_time(beats[first]) - beats[second])
-        trusted = alignment.trusted(beats[first])
+        error_ms = 1000 * np.abs(alignment.map_time(beats_a) - beats_b)
+        trusted = alignment.trusted(beats_a)
         pairs.append(
             {
                 "piece": piece,
@@ -154,6 +152,24 @@ def transfer_table(
         errors.append(pd.DataFrame({"piece": piece, "error_ms": error_ms, "trusted": trusted}))
         say(f"{piece}: median {np.median(error_ms):.1f} ms")
     return pd.DataFrame(pairs), pd.concat(errors, ignore_index=True)
+
+
+def random_pairs(
+    performances: pd.DataFrame, *, seed: int = 0
+) -> Iterator[tuple[str, Performance, Performance, Floats, Floats]]:
+    """Two performances of each piece with the same number of beats: piece, a, b, beats of each.
+
+    Only performances that play the same repeats have the same beats.
+    """
+    rng = np.random.default_rng(seed)
+    for piece, part in performances.groupby("piece", sort=True):
+        beats = {str(row.midi): read_beats(str(row.beats)) for row in part.itertuples()}
+        counts = [len(one) for one in beats.values()]
+        usual = max(sorted(set(counts)), key=counts.count)
+        same = [path for path, one in beats.items() if len(one) == usual]
+        if len(same) > 1:
+            a, b = (str(path) for path in rng.choice(same, 2, replace=False))
+            yield str(piece), read_performance(a), read_performance(b), beats[a], beats[b]
 
 
 def read_beats(path: str) -> Floats:

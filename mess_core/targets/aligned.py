@@ -7,6 +7,7 @@ only when one of its performances changes, comes or goes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,66 +35,36 @@ __all__ = [
 ]
 
 
-@target(
-    "rubato_aligned",
-    dimension="expression",
-    unit="log2",
-    source="work",
-    on_segments=False,
-    extra=True,
+_work_target = functools.partial(
+    target, dimension="expression", source="work", on_segments=False, extra=True
 )
+
+
+@_work_target("rubato_aligned", unit="log2")
 def rubato_aligned(performance: AlignedPerformance) -> float:
     """As rubato, on beats found from all performances of the work together."""
     return performance.spread[0]
 
 
-@target(
-    "tempo_variability_aligned",
-    dimension="expression",
-    unit="log2",
-    source="work",
-    on_segments=False,
-    extra=True,
-)
+@_work_target("tempo_variability_aligned", unit="log2")
 def tempo_variability_aligned(performance: AlignedPerformance) -> float:
     """As tempo_variability, on beats found from all performances of the work together."""
     return performance.spread[1]
 
 
-@target(
-    "relative_tempo",
-    dimension="expression",
-    unit="log2",
-    source="work",
-    on_segments=False,
-    extra=True,
-)
+@_work_target("relative_tempo", unit="log2")
 def relative_tempo(performance: AlignedPerformance) -> float:
     """Median over beats of the tempo minus the mean of the other performances' (log2)."""
     return _median(performance.relative_tempo)
 
 
-@target(
-    "relative_velocity",
-    dimension="expression",
-    unit="MIDI",
-    source="work",
-    on_segments=False,
-    extra=True,
-)
+@_work_target("relative_velocity", unit="MIDI")
 def relative_velocity(performance: AlignedPerformance) -> float:
     """Median over beats of the velocity minus the mean of the other performances'."""
     return _median(performance.relative_velocity)
 
 
-@target(
-    "relative_articulation",
-    dimension="expression",
-    unit="log2",
-    source="work",
-    on_segments=False,
-    extra=True,
-)
+@_work_target("relative_articulation", unit="log2")
 def relative_articulation(performance: AlignedPerformance) -> float:
     """Median over beats of key-down time per beat relative to the other performances' (log2)."""
     return _median(performance.relative_length)

@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from mess_core.errors import ProbingError
 from mess_core.probing.folds import grouped_folds
 from mess_core.probing.ridge import RidgePath
-from mess_core.probing.scores import bootstrap_r2, pearson, r2, spearman, within_groups_r2
+from mess_core.probing.scores import (
+    bootstrap_r2,
+    pearson,
+    r2,
+    spearman,
+    varies,
+    within_groups_r2,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,18 +165,18 @@ def discover(
         if reason is not None:
             notes += [f"{target}: left out, {reason}" for target in targets]
             continue
-        varies = y.std(axis=0) > 1e-12
+        changing = varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)
         notes += [
             f"{target}: left out, it is the same for all tracks"
-            for target, kept in zip(targets, varies, strict=True)
+            for target, kept in zip(targets, changing, strict=True)
             if not kept
         ]
-        targets = [target for target, kept in zip(targets, varies, strict=True) if kept]
+        targets = [target for target, kept in zip(targets, changing, strict=True) if kept]
         if not targets:
             continue
         found, guesses = _probe(
             x[present],
-            y[:, varies],
+            y[:, changing],
             targets,
             names[present],
             numbers,

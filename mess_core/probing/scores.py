@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bootstrap_r2", "pearson", "r2", "spearman", "within_groups_r2"]
+__all__ = ["bootstrap_r2", "pearson", "r2", "spearman", "varies", "within_groups_r2"]
 
 Floats = NDArray[np.float64]
 
@@ -17,22 +17,22 @@ def r2(y: Floats, predicted: Floats) -> Floats:
     residual = np.square(y - predicted).sum(axis=0)
     total = np.square(y - y.mean(axis=0)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(_varies(total, y), 1.0 - residual / total, np.nan)
+        return np.where(varies(total, y), 1.0 - residual / total, np.nan)
 
 
 def pearson(y: Floats, predicted: Floats) -> Floats:
     """Pearson correlation along axis 0, NaN where either is constant."""
     a, b = y - y.mean(axis=0), predicted - predicted.mean(axis=0)
     spread_a, spread_b = np.square(a).sum(axis=0), np.square(b).sum(axis=0)
-    varies = _varies(spread_a, y) & _varies(spread_b, predicted)
+    both = varies(spread_a, y) & varies(spread_b, predicted)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(varies, (a * b).sum(axis=0) / np.sqrt(spread_a) / np.sqrt(spread_b), np.nan)
+        return np.where(both, (a * b).sum(axis=0) / np.sqrt(spread_a) / np.sqrt(spread_b), np.nan)
 
 
-def _varies(spread: Floats, values: Floats) -> NDArray[np.bool_]:
-    """Whether squared deviations are more than rounding; free of the values' unit."""
-    varies: NDArray[np.bool_] = spread > 1e-24 * np.square(values).sum(axis=0)
-    return varies
+def varies(spread: Floats, values: Floats) -> NDArray[np.bool_]:
+    """Whether summed squared deviations are more than rounding; free of the values' unit."""
+    more: NDArray[np.bool_] = spread > 1e-24 * np.square(values).sum(axis=0)
+    return more
 
 
 def spearman(y: Floats, predicted: Floats) -> Floats:
@@ -61,7 +61,7 @@ def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tup
 
     truth, guess = centred(y), centred(predicted)
     total = float(np.square(truth).sum())
-    if not _varies(np.asarray(total), y[kept]):
+    if not varies(np.asarray(total), y[kept]):
         return float("nan"), int(kept.sum())
     return 1.0 - float(np.square(truth - guess).sum()) / total, int(kept.sum())
 

@@ -71,3 +71,25 @@ def test_a_bad_file_leaves_only_itself_out(library):
         (folder / f"piece__player{index}.mid").write_bytes(b"MThd")
     works = list(compute_aligned_targets(_scan(library), layout))
     assert "alone" in works[0].problem
+
+
+def test_a_new_target_is_one_decorated_function(library, monkeypatch):
+    from mess_core.cli import cli
+    from mess_core.targets import registry, targets
+
+    monkeypatch.setattr(registry, "_TARGETS", dict(registry._TARGETS))
+
+    @registry.target("notes", dimension="rhythm", unit="1", source="midi")
+    def notes(performance):
+        """Number of notes."""
+        return float(len(performance))
+
+    assert "notes" in [one.name for one in targets("midi")]
+    layout, _ = library
+    tracks = _scan(library)
+    list(compute_track_targets(tracks, layout))
+    table = proxy_target_table(tracks, layout)
+    assert (table["notes"] > 10).all()
+    from click.testing import CliRunner
+
+    assert "Number of notes." in CliRunner().invoke(cli, ["targets", "--json"]).stdout

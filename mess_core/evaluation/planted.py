@@ -73,7 +73,7 @@ class Clip:
 
 AUDIO_SWEEPS: dict[str, tuple[Clip, str, Floats]] = {
     "bpm": (Clip(), "bpm", np.linspace(76, 164, _STEPS)),
-    "tilt": (Clip(), "tilt_db", np.linspace(-9, 0, _STEPS)),
+    "tilt": (Clip(), "tilt_db", np.linspace(-12, -2, _STEPS)),
     "decay": (Clip(), "decay_s", np.geomspace(0.5, 0.08, _STEPS)),
     "attack": (Clip(), "attack_s", np.geomspace(0.06, 0.002, _STEPS)),
     "contrast": (Clip(), "contrast_db", np.linspace(0, 24, _STEPS)),
@@ -134,6 +134,7 @@ def render(clip: Clip) -> NDArray[np.float32]:
     samples = np.zeros(int(clip.seconds * SAMPLE_RATE) + SAMPLE_RATE)
     length = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     envelope = np.exp(-length / clip.decay_s) * (1 - np.exp(-length / clip.attack_s))
+    envelope *= np.clip((1 - length) / 0.2, 0, 1)  # a note cut off would click like an onset
     lowest = 6 - clip.classes // 2
     partials = np.arange(1, 13)
     tones = {}

@@ -27,8 +27,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt mess-dagster.pth
 demo: setup
 	$(BIN)/mess demo
 
+# A file's tests share what they set up, so a file stays on one worker; one thread each.
 test: setup
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

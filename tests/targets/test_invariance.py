@@ -1,10 +1,12 @@
 """What must not move a target does not: gain, silence, rate, transposition, offset."""
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 import soundfile as sf
 import soxr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mess_core.datasets.demo import Expression, demo_score, perform
@@ -19,6 +21,8 @@ few = settings(
 )
 # Medians over a few dozen onsets and counts of boundaries change in steps.
 STEPPED = {"num_phrases": 1.01, "onset_density": 0.15, "phrase_regularity": 0.2}
+# Onsets that sit between two frames come and go with the phase: 15 % over all phases here.
+COARSE = {"attack_slopes": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +40,12 @@ def _values(samples):
     return {one.name: one.function(analysis) for one in targets("audio")}
 
 
-def _same(found, expected, *, rel, skip=()):
+def _same(found, expected, *, rel, skip=(), coarse=MappingProxyType({})):
     for name, value in expected.items():
         if name not in skip:
             slack = STEPPED.get(name, 0.0)
-            assert found[name] == pytest.approx(value, rel=rel, abs=slack, nan_ok=True), name
+            near = pytest.approx(value, rel=max(rel, coarse.get(name, 0.0)), abs=slack, nan_ok=True)
+            assert found[name] == near, name
 
 
 @few
@@ -52,10 +57,11 @@ def test_gain_moves_only_the_variance_of_level(clip, plain, gain):
 
 
 @few
+@example(1.59375, 0.0)
 @given(st.floats(0.0, 3.0), st.floats(0.0, 3.0))
 def test_silence_at_the_ends_moves_nothing(clip, plain, before, after):
     padded = np.concatenate([np.zeros(int(before * RATE)), clip, np.zeros(int(after * RATE))])
-    _same(_values(padded), plain, rel=0.06)
+    _same(_values(padded), plain, rel=0.06, coarse=COARSE)
 
 
 @few

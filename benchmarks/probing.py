@@ -1,75 +1,121 @@
-"""Layer discovery: one decomposition per layer and fold against a scikit-learn loop.
+"""Layer discovery against a scikit-learn loop, and what it costs as libraries grow.
 
 Same random data, same folds by work, same penalty, both sides in one run. The loop is
 ``cross_val_predict(make_pipeline(StandardScaler(), Ridge(alpha)))`` for each layer and target.
+Then the whole nested protocol: 15 penalties, 5 x 5 folds, every output but permutations.
 
-    python benchmarks/probing.py [--tracks 50 1276]
+    python benchmarks/probing.py [--tracks 50 1276] [--device cpu] [--costs costs.png]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mess_core.probing import grouped_folds
-from mess_core.probing.ridge import RidgePath
+from mess_core.probing import discover
+from mess_core.probing.nested import Split, cross_predict, nested_splits
 from mess_core.probing.scores import r2
 
 LAYERS, DIM, TARGETS, ALPHA = 13, 768, 22, 100.0
 
 
-def by_loop(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    scores = np.empty((LAYERS, TARGETS))
-    for layer in range(LAYERS):
-        for target in range(TARGETS):
+def library(tracks: int, layers: int = LAYERS, targets: int = TARGETS):
+    """Random embeddings, targets that two layers hold with noise, three tracks of a work."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((tracks, layers, DIM))
+    y = x[:, : min(2, layers), :targets].sum(axis=1) + rng.standard_normal((tracks, targets))
+    return x, y, [f"work{index // 3}" for index in range(tracks)]
+
+
+def by_loop(x: np.ndarray, y: np.ndarray, splits: list[Split]) -> np.ndarray:
+    fold = np.empty(len(y), dtype=int)
+    for index, split in enumerate(splits):
+        fold[split.test] = index
+    scores = np.empty((x.shape[1], y.shape[1]))
+    for layer in range(x.shape[1]):
+        for target in range(y.shape[1]):
             model = make_pipeline(StandardScaler(), Ridge(alpha=ALPHA))
             guess = cross_val_predict(model, x[:, layer], y[:, target], cv=PredefinedSplit(fold))
             scores[layer, target] = r2_score(y[:, target], guess)
     return scores
 
 
-def ours(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    scores = np.empty((LAYERS, TARGETS))
-    alphas = np.full(TARGETS, ALPHA)
-    for layer in range(LAYERS):
-        guess = np.empty_like(y)
-        for held_out in np.unique(fold):
-            test = fold == held_out
-            model = RidgePath(x[~test, layer], y[~test])
-            guess[test] = model.predict_each(x[test, layer], alphas)
-        scores[layer] = r2(y, guess)
-    return scores
+def ours(x: np.ndarray, y: np.ndarray, splits: list[Split], device: str) -> np.ndarray:
+    layers = range(x.shape[1])
+    guesses = (cross_predict(x[:, layer], y, splits, ALPHA, device=device) for layer in layers)
+    return np.stack([r2(y, guess) for guess in guesses])
+
+
+def nested_seconds(tracks: int, layers: int = LAYERS, targets: int = TARGETS, device="cpu"):
+    x, y, works = library(tracks, layers, targets)
+    table = pd.DataFrame(y, columns=[f"target{index}" for index in range(targets)])
+    began = time.perf_counter()
+    discover(x, table, works, permutations=0, device=device)
+    return time.perf_counter() - began
+
+
+def plot_costs(path: Path, device: str) -> None:
+    """Seconds of the nested protocol against tracks, targets and layers, others at defaults."""
+    from matplotlib.figure import Figure
+
+    base = 200
+    sweeps = {
+        "tracks": ([50, 100, 200, 400, 800, 1276], lambda n: nested_seconds(n, device=device)),
+        "targets": (
+            [1, 22, 100, 400],
+            lambda n: nested_seconds(base, targets=n, device=device),
+        ),
+        "layers": ([1, 4, 13, 25], lambda n: nested_seconds(base, layers=n, device=device)),
+    }
+    figure = Figure(figsize=(11, 3.4), dpi=110, layout="tight")
+    for axis, (name, (values, run)) in zip(figure.subplots(1, 3), sweeps.items(), strict=True):
+        seconds = [run(value) for value in values]
+        print(
+            f"{name}: " + ", ".join(f"{v}: {s:.2f} s" for v, s in zip(values, seconds, strict=True))
+        )
+        axis.plot(values, seconds, "o-", color="#4477aa")
+        axis.set(xlabel=name, ylabel="s, nested protocol", xscale="log", yscale="log")
+    figure.savefig(path)
+    print(f"wrote {path}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=int, nargs="+", default=[50, 1276])
+    parser.add_argument("--device", default="cpu", help="of ours; the loop is on the CPU")
+    parser.add_argument("--costs", type=Path, help="also plot costs into this PNG")
     arguments = parser.parse_args()
-    print("| tracks | loop s | ours s | ratio | largest difference of R² |")
-    print("| --- | --- | --- | --- | --- |")
+    device = arguments.device
+    print(
+        "| tracks | loop s | ours s | ratio | largest difference of R² | nested s | loop / nested |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for tracks in arguments.tracks:
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal((tracks, LAYERS, DIM))
-        y = x[:, :2, :TARGETS].sum(axis=1) + rng.standard_normal((tracks, TARGETS))
-        fold = grouped_folds([f"work{index // 3}" for index in range(tracks)], 5)
-        ours(x[:20], y[:20], fold[:20])
+        x, y, works = library(tracks)
+        splits = nested_splits(works, 5, 5, seed=0)
+        ours(*library(20)[:2], nested_splits(works[:20], 5, 5, seed=0), device)
         began = time.perf_counter()
-        mine = ours(x, y, fold)
+        mine = ours(x, y, splits, device)
         middle = time.perf_counter()
-        theirs = by_loop(x, y, fold)
-        end = time.perf_counter()
+        theirs = by_loop(x, y, splits)
+        loop, single = time.perf_counter() - middle, middle - began
+        nested = nested_seconds(tracks, device=device)
         print(
-            f"| {tracks} | {end - middle:.2f} | {middle - began:.3f} | "
-            f"{(end - middle) / (middle - began):.0f} | {np.abs(mine - theirs).max():.1e} |",
+            f"| {tracks} | {loop:.2f} | {single:.3f} | {loop / single:.0f} | "
+            f"{np.abs(mine - theirs).max():.1e} | {nested:.1f} | {loop / nested:.1f} |",
             flush=True,
         )
+    if arguments.costs is not None:
+        plot_costs(arguments.costs, device)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from mess_assets.assets.embeddings import embedding_matrix, embeddings
+from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
-from mess_assets.assets.probing import aspects, probing
+from mess_assets.assets.probing import aspects, probing, segment_probing
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -28,7 +28,9 @@ ASSETS = [
     aligned_targets,
     proxy_targets,
     embedding_matrix,
+    control_matrix,
     probing,
+    segment_probing,
     aspects,
     track_index,
     passage_index,

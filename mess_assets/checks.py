@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from mess_assets.assets.embeddings import embedding_matrix, embeddings
+from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
-from mess_assets.assets.probing import aspects, probing
+from mess_assets.assets.probing import aspects, probing, segment_probing
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -109,6 +109,24 @@ def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
+    asset=control_matrix, description="Of the present encoder, or none is needed; without, warns."
+)
+def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_control
+
+    return _result(check_control(store.layout), WARN)
+
+
+@dg.asset_check(
+    asset=segment_probing, description="Scores are possible, and of the present matrix."
+)
+def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_probing
+
+    return _result(check_probing(store.layout, store.layout.probing / "segments"), WARN)
+
+
+@dg.asset_check(
     asset=aspects, description="All 13 aspects, with weights over layers.", blocking=True
 )
 def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
@@ -146,7 +164,9 @@ CHECKS = [
     works_are_aligned,
     proxy_targets_are_complete,
     matrix_matches_store,
+    control_fits_encoder,
     probing_is_current,
+    segment_probing_is_current,
     aspects_are_complete,
     track_index_finds_tracks,
     passage_index_is_sound,

@@ -2,7 +2,8 @@
 
 Environment variables give the defaults; run config or the launchpad override them:
 ``MESS_DATA_ROOT`` (data), ``MESS_DATASETS`` (folders in data/datasets), ``MESS_ENCODER``
-(untrained:tiny), ``MESS_DEVICE`` (auto), ``MLFLOW_TRACKING_URI`` (SQLite in the data root).
+(untrained:tiny), ``MESS_DEVICE`` (auto), ``MESS_CONTROL`` (auto), ``MLFLOW_TRACKING_URI``
+(SQLite in the data root).
 """
 
 import os
@@ -55,6 +56,19 @@ class EncoderResource(dg.ConfigurableResource):
     pooling: str = "mean"
     batch_size: int = 4
     keep_raw: bool = False
+
+    control: str = Field(
+        default_factory=lambda: os.environ.get("MESS_CONTROL", "auto"),
+        description="auto: probe beside the encoder's untrained twin; off: do not.",
+    )
+
+    def no_control(self) -> str | None:
+        """Why no untrained twin is needed, or None."""
+        if self.control == "off":
+            return "switched off (MESS_CONTROL=off)"
+        if self.name.startswith("untrained:"):
+            return "the encoder is untrained: it is the control itself"
+        return None
 
     def load(self) -> Any:
         """The encoder, loaded once per process."""

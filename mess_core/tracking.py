@@ -106,10 +106,12 @@ def _log_run(
         for key, value in metrics.items()
         if math.isfinite(float(value))
     ]
-    settings = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
-    client.log_batch(run_id, params=settings[:100], tags=[RunTag("mess", "1")])
-    for first in range(0, len(entries), _BATCH):
-        client.log_batch(run_id, metrics=entries[first : first + _BATCH])
+    settings = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()][:100]
+    # One call takes at most 1,000 entries of all kinds.
+    room = _BATCH - len(settings) - 1
+    client.log_batch(run_id, entries[:room], settings, [RunTag("mess", "1")])
+    for first in range(room, len(entries), _BATCH):
+        client.log_batch(run_id, entries[first : first + _BATCH])
     with tempfile.TemporaryDirectory() as folder:
         for file_name, content in artifacts.items():
             place = Path(folder) / file_name

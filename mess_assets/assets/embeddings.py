@@ -114,3 +114,46 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
             "seconds": time.perf_counter() - began,
         },
     )
+
+
+@dg.asset(
+    deps=[embedding_matrix],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "pytorch"},
+    pool=GPU_POOL,
+    op_tags=GPU_TAGS,
+    code_version="1",
+    description=(
+        "Track vectors by the encoder's untrained twin (same architecture, random weights): what "
+        "training adds is what the encoder predicts beyond it. Costs as much as the embeddings, "
+        "once; MESS_CONTROL=off leaves it out. An untrained encoder needs no twin."
+    ),
+)
+def control_matrix(
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
+) -> dg.MaterializeResult:
+    """Embed the library with the untrained twin."""
+    from mess_core.encoders import build_control_matrix
+    from mess_core.store.matrix import load_matrix
+    from mess_core.store.tables import read_table
+
+    reason = encoder.no_control()
+    if reason is not None:
+        return dg.MaterializeResult(metadata={"reason": reason})
+    began = time.perf_counter()
+    _, rows, _ = load_matrix(store.layout)
+    tracks = read_table(store.layout.tracks)
+    tracks = tracks[tracks["track_id"].isin(rows["track_id"])]
+    manifest = build_control_matrix(
+        tracks, encoder.load(), store.layout, progress=context.log.debug
+    )
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest["matrix_sha256"]),
+        metadata={
+            "shape": str(manifest["shape"]),
+            "encoder": manifest["identity"]["encoder"],
+            "control_of": manifest["control_of"]["encoder"],
+            "seconds": time.perf_counter() - began,
+        },
+    )

@@ -1,6 +1,7 @@
 """Audio to vectors: one encoder interface, MERT and its untrained control behind it."""
 
 from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
+from mess_core.encoders.control import build_control_matrix, load_control
 from mess_core.encoders.extraction import embed_tracks
 from mess_core.encoders.loading import load_encoder
 
@@ -8,6 +9,8 @@ __all__ = [
     "Embedding",
     "Encoder",
     "EncoderSettings",
+    "build_control_matrix",
     "embed_tracks",
+    "load_control",
     "load_encoder",
 ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mess_core.audio import stream_audio
 from mess_core.encoders import cpu_frontend
-from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint
+from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint, architecture_of
 from mess_core.encoders.streaming import Ahead, Rows, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
@@ -113,6 +113,8 @@ class Encoder:
         Hidden states that are computed and returned; 0 is the first block's input.
     dim : int
         Dimensions of one hidden state.
+    architecture : dict
+        The configuration's fields that decide about shapes and operations.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Encoder:
         self.dtype = dtype
         self.settings = settings or EncoderSettings()
         model = checkpoint.model
+        self.architecture = architecture_of(model)
         blocks = len(model.encoder.layers)
         self.num_layers = blocks + 1
         self.layers = tuple(range(blocks + 1)) if layers is None else tuple(sorted(set(layers)))

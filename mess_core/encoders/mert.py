@@ -20,7 +20,14 @@ from torch import nn
 
 from mess_core.errors import EncoderError
 
-__all__ = ["HUB_MODELS", "Checkpoint", "HubModel", "fetch", "open_checkpoint"]
+__all__ = [
+    "HUB_MODELS",
+    "Checkpoint",
+    "HubModel",
+    "architecture_of",
+    "fetch",
+    "open_checkpoint",
+]
 
 MAX_FRAME_SAMPLES = 400
 """Receptive field of the convolutional front end in samples: less gives no frame."""
@@ -45,6 +52,14 @@ HUB_MODELS = {
 }
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_ARCHITECTURE = (
+    "conv_bias", "conv_dim", "conv_kernel", "conv_pos_batch_norm", "conv_stride",
+    "do_stable_layer_norm", "feat_extract_activation", "feat_extract_norm",
+    "feat_proj_layer_norm", "hidden_act", "hidden_size", "initializer_range",
+    "intermediate_size", "layer_norm_eps", "num_attention_heads",
+    "num_conv_pos_embedding_groups", "num_conv_pos_embeddings", "num_hidden_layers",
+    "vocab_size",
+)  # fmt: skip
 _SPEC_KEYS = ("config.json", "preprocessor_config.json")
 
 
@@ -169,6 +184,15 @@ def build_model(config: dict[str, Any], *, where: Path | None = None) -> Any:
         raise EncoderError(f"has an unusable configuration ({error})", path=where) from error
     finally:
         logging.set_verbosity(level)
+
+
+def architecture_of(model: Any) -> dict[str, Any]:
+    """The fields of a model's configuration that decide about shapes and operations.
+
+    `build_model` makes the same architecture of them.
+    """
+    written = model.config.to_dict()
+    return {key: written[key] for key in _ARCHITECTURE if key in written}
 
 
 def ready(model: Any) -> Any:

@@ -10,6 +10,7 @@ values depend on neither library versions nor the order of construction.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from mess_core.encoders.mert import Checkpoint, build_model, ready
 from mess_core.errors import EncoderError
 
-__all__ = ["SIZES", "untrained_checkpoint"]
+__all__ = ["SIZES", "untrained_checkpoint", "untrained_twin"]
 
 _MERT_95M: dict[str, Any] = {
     "conv_bias": False,
@@ -77,11 +78,27 @@ def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
     """
     if size not in SIZES:
         raise EncoderError(f"there is no untrained size {size!r}", remedy=f"Known: {list(SIZES)}")
-    model = ready(build_model(SIZES[size]))
+    return _initialised(SIZES[size], do_normalize=True, digest=_digest(size, seed), seed=seed)
+
+
+def untrained_twin(
+    architecture: dict[str, Any], *, do_normalize: bool, seed: int = 0
+) -> Checkpoint:
+    """Random weights in the architecture of another checkpoint (`mert.architecture_of`)."""
+    written = json.dumps(architecture, sort_keys=True)
+    return _initialised(
+        architecture, do_normalize=do_normalize, digest=_digest(written, seed), seed=seed
+    )
+
+
+def _initialised(
+    config: dict[str, Any], *, do_normalize: bool, digest: str, seed: int
+) -> Checkpoint:
+    model = ready(build_model(config))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, seed)
-    return Checkpoint(model, do_normalize=True, sample_rate=24_000, digest=_digest(size, seed))
+    return Checkpoint(model, do_normalize=do_normalize, sample_rate=24_000, digest=digest)
 
 
 def _initialise(name: str, parameter: torch.Tensor, seed: int) -> None:

@@ -1,6 +1,7 @@
 """Which layer encodes which musical property: leak-proof linear probing."""
 
 from mess_core.probing.aspects import ASPECTS, Aspect, resolve_aspects
+from mess_core.probing.curve_probing import discover_curves
 from mess_core.probing.discovery import Discovery, discover
 from mess_core.probing.folds import grouped_folds
 from mess_core.probing.ridge import RidgePath
@@ -11,6 +12,7 @@ __all__ = [
     "Discovery",
     "RidgePath",
     "discover",
+    "discover_curves",
     "grouped_folds",
     "resolve_aspects",
 ]

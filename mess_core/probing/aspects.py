@@ -1,7 +1,7 @@
 """The 13 aspects that users search by, resolved from probing results to layers.
 
-No layer is written down here: an aspect takes the layer that predicts its targets best,
-and its confidence comes from the lower end of that score's interval.
+No layer is written down here: an aspect takes the layers that inner folds chose for its
+targets, and its confidence comes from the lower end of the interval of that choice's score.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mess_core.probing.discovery import Discovery
 
 __all__ = ["ASPECTS", "Aspect", "fallback_aspects", "resolve_aspects"]
 
@@ -71,13 +73,16 @@ class Aspect:
         return asdict(self)
 
 
-def resolve_aspects(results: pd.DataFrame) -> dict[str, Aspect]:
-    """Map each aspect to the layer that predicts its targets best.
+def resolve_aspects(results: Discovery | pd.DataFrame) -> dict[str, Aspect]:
+    """Map each aspect to the layers that predict its targets best.
 
     Parameters
     ----------
-    results : DataFrame
-        `Discovery.table`: at least ``layer, target, r2, r2_low``.
+    results : Discovery or DataFrame
+        A `Discovery` gives each aspect the layers that inner folds chose, weighted by how
+        often, and the score of that choice out of fold: nothing is picked on the scores that
+        it is judged by. Layers without evidence get no weight. Of a bare table (``layer,
+        target, r2, r2_low``) the best layer is taken, which is slightly optimistic.
 
     Returns
     -------
@@ -85,8 +90,15 @@ def resolve_aspects(results: pd.DataFrame) -> dict[str, Aspect]:
         All of `ASPECTS`. Those that no layer predicts above the mean of the target get equal
         weights over all layers, confidence "none", and the reason.
     """
-    layers = sorted(int(layer) for layer in results["layer"].unique())
-    return {name: _resolve(name, targets, results, layers) for name, targets in ASPECTS.items()}
+    if hasattr(results, "summary"):
+        table = results.table
+        layers = _numbers(table)
+        return {
+            name: _chosen(name, targets, table, results.summary, layers)
+            for name, targets in ASPECTS.items()
+        }
+    layers = _numbers(results)
+    return {name: _best(name, targets, results, layers) for name, targets in ASPECTS.items()}
 
 
 def fallback_aspects(
@@ -96,13 +108,47 @@ def fallback_aspects(
     return {name: _fallback(name, layers, reason) for name in ASPECTS}
 
 
-def _resolve(
-    name: str, targets: tuple[str, ...], results: pd.DataFrame, layers: list[int]
+def _numbers(table: pd.DataFrame) -> list[int]:
+    return sorted(int(layer) for layer in table["layer"].unique())
+
+
+def _chosen(
+    name: str,
+    targets: tuple[str, ...],
+    table: pd.DataFrame,
+    summary: pd.DataFrame,
+    layers: list[int],
 ) -> Aspect:
+    mine = summary[summary["target"].isin(targets)]
+    if mine.empty:
+        return _unprobed(name, targets, layers)
+    score, low = float(mine["chosen_r2"].mean()), float(mine["chosen_r2_low"].mean())
+    rows = table[table["target"].isin(targets) & table["evidence"] & (table["chosen"] > 0)]
+    if not low > 0 or rows.empty or not mine["evidence"].any():
+        found = "; ".join(f"{row.target}: {row.reason}" for row in mine.itertuples())
+        return _fallback(name, layers, found, score, low)
+    share = rows.groupby("layer")["chosen"].sum()
+    weights = {int(layer): float(part / share.sum()) for layer, part in share.items()}
+    told = " and ".join(mine["target"])
+    where = ", ".join(str(layer) for layer in weights)
+    reason = (
+        f"layer {where}, chosen in inner folds, predicts {told} with R² {score:.2f} "
+        f"(lower end {low:.2f})"
+    )
+    return Aspect(name, weights, _confidence(low), score, low, reason)
+
+
+def _best(name: str, targets: tuple[str, ...], results: pd.DataFrame, layers: list[int]) -> Aspect:
     mine = results[results["target"].isin(targets)]
     probed = sorted(mine["target"].unique())
     if not probed:
-        return _fallback(name, layers, f"none of its targets ({', '.join(targets)}) was probed")
+        return _unprobed(name, targets, layers)
+    if "evidence" in mine:
+        if not mine["evidence"].any():
+            told = f"no layer is evidence for {', '.join(probed)}"
+            return _fallback(name, layers, told, mine["r2"].max(), mine["r2_low"].max())
+        supported = mine.loc[mine["evidence"].astype(bool), "layer"].unique()
+        mine = mine[mine["layer"].isin(supported)]
     by_layer = mine.groupby("layer")[["r2", "r2_low"]].mean()
     best = int(by_layer["r2"].idxmax())
     score, low = float(by_layer.loc[best, "r2"]), float(by_layer.loc[best, "r2_low"])
@@ -111,9 +157,16 @@ def _resolve(
         return _fallback(
             name, layers, f"no layer predicts {', '.join(probed)}: {found}", score, low
         )
-    confidence: Confidence = "high" if low > 0.8 else "medium" if low > 0.5 else "low"
     reason = f"layer {best} predicts {', '.join(probed)} with R² {score:.2f} (lower end {low:.2f})"
-    return Aspect(name, {best: 1.0}, confidence, score, low, reason)
+    return Aspect(name, {best: 1.0}, _confidence(low), score, low, reason)
+
+
+def _confidence(low: float) -> Confidence:
+    return "high" if low > 0.8 else "medium" if low > 0.5 else "low"
+
+
+def _unprobed(name: str, targets: tuple[str, ...], layers: list[int]) -> Aspect:
+    return _fallback(name, layers, f"none of its targets ({', '.join(targets)}) was probed")
 
 
 def _fallback(

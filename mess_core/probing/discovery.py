@@ -1,9 +1,9 @@
 """Layer discovery: predict every target from every layer, on works never seen in training.
 
-Outer folds keep a work on one side. The penalty of each layer and target is chosen in
-inner folds, grouped the same way, of the training part only. Control targets, one random
-number per work (Hewitt and Liang, 2019), tell how much a layer gains from merely knowing
-the work. Everything reported is out of fold.
+Outer folds keep a work on one side. Penalty, layer and layer weights are chosen in inner
+folds, grouped the same way, of the training part only. Control targets, one random number
+per work (Hewitt and Liang, 2019), tell how much a layer gains from merely knowing the work.
+Everything reported is out of fold.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
-from mess_core.probing.folds import grouped_folds
-from mess_core.probing.ridge import RidgePath
-from mess_core.probing.scores import (
-    bootstrap_r2,
-    pearson,
-    r2,
-    spearman,
-    varies,
-    within_groups_r2,
-)
+from mess_core.probing.backend import resolve_device
+from mess_core.probing.pattern import Pattern, Settings, probe_pattern
+from mess_core.probing.scores import varies
+from mess_core.probing.verdict import SUMMARY_COLUMNS, TABLE_COLUMNS, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "discover"]
 
-PROBING_VERSION = "1"
+PROBING_VERSION = "2"
 ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
-_CONTROLS = 8
-_COLUMNS = [
-    "layer", "target", "r2", "r2_low", "r2_high", "pearson", "spearman", "rmse", "n", "works",
-    "alpha", "dof", "r2_within", "n_within", "control_r2", "selectivity",
-]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -52,20 +41,39 @@ class Discovery:
     Attributes
     ----------
     table : DataFrame
-        One row per layer and target: ``layer, target, r2, r2_low, r2_high`` (95 %),
-        ``pearson, spearman, rmse`` (in the target's unit), ``n, works, alpha`` (median over
-        folds), ``dof`` (effective degrees of freedom), ``r2_within, n_within`` (work means
-        removed), ``control_r2`` (mean over random-per-work targets), ``selectivity``
-        (``r2 - control_r2``).
+        One row per layer and target, all scores out of fold:
+
+        - ``layer, target, n, works``
+        - ``r2, r2_low, r2_high`` (95 %), ``pearson, spearman, rmse`` (in the target's unit)
+        - ``alpha`` (median over folds), ``dof`` (effective degrees of freedom)
+        - ``p`` against permuted works, corrected for trying all layers; ``q``, false
+          discovery rate over the targets of the layer
+        - ``r2_within, r2_within_low, r2_within_high, n_within``: works' means removed, on works
+          with several performances
+        - ``control_r2`` (mean over random-per-work targets), ``selectivity``
+          (``r2 - control_r2``)
+        - ``untrained_r2`` (same layer of the untrained encoder), ``untrained_gain_low`` (lower
+          end of the 95 % interval of the difference); NaN where none was given
+        - ``chosen``: share of outer folds whose inner folds chose this layer; ``weight``: its
+          mean weight in the combination of layers
+        - ``evidence``: interval above 0, q at most 0.05 and better than the untrained layer,
+          as far as each was computed
+    summary : DataFrame
+        One row per target: ``layer`` (chosen most often), ``chosen_r2, chosen_r2_low,
+        chosen_r2_high, chosen_r2_within`` (layer chosen in inner folds), ``weighted_r2, ...``
+        (layers combined), and in the same way ``untrained_r2`` (its layer chosen likewise),
+        ``descriptors_r2``, ``mean_r2``; ``p, q`` of the largest score over layers;
+        ``evidence`` and ``reason``.
     predictions : dict
         Target to out-of-fold predictions, float64 [layers, tracks], NaN where missing.
     settings : dict
         Folds, penalties, seeds and shapes.
     notes : list of str
-        What a reader should know: targets left out and why.
+        What a reader should know: warnings, targets left out and why.
     """
 
     table: pd.DataFrame
+    summary: pd.DataFrame
     predictions: dict[str, Floats]
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
@@ -76,7 +84,7 @@ class Discovery:
 
         if self.table.empty:
             return fallback_aspects(self.settings["layers"], reason="no target could be probed")
-        return resolve_aspects(self.table)
+        return resolve_aspects(self)
 
     def pivot(self, score: str = "r2") -> pd.DataFrame:
         """Targets x layers of one column of `table`."""
@@ -90,12 +98,18 @@ def discover(
     works: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
+    ungrouped: bool = False,
     folds: int = 5,
     inner_folds: int = 5,
     alphas: Sequence[float] = ALPHAS,
     layers: Sequence[int] | None = None,
+    untrained: ArrayLike | None = None,
+    descriptors: ArrayLike | None = None,
+    permutations: int = 200,
+    ordered_rows: bool = False,
     resamples: int = 1000,
     seed: int = 0,
+    device: str = "cpu",
     progress: Callable[[str], None] | None = None,
     allow_empty: bool = False,
 ) -> Discovery:
@@ -104,24 +118,39 @@ def discover(
     Parameters
     ----------
     X : array_like, shape [tracks, layers, dim]
-        Track embeddings.
+        Track embeddings; or of segments, one row each, with the work of each in `works`.
     Y : DataFrame, one row per track, one column per target
         NaN = missing; each target uses the tracks that have it.
     works : sequence of str, length tracks
         Work of each track: no work is in training and test at once.
     groups : sequence of str, length tracks, optional
-        What folds and intervals keep together instead of works: coarser groups (see
-        `mess_core.datasets.leak_safe_groups`) or players.
+        What folds, permutations and intervals keep together instead of works: coarser groups
+        (see `mess_core.datasets.leak_safe_groups`), players, or the tracks of segments. A
+        note warns where a work is then on both sides.
+    ungrouped : bool
+        Shuffle single rows into folds, as first published. Leaks; for comparison only.
     folds, inner_folds : int
-        Outer folds, and folds in which the penalty is chosen (reduced where a training
-        part has fewer works).
+        Outer folds, and folds in which penalty, layer and weights are chosen (reduced where
+        a training part has fewer works).
     alphas : sequence of float
         Ridge penalties to choose from.
     layers : sequence of int, optional
         Numbers of the layers in `X`; 0, 1, ... if not given.
+    untrained : array_like, shape [tracks, layers, any], optional
+        The same layers of an untrained encoder of the same architecture: a layer that does
+        not beat its untrained self is not offered as evidence.
+    descriptors : array_like, shape [tracks, any], optional
+        Plain audio descriptors as another baseline; NaN becomes the column's mean.
+    permutations : int
+        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN.
+    ordered_rows : bool
+        Rows of a work have an order in time (segments): permutations then move works only
+        whole.
     resamples : int
         Of the bootstrap over works.
     seed : int
+    device : str
+        "cpu" computes with NumPy; "cuda" with torch on the GPU, in float64 all the same.
     progress : callable, optional
         Called with a line per step.
     allow_empty : bool
@@ -137,27 +166,40 @@ def discover(
     ProbingError
         If shapes disagree, embeddings are not finite, or there are too few works.
     """
-    x = np.asarray(X)
-    if x.ndim != 3 or not len(x) == len(Y) == len(works):
-        raise ProbingError(
-            f"X must be [tracks, layers, dim] with a row of Y and a work per track; got X "
-            f"{list(x.shape)}, Y {list(Y.shape)}, {len(works)} works"
-        )
-    if not np.isfinite(x).all():
-        raise ProbingError("the embeddings hold NaN or infinite values")
+    x = _checked_features(X, "X", len(Y))
+    names = np.asarray(works, dtype=str)
+    if len(names) != len(x):
+        raise ProbingError(f"{len(names)} works for {len(x)} tracks")
     numbers = list(range(x.shape[1])) if layers is None else [int(layer) for layer in layers]
     if len(numbers) != x.shape[1]:
         raise ProbingError(f"{len(numbers)} layer numbers for {x.shape[1]} layers")
-    names = np.asarray(works, dtype=str)
-    kept_together = names if groups is None else np.asarray(groups, dtype=str)
+    if ungrouped:
+        kept_together = np.array([f"row{index}" for index in range(len(x))])
+    else:
+        kept_together = names if groups is None else np.asarray(groups, dtype=str)
     if len(kept_together) != len(x):
         raise ProbingError(f"{len(kept_together)} groups for {len(x)} tracks")
-    penalties = np.sort(np.asarray(alphas, dtype=np.float64))
+    control = None if untrained is None else _checked_features(untrained, "untrained", len(Y))
+    if control is not None and control.shape[1] != x.shape[1]:
+        raise ProbingError(f"{control.shape[1]} untrained layers for {x.shape[1]} layers")
+    settings = Settings(
+        layers=numbers,
+        folds=folds,
+        inner_folds=inner_folds,
+        alphas=np.sort(np.asarray(alphas, dtype=np.float64)),
+        permutations=permutations,
+        ordered_rows=ordered_rows,
+        resamples=resamples,
+        seed=seed,
+        device=resolve_device(device),
+    )
+    plain = None if descriptors is None else _filled(descriptors, len(Y))
+    notes = _leak_notes(names, kept_together)
     y_all = Y.to_numpy(dtype=np.float64)  # [tracks, targets]
     y_all = np.where(np.isfinite(y_all), y_all, np.nan)
     rows: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
     predictions: dict[str, Floats] = {}
-    notes: list[str] = []
     for columns, present in _missingness_patterns(y_all):
         targets = [str(Y.columns[column]) for column in columns]
         y = y_all[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
@@ -166,148 +208,88 @@ def discover(
             notes += [f"{target}: left out, {reason}" for target in targets]
             continue
         changing = varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)
-        notes += [
-            f"{target}: left out, it is the same for all tracks"
-            for target, kept in zip(targets, changing, strict=True)
-            if not kept
-        ]
+        for target, kept in zip(targets, changing, strict=True):
+            if not kept:
+                notes.append(f"{target}: left out, it is the same for all tracks")
         targets = [target for target, kept in zip(targets, changing, strict=True) if kept]
         if not targets:
             continue
-        found, guesses = _probe(
-            x[present],
-            y[:, changing],
-            targets,
-            names[present],
-            numbers,
-            penalties,
-            groups=kept_together[present],
-            folds=folds,
-            inner_folds=inner_folds,
-            resamples=resamples,
-            seed=seed,
-            progress=progress or (lambda _: None),
+        pattern = Pattern(
+            x=x[present],
+            y=y[:, changing],
+            targets=targets,
+            works=names[present].tolist(),
+            groups=kept_together[present].tolist(),
+            untrained=None if control is None else control[present],
+            descriptors=None if plain is None else plain[present],
         )
-        rows += found
-        for target, guess in guesses.items():
+        probed = probe_pattern(pattern, settings, progress or (lambda _: None))
+        rows += probed.rows
+        summaries += probed.summary
+        for column, target in enumerate(targets):
             predictions[target] = np.full((len(numbers), len(x)), np.nan)
-            predictions[target][:, present] = guess
+            predictions[target][:, present] = probed.predicted[:, :, column]
     if not rows and not allow_empty:
         raise ProbingError("no target can be probed: " + "; ".join(notes))
+    order = [str(column) for column in Y.columns]
+    table, summary = judge(
+        _ordered(rows, TABLE_COLUMNS, order), _ordered(summaries, SUMMARY_COLUMNS, order)
+    )
     return Discovery(
-        table=_ordered(rows, [str(column) for column in Y.columns]),
+        table=table,
+        summary=summary,
         predictions=predictions,
         settings={
             "version": PROBING_VERSION,
-            "folds": folds,
-            "inner_folds": inner_folds,
-            "alphas": penalties.tolist(),
-            "grouped_by": "work" if groups is None else "given groups",
-            "resamples": resamples,
-            "seed": seed,
+            **settings.to_dict(),
+            "grouped_by": _grouping(ungrouped, groups),
             "tracks": len(x),
             "works": len(set(names.tolist())),
-            "layers": numbers,
             "dim": int(x.shape[2]),
         },
         notes=notes,
     )
 
 
-def _probe(
-    x: NDArray[Any],
-    y: Floats,
-    targets: list[str],
-    works: NDArray[np.str_],
-    layers: list[int],
-    alphas: Floats,
-    *,
-    groups: NDArray[np.str_],
-    folds: int,
-    inner_folds: int,
-    resamples: int,
-    seed: int,
-    progress: Callable[[str], None],
-) -> tuple[list[dict[str, Any]], dict[str, Floats]]:
-    """All layers on one set of rows that have all of these targets."""
-    fold = grouped_folds(groups.tolist(), folds, seed=seed)
-    controls = _control_targets(works, seed)  # [rows, controls]
-    both = np.concatenate([y, controls], axis=1)
-    predicted = np.empty((len(layers), *both.shape))  # [layers, rows, targets + controls]
-    chosen = np.empty((len(layers), folds, both.shape[1]))
-    freedom = np.empty_like(chosen)
-    for position, layer in enumerate(layers):
-        features = np.asarray(x[:, position], dtype=np.float64)
-        for held_out in range(folds):
-            train, test = fold != held_out, fold == held_out
-            alpha = _choose_alphas(
-                features[train], both[train], groups[train], alphas, inner_folds, seed
-            )
-            model = RidgePath(features[train], both[train])
-            predicted[position, test] = model.predict_each(features[test], alpha)
-            chosen[position, held_out] = alpha
-            freedom[position, held_out] = model.degrees_of_freedom(alpha)
-        progress(f"layer {layer}: {len(targets)} targets, {len(x)} tracks")
-    count = y.shape[1]
-    resampled = bootstrap_r2(
-        y, predicted[:, :, :count], groups.tolist(), resamples=resamples, seed=seed
-    )
-    low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)  # [layers, targets]
-    rows = []
-    for position, layer in enumerate(layers):
-        guess = predicted[position, :, :count]
-        scores = r2(y, guess)
-        linear, ranked = pearson(y, guess), spearman(y, guess)
-        rmse = np.sqrt(np.square(y - guess).mean(axis=0))
-        control = float(np.mean(r2(controls, predicted[position, :, count:])))
-        for column, target in enumerate(targets):
-            within, n_within = within_groups_r2(y[:, column], guess[:, column], works.tolist())
-            rows.append(
-                {
-                    "layer": layer,
-                    "target": target,
-                    "r2": float(scores[column]),
-                    "r2_low": float(low[position, column]),
-                    "r2_high": float(high[position, column]),
-                    "pearson": float(linear[column]),
-                    "spearman": float(ranked[column]),
-                    "rmse": float(rmse[column]),
-                    "n": len(y),
-                    "works": len(set(works.tolist())),
-                    "alpha": float(np.median(chosen[position, :, column])),
-                    "dof": float(freedom[position, :, column].mean()),
-                    "r2_within": within,
-                    "n_within": n_within,
-                    "control_r2": control,
-                    "selectivity": float(scores[column]) - control,
-                }
-            )
-    return rows, {target: predicted[:, :, column] for column, target in enumerate(targets)}
+def _checked_features(values: ArrayLike, name: str, rows: int) -> NDArray[Any]:
+    x = np.asarray(values)
+    if x.ndim != 3 or len(x) != rows:
+        raise ProbingError(
+            f"{name} must be [tracks, layers, dim] with a row of Y and a work per track; got "
+            f"{list(x.shape)} for {rows} rows of Y"
+        )
+    if not np.isfinite(x).all():
+        raise ProbingError(f"the embeddings ({name}) hold NaN or infinite values")
+    return x
 
 
-def _choose_alphas(
-    x: Floats, y: Floats, groups: NDArray[np.str_], alphas: Floats, folds: int, seed: int
-) -> Floats:
-    """Penalty with the least squared error in inner folds, for each target, [targets]."""
-    if len(alphas) == 1:
-        return np.full(y.shape[1], alphas[0])
-    inner = grouped_folds(groups.tolist(), min(folds, len(set(groups.tolist()))), seed=seed + 1)
-    error = np.zeros((len(alphas), y.shape[1]))
-    for held_out in np.unique(inner):
-        train, test = inner != held_out, inner == held_out
-        predicted = RidgePath(x[train], y[train]).predict(x[test], alphas)
-        error += np.square(predicted - y[test]).sum(axis=1)
-    chosen: Floats = alphas[error.argmin(axis=0)]
-    return chosen
+def _filled(descriptors: ArrayLike, rows: int) -> Floats:
+    values = np.asarray(descriptors, dtype=np.float64)
+    if values.ndim != 2 or len(values) != rows:
+        raise ProbingError(f"descriptors must be [tracks, any], not {list(values.shape)}")
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    mean = total / np.maximum(known.sum(axis=0), 1)
+    filled: Floats = np.where(known, values, mean)
+    return filled
 
 
-def _control_targets(works: NDArray[np.str_], seed: int) -> Floats:
-    """Standard normal numbers, one per work and control, [rows, controls]."""
-    _, inverse = np.unique(works, return_inverse=True)
-    rng = np.random.default_rng([seed, 23])
-    drawn: Floats = rng.standard_normal((int(inverse.max()) + 1, _CONTROLS))
-    per_row: Floats = drawn[inverse]
-    return per_row
+def _grouping(ungrouped: bool, groups: Sequence[str] | None) -> str:
+    if ungrouped:
+        return "none"
+    return "work" if groups is None else "given groups"
+
+
+def _leak_notes(works: NDArray[np.str_], groups: NDArray[np.str_]) -> list[str]:
+    """Warn where a work is in several groups, so that folds may split it."""
+    pairs = set(zip(works.tolist(), groups.tolist(), strict=True))
+    split = len(pairs) - len(set(works.tolist()))
+    if split == 0:
+        return []
+    return [
+        "WARNING: folds may put one work on both sides, so these scores reward knowing the work; "
+        "they say nothing about unseen music. Group by work for scores to rely on."
+    ]
 
 
 def _missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]]:
@@ -319,22 +301,23 @@ def _missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]
     return [(columns, present[:, columns[0]]) for columns in patterns.values()]
 
 
-def _unusable(y: Floats, works: NDArray[np.str_], folds: int) -> str | None:
+def _unusable(y: Floats, groups: NDArray[np.str_], folds: int) -> str | None:
     if len(y) < 10:
         return f"only {len(y)} tracks have it (at least 10 are needed)"
-    present = len(set(works.tolist()))
+    present = len(set(groups.tolist()))
     if present < max(folds, 3):
         return f"the tracks that have it are of {present} works (at least {max(folds, 3)} needed)"
     return None
 
 
-def _ordered(rows: list[dict[str, Any]], targets: list[str]) -> pd.DataFrame:
+def _ordered(rows: list[dict[str, Any]], columns: list[str], targets: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table = pd.DataFrame(rows, columns=columns)
     rank = {target: index for index, target in enumerate(targets)}
+    keys = ["target", "layer"] if "alpha" in columns else ["target"]
     return table.sort_values(
-        ["target", "layer"],
+        keys,
         key=lambda column: column.map(rank) if column.name == "target" else column,
         ignore_index=True,
     )

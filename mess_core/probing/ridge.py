@@ -1,17 +1,27 @@
 """Ridge regression for many targets and a path of penalties from one decomposition.
 
 Hoerl and Kennard (1970); the eigendecomposition is of whichever of the Gram and the
-covariance matrix is smaller (Hastie, Tibshirani and Friedman, 2009, section 18.3.5).
-Equivalent to scikit-learn's ``make_pipeline(StandardScaler(), Ridge(alpha))`` for each
-target and penalty, which is the oracle in the tests.
+covariance matrix is smaller (Hastie, Tibshirani and Friedman, 2009, section 18.3.5), and a
+single penalty needs only a linear system. Equivalent to scikit-learn's
+``make_pipeline(StandardScaler(), Ridge(alpha))`` for each target and penalty, which is the
+oracle in the tests beside himalaya's ``Ridge``.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
+from mess_core.probing.backend import (
+    array_for,
+    device_of,
+    namespace,
+    to_numpy,
+)
+from mess_core.probing.moments import Moments
 
 __all__ = ["RidgePath"]
 
@@ -21,16 +31,15 @@ Floats = NDArray[np.float64]
 class RidgePath:
     """Ridge on features standardised inside the training set, for a path of penalties.
 
+    Decompositions are made when they are first needed: predictions with one penalty for all
+    targets solve a linear system, a path of penalties takes an eigendecomposition.
+
     Parameters
     ----------
     X : array_like, shape [rows, features]
+        NumPy, or torch on any device: the computation runs where `X` is, in float64.
     Y : array_like, shape [rows, targets]
         No missing values.
-
-    Attributes
-    ----------
-    eigenvalues : ndarray, float64, shape [rank]
-        Of the Gram (or covariance) matrix of the standardised features.
 
     Raises
     ------
@@ -38,70 +47,174 @@ class RidgePath:
         If there are fewer than two rows, or values are not finite.
     """
 
-    def __init__(self, X: ArrayLike, Y: ArrayLike) -> None:
-        x = np.asarray(X, dtype=np.float64)
-        y = np.asarray(Y, dtype=np.float64)
+    def __init__(self, X: Any, Y: Any) -> None:
+        x = X if _is_float64_array(X) else array_for(X, "cpu")
+        y = Y if _is_float64_array(Y) else array_for(Y, "cpu")
         if len(x) < 2 or len(x) != len(y):
             raise ProbingError(f"ridge needs two or more matching rows, not {len(x)} and {len(y)}")
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        xp = namespace(x)
+        if not (bool(xp.all(xp.isfinite(x))) and bool(xp.all(xp.isfinite(y)))):
             raise ProbingError("ridge got NaN or infinite values")
-        self._mean = x.mean(axis=0)
-        scale = x.std(axis=0)
-        # A constant feature carries nothing; scikit-learn leaves it unscaled too.
-        self._scale = np.where(scale > 10 * np.finfo(np.float64).eps, scale, 1.0)
-        self._offset = y.mean(axis=0)  # [targets]
-        z = (x - self._mean) / self._scale
-        self._dual = z.shape[0] <= z.shape[1]
-        if self._dual:
-            values, vectors = np.linalg.eigh(z @ z.T)  # [rows], [rows, rows]
-            self._basis = z.T @ vectors  # [features, rows]
-            self._coordinates = vectors.T @ (y - self._offset)  # [rows, targets]
-        else:
-            values, vectors = np.linalg.eigh(z.T @ z)
-            self._basis = vectors  # [features, features]
-            self._coordinates = vectors.T @ (z.T @ (y - self._offset))
-        self.eigenvalues: Floats = np.maximum(values, 0.0)
+        if x.shape[0] > x.shape[1]:
+            centre = xp.mean(x, axis=0)
+            self._from_moments(Moments.of(x - centre, y), centre, reference=None)
+            return
+        self._xp = xp
+        self._mean = xp.mean(x, axis=0)
+        self._scale = _scale(xp, xp.std(x, axis=0), xp.mean(xp.square(x), axis=0))
+        self._offset = xp.mean(y, axis=0)  # [targets]
+        self._z = (x - self._mean) / self._scale
+        self._matrix = self._z @ self._z.T  # Gram, [rows, rows]
+        self._right = y - self._offset  # [rows, targets]
+        self._eigen: tuple[Any, Any, Any] | None = None
 
-    def predict(self, X: ArrayLike, alphas: ArrayLike) -> Floats:
+    @classmethod
+    def from_moments(
+        cls, moments: Moments, *, centre: Any = None, reference: Any = None
+    ) -> RidgePath:
+        """The same from sums over the training rows.
+
+        Parameters
+        ----------
+        moments : Moments
+            Of the training rows, less `centre`.
+        centre : array, shape [features], optional
+            What was taken out of every row before summing.
+        reference : array, shape [features], optional
+            Mean square of the features over the rows that the moments were subtracted from:
+            variances that are only rounding next to it count as zero.
+        """
+        if moments.rows < 2:
+            raise ProbingError(f"ridge needs two or more rows, not {moments.rows}")
+        path = cls.__new__(cls)
+        path._from_moments(moments, centre, reference)
+        return path
+
+    def _from_moments(self, moments: Moments, centre: Any, reference: Any) -> None:
+        xp = self._xp = namespace(moments.xx)
+        mean, rows = moments.x / moments.rows, moments.rows
+        diagonal = xp.linalg.diagonal(moments.xx) / rows
+        variance = xp.clip(diagonal - xp.square(mean), min=0.0)
+        scale = _scale(xp, xp.sqrt(variance), diagonal if reference is None else reference)
+        self._scale, self._offset = scale, moments.y / rows
+        # In place: passes over this matrix cost as much as its factorisation.
+        matrix = mean[:, None] * (-rows * mean)[None, :]
+        matrix += moments.xx
+        matrix /= scale[:, None]
+        matrix /= scale[None, :]
+        self._matrix = matrix
+        centred = moments.xy - rows * mean[:, None] * self._offset[None, :]
+        self._right = centred / scale[:, None]
+        self._mean = mean if centre is None else mean + centre
+        self._z = None
+        self._eigen = None
+
+    @property
+    def eigenvalues(self) -> Floats:
+        """Of the Gram (or covariance) matrix of the standardised features, [rank]."""
+        return to_numpy(self._decomposed()[0])
+
+    def predict(self, X: Any, alphas: ArrayLike, *, columns: slice = slice(None)) -> Floats:
         """Predictions for every penalty.
 
         Parameters
         ----------
         X : array_like, shape [rows, features]
         alphas : array_like, shape [alphas], all positive
+        columns : slice
+            Of the targets; all if not given.
 
         Returns
         -------
         ndarray, float64, shape [alphas, rows, targets]
         """
-        penalties = _checked_alphas(alphas)
-        z = (np.asarray(X, dtype=np.float64) - self._mean) / self._scale
-        projected = z @ self._basis  # [rows, rank]
-        shrunk = self._coordinates / (self.eigenvalues[:, None] + penalties[:, None, None])
-        predictions: Floats = projected @ shrunk + self._offset
-        return predictions
+        values, basis, coordinates = self._decomposed()
+        projected = self._standardised(X) @ basis  # [rows, rank]
+        coordinates, offset = coordinates[:, columns], self._offset[columns]
+        return np.stack(
+            [
+                to_numpy((projected / (values + float(alpha))) @ coordinates + offset)
+                for alpha in _checked_alphas(alphas)
+            ]
+        )
 
-    def predict_each(self, X: ArrayLike, alpha_of_target: ArrayLike) -> Floats:
+    def predict_each(self, X: Any, alpha_of_target: ArrayLike) -> Floats:
         """Predictions with a penalty of its own for each target, [rows, targets]."""
-        penalties = _checked_alphas(alpha_of_target)
-        z = (np.asarray(X, dtype=np.float64) - self._mean) / self._scale
-        shrunk = self._coordinates / (self.eigenvalues[:, None] + penalties[None])
-        predictions: Floats = (z @ self._basis) @ shrunk + self._offset
-        return predictions
+        weights = self._weights(alpha_of_target)
+        return to_numpy(self._standardised(X) @ weights + self._offset)
+
+    def squared_error(
+        self, X: Any, Y: Any, alphas: ArrayLike, *, columns: slice = slice(None)
+    ) -> Floats:
+        """Summed squared error of the predictions for `X` against `Y`, [alphas, targets].
+
+        Keeps no predictions, so that there may be thousands of targets.
+        """
+        values, basis, coordinates = self._decomposed()
+        projected = self._standardised(X) @ basis
+        coordinates, wanted = coordinates[:, columns], (Y - self._offset)[:, columns]
+        errors = []
+        for alpha in _checked_alphas(alphas):
+            residual = (projected / (values + float(alpha))) @ coordinates
+            residual -= wanted
+            residual *= residual
+            errors.append(to_numpy(residual.sum(axis=0)))
+        return np.stack(errors)
 
     def coefficients(self, alpha_of_target: ArrayLike) -> Floats:
         """Weights on the standardised features, [features, targets]."""
-        penalties = _checked_alphas(alpha_of_target)
-        shrunk = self._coordinates / (self.eigenvalues[:, None] + penalties[None])
-        weights: Floats = self._basis @ shrunk
-        return weights
+        return to_numpy(self._weights(alpha_of_target))
 
     def degrees_of_freedom(self, alphas: ArrayLike) -> Floats:
         """Effective degrees of freedom, trace of the hat matrix, [alphas]."""
         penalties = _checked_alphas(alphas)
         values = self.eigenvalues[None]
-        freedom: Floats = (values / (values + penalties[:, None])).sum(axis=1)
-        return freedom
+        result: Floats = (values / (values + penalties[:, None])).sum(axis=1)
+        return result
+
+    def _weights(self, alpha_of_target: ArrayLike) -> Any:
+        penalties = _checked_alphas(alpha_of_target)
+        if self._eigen is None and len(np.unique(penalties)) == 1:
+            matrix = _plus_diagonal(self._xp, self._matrix, float(penalties[0]))
+            solution = self._xp.linalg.solve(matrix, self._right)
+            return solution if self._z is None else self._z.T @ solution
+        values, basis, coordinates = self._decomposed()
+        alphas = self._xp.asarray(penalties, device=device_of(values))
+        return basis @ (coordinates / (values[:, None] + alphas[None, :]))
+
+    def _decomposed(self) -> tuple[Any, Any, Any]:
+        """Eigenvalues [rank], basis [features, rank], coordinates [rank, targets]."""
+        if self._eigen is None:
+            xp = self._xp
+            values, vectors = xp.linalg.eigh(self._matrix)
+            coordinates = vectors.T @ self._right
+            basis = vectors if self._z is None else self._z.T @ vectors
+            self._eigen = (xp.clip(values, min=0.0), basis, coordinates)
+        return self._eigen
+
+    def _standardised(self, X: Any) -> Any:
+        x = X if _is_float64_array(X) else array_for(X, "cpu")
+        return (x - self._mean) / self._scale
+
+
+def _scale(xp: Any, deviation: Any, mean_square: Any) -> Any:
+    """Deviation, or 1 where it is only rounding: a constant feature carries nothing.
+
+    scikit-learn leaves such features unscaled too.
+    """
+    nothing = deviation <= 1e-9 * xp.sqrt(mean_square)
+    return xp.where(nothing, xp.ones_like(deviation), deviation)
+
+
+def _plus_diagonal(xp: Any, matrix: Any, alpha: float) -> Any:
+    summed = xp.asarray(matrix, copy=True)
+    index = xp.arange(summed.shape[0], device=device_of(matrix))
+    summed[index, index] += alpha
+    return summed
+
+
+def _is_float64_array(values: Any) -> bool:
+    return str(getattr(values, "dtype", "")).removeprefix("torch.") == "float64"
 
 
 def _checked_alphas(alphas: ArrayLike) -> Floats:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bootstrap_r2", "pearson", "r2", "spearman", "varies", "within_groups_r2"]
+__all__ = ["GroupBootstrap", "pearson", "r2", "spearman", "varies", "within_groups_r2"]
 
 Floats = NDArray[np.float64]
 
@@ -42,65 +44,120 @@ def spearman(y: Floats, predicted: Floats) -> Floats:
     return pearson(rankdata(y, axis=0), rankdata(predicted, axis=0))
 
 
-def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tuple[float, int]:
+def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tuple[Floats, int]:
     """R² after taking each group's mean out of both, and the number of rows that it is on.
 
     Only groups with two or more rows count: the rest say nothing about differences
     between performances of one work.
-    """
-    names, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    count = np.bincount(inverse, minlength=len(names))
-    kept = count[inverse] > 1
-    if not kept.any():
-        return float("nan"), 0
-
-    def centred(values: Floats) -> Floats:
-        means = np.bincount(inverse, weights=values, minlength=len(names)) / count
-        difference: Floats = (values - means[inverse])[kept]
-        return difference
-
-    truth, guess = centred(y), centred(predicted)
-    total = float(np.square(truth).sum())
-    if not varies(np.asarray(total), y[kept]):
-        return float("nan"), int(kept.sum())
-    return 1.0 - float(np.square(truth - guess).sum()) / total, int(kept.sum())
-
-
-def bootstrap_r2(
-    y: Floats, predicted: Floats, groups: Sequence[str], *, resamples: int, seed: int
-) -> Floats:
-    """R² of bootstrap samples that draw whole groups with replacement.
-
-    Field and Welsh (2007) for the cluster bootstrap. From per-group sums, so the cost
-    does not grow with the rows.
 
     Parameters
     ----------
     y : ndarray, float64, shape [rows, targets]
     predicted : ndarray, float64, shape [..., rows, targets]
     groups : sequence of str, length rows
-    resamples : int
-    seed : int
 
     Returns
     -------
-    ndarray, float64, shape [resamples, ..., targets]
+    r2 : ndarray, float64, shape [..., targets]
+        NaN where nothing varies within groups.
+    rows : int
     """
-    names, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    member = np.zeros((len(names), len(y)))
-    member[inverse, np.arange(len(y))] = 1.0  # [groups, rows]
-    centred = y - y.mean(axis=0)  # R² is free of the offset; this keeps the sums small
-    count = member.sum(axis=1)  # [groups]
-    first = member @ centred  # [groups, targets]
-    second = member @ np.square(centred)
-    residual = member @ np.square(y - predicted)  # [..., groups, targets]
-    rng = np.random.default_rng([seed, 11])
-    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    draws = draws.astype(np.float64)  # [resamples, groups]
-    total = draws @ second - np.square(draws @ first) / (draws @ count)[:, None]
-    # Draws in which nothing varies leave only rounding, next to what the draw could hold.
-    total = np.where(total > 1e-12 * (draws @ second), total, np.nan)
-    lost = np.moveaxis(draws @ residual, -2, 0)  # [resamples, ..., targets]
-    shape = (resamples, *([1] * (lost.ndim - 2)), y.shape[1])
+    centre = _Centring(groups)
+    truth = centre(y)
+    kept = int(centre.several.sum())
+    total = np.square(truth).sum(axis=0)
+    some = varies(total, y[centre.several]) if kept else np.zeros(y.shape[1], dtype=bool)
+    lost = np.square(truth - centre(predicted)).sum(axis=-2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 - lost / total.reshape(shape)
+        return np.where(some, 1.0 - lost / total, np.nan), kept
+
+
+@dataclass(frozen=True)
+class GroupBootstrap:
+    """Draws of whole groups with replacement, the same for every score.
+
+    Field and Welsh (2007) for the cluster bootstrap. Scores are computed from sums per group,
+    so the cost does not grow with the rows.
+
+    Attributes
+    ----------
+    member : sparse array, float64, shape [groups, rows]
+        1 where a row is of a group.
+    draws : ndarray, float64, shape [resamples, groups]
+        How often each group is drawn.
+    """
+
+    member: Any
+    draws: Floats
+
+    @classmethod
+    def of(cls, groups: Sequence[str], *, resamples: int, seed: int) -> GroupBootstrap:
+        """Draw `resamples` times from the groups of the rows."""
+        member, _ = _membership(groups)
+        count = member.shape[0]
+        rng = np.random.default_rng([seed, 11])
+        draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+        return cls(member, draws.astype(np.float64))
+
+    def r2(self, y: Floats, predicted: Floats) -> Floats:
+        """R² of every draw.
+
+        Parameters
+        ----------
+        y : ndarray, float64, shape [rows, targets]
+        predicted : ndarray, float64, shape [..., rows, targets]
+
+        Returns
+        -------
+        ndarray, float64, shape [resamples, ..., targets]
+        """
+        centred = y - y.mean(axis=0)  # R² is free of the offset; this keeps the sums small
+        count, first, second = (
+            self.draws @ (self.member @ values)
+            for values in (np.ones((len(y), 1)), centred, np.square(centred))
+        )
+        return self._r2(second - np.square(first) / count, second, y, predicted)
+
+    def within_r2(self, y: Floats, predicted: Floats, works: Sequence[str]) -> Floats:
+        """`within_groups_r2` of every draw, [resamples, ..., targets]."""
+        centre = _Centring(works)
+        truth = centre(y)
+        second = self.draws @ (self.member @ np.square(truth))
+        return self._r2(second, second, truth, centre(predicted))
+
+    def _r2(self, total: Floats, held: Floats, y: Floats, predicted: Floats) -> Floats:
+        # Draws in which nothing varies leave only rounding, next to what the draw could hold.
+        total = np.where(total > 1e-12 * held, total, np.nan)
+        sets = predicted.reshape(-1, *y.shape)  # [sets, rows, targets]
+        result = np.empty((len(self.draws), *sets.shape[::2]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for index, one in enumerate(sets):
+                result[:, index] = 1.0 - self.draws @ (self.member @ np.square(y - one)) / total
+        return result.reshape(len(self.draws), *predicted.shape[:-2], y.shape[1])
+
+
+class _Centring:
+    """Takes each work's mean out; rows of works with one row become zero."""
+
+    def __init__(self, works: Sequence[str]) -> None:
+        self.member, self.inverse = _membership(works)
+        self.count = np.bincount(self.inverse)
+        self.several = self.count[self.inverse] > 1
+
+    def __call__(self, values: Floats) -> Floats:
+        """Centre along the last axis but one, [..., rows, targets]."""
+        flat = np.moveaxis(values, -2, 0).reshape(values.shape[-2], -1)
+        mean = (self.member @ flat) / self.count[:, None]
+        centred = np.where(self.several[:, None], flat - mean[self.inverse], 0.0)
+        rows_first = (values.shape[-2], *values.shape[:-2], values.shape[-1])
+        return np.moveaxis(centred.reshape(rows_first), 0, -2)
+
+
+def _membership(groups: Sequence[str]) -> tuple[Any, NDArray[np.int64]]:
+    """Sparse [groups, rows] of ones, and the group of each row."""
+    from scipy.sparse import csr_array
+
+    names, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    rows = len(inverse)
+    ones = (np.ones(rows), (inverse, np.arange(rows)))
+    return csr_array(ones, shape=(len(names), rows)), inverse

@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mess_core.datasets.works import leak_safe_groups
-from mess_core.errors import ProbingError
-from mess_core.probing.discovery import Discovery, discover
+from mess_core.errors import ProbingError, StoreError
+from mess_core.probing.discovery import ALPHAS, Discovery, discover
 from mess_core.probing.report import save_discovery
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
-from mess_core.store.tables import read_table
+from mess_core.store.tables import read_json, read_table
 from mess_core.targets.registry import TARGETS_VERSION, targets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["probe_store", "probing_inputs"]
+__all__ = ["GROUPINGS", "Grouping", "ProbingInputs", "probe_store", "probing_inputs"]
+
+Grouping = Literal["work", "performer", "track", "as first published"]
+GROUPINGS: tuple[Grouping, ...] = ("work", "performer", "track", "as first published")
+_FIRST_ALPHA = 1.0
 
 
-def probing_inputs(layout: Layout) -> tuple[Any, pd.DataFrame, list[str], dict[str, Any]]:
-    """Embeddings and targets of the tracks that have both.
+@dataclass(frozen=True)
+class ProbingInputs:
+    """Embeddings, targets and baselines of the tracks that have both.
 
-    Returns
-    -------
-    X : ndarray, float32, shape [tracks, layers, dim]
-    Y : DataFrame
+    Attributes
+    ----------
+    x : ndarray, float32, shape [tracks, layers, dim]
+    y : DataFrame
         The 22 targets, log2 where the registry says so.
-    works : list of str
+    rows : DataFrame
+        ``track_id, dataset, work_id, performer``.
     manifest : dict
         Of the embedding matrix.
+    untrained : ndarray, float32, shape [tracks, layers, dim], or None
+    descriptors : ndarray, float64, shape [tracks, 64], or None
+    notes : list of str
+        Why a baseline is not there.
+    """
+
+    x: NDArray[np.float32]
+    y: pd.DataFrame
+    rows: pd.DataFrame
+    manifest: dict[str, Any]
+    untrained: NDArray[np.float32] | None = None
+    descriptors: NDArray[np.float64] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def probing_inputs(layout: Layout) -> ProbingInputs:
+    """Read what `probe_store` probes.
 
     Raises
     ------
@@ -48,20 +73,38 @@ def probing_inputs(layout: Layout) -> tuple[Any, pd.DataFrame, list[str], dict[s
             path=str(layout.root),
             remedy="Materialise `embeddings` and `track_targets` for the same tracks",
         )
-    rows = rows[both]
-    published = targets()
-    values = table.loc[rows["track_id"], [one.name for one in published]].reset_index(drop=True)
+    rows = rows[both].reset_index(drop=True)
+    notes: list[str] = []
+    untrained = _untrained(layout, rows, manifest["identity"], notes)
+    return ProbingInputs(
+        x=matrix[both],
+        y=in_probed_units(table.loc[rows["track_id"]].reset_index(drop=True)),
+        rows=rows,
+        manifest=manifest,
+        untrained=untrained,
+        descriptors=_descriptors(layout, rows),
+        notes=notes,
+    )
+
+
+def in_probed_units(table: pd.DataFrame) -> pd.DataFrame:
+    """The 22 targets of a table that are in it, log2 where the registry says so."""
+    published = [one for one in targets() if one.name in table]
+    values = table[[one.name for one in published]].copy()
     for one in published:
         if one.log2:
             values[one.name] = np.log2(values[one.name].where(values[one.name] > 0))
-    return matrix[both], values, rows["work_id"].tolist(), manifest
+    return values
 
 
 def probe_store(
     layout: Layout,
     *,
     folds: int = 5,
+    group_by: Grouping = "work",
+    permutations: int = 200,
     seed: int = 0,
+    device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Discovery, dict[str, Any]]:
     """Run `discover` on the store's tables and write ``data/probing/``.
@@ -73,8 +116,14 @@ def probe_store(
     ----------
     layout : Layout
     folds : int
-        Outer folds by work; lowered, with a note, where there are fewer works.
+        Outer folds; lowered, with a note, where there are fewer groups.
+    group_by : {"work", "performer", "track", "as first published"}
+        What folds keep together. All but "work" let works leak, and the result warns; the
+        last shuffles tracks and fixes the penalty at 1.
+    permutations : int
     seed : int
+    device : str
+        "cpu" or "cuda".
     progress : callable, optional
 
     Returns
@@ -86,23 +135,97 @@ def probe_store(
     Raises
     ------
     StoreError, ProbingError
-        If inputs are missing.
+        If inputs are missing, or `group_by` is unknown.
     """
-    X, Y, works, manifest = probing_inputs(layout)
-    groups = leak_safe_groups(works)
+    inputs = probing_inputs(layout)
+    groups = grouping(inputs.rows, group_by)
     present = len(set(groups))
     usable = max(2, min(folds, present))
     discovery = discover(
-        X, Y, works, groups=groups, folds=usable, layers=manifest["identity"]["layers"], seed=seed,
-        progress=progress, allow_empty=True,
-    )  # fmt: skip
+        inputs.x,
+        inputs.y,
+        inputs.rows["work_id"].tolist(),
+        groups=groups,
+        ungrouped=group_by == "as first published",
+        folds=usable,
+        layers=inputs.manifest["identity"]["layers"],
+        untrained=inputs.untrained,
+        descriptors=inputs.descriptors,
+        permutations=permutations,
+        seed=seed,
+        device=device,
+        progress=progress,
+        allow_empty=True,
+        alphas=[_FIRST_ALPHA] if group_by == "as first published" else ALPHAS,
+    )
+    discovery.settings["grouped_by"] = group_by
+    discovery.notes.extend(inputs.notes)
     if usable < folds:
-        discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} works")
-    made_from = {
+        discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} groups")
+    made_from = origin(inputs.manifest)
+    save_discovery(discovery, layout.probing, made_from=made_from)
+    return discovery, made_from
+
+
+def origin(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a result from this embedding matrix was made from."""
+    return {
         "encoder": manifest["identity"]["encoder"],
         "identity": manifest["identity"],
         "targets_version": TARGETS_VERSION,
         "matrix_sha256": manifest["matrix_sha256"],
     }
-    save_discovery(discovery, layout.probing, made_from=made_from)
-    return discovery, made_from
+
+
+def grouping(rows: pd.DataFrame, group_by: Grouping) -> list[str]:
+    """What folds keep together, one name per row of ``track_id, work_id, performer``.
+
+    Tracks without a performer are on their own.
+    """
+    if group_by == "work":
+        return leak_safe_groups(rows["work_id"].tolist())
+    if group_by in ("track", "as first published"):
+        return [str(track) for track in rows["track_id"]]
+    if group_by != "performer":
+        raise ProbingError(
+            f"cannot group by {group_by!r}", remedy=f"One of: {', '.join(GROUPINGS)}"
+        )
+    known = rows["performer"].where(rows["performer"].notna(), "track " + rows["track_id"])
+    return [str(name) for name in known]
+
+
+def _untrained(
+    layout: Layout, rows: pd.DataFrame, identity: dict[str, Any], notes: list[str]
+) -> NDArray[np.float32] | None:
+    """The twin's vectors of the same tracks, or a note on why there are none."""
+    if str(identity["encoder"]).startswith("untrained:"):
+        notes.append("the encoder is untrained: these scores are the control, not a finding")
+        return None
+    try:
+        matrix, have, manifest = load_matrix(layout.control)
+    except StoreError:
+        notes.append("no untrained control: scores do not tell what training adds")
+        return None
+    if manifest.get("control_of") != identity:
+        notes.append("the untrained control is of another encoder or setting: not compared")
+        return None
+    place = {track: index for index, track in enumerate(have["track_id"])}
+    wanted = [place.get(track) for track in rows["track_id"]]
+    missing = [track for track, at in zip(rows["track_id"], wanted, strict=True) if at is None]
+    if missing:
+        notes.append(f"the untrained control lacks {len(missing)} tracks: not compared")
+        return None
+    found: NDArray[np.float32] = matrix[np.asarray(wanted)]
+    return found
+
+
+def _descriptors(layout: Layout, rows: pd.DataFrame) -> NDArray[np.float64] | None:
+    found = []
+    for row in rows.to_dict("records"):
+        stored = read_json(layout.track_targets(row["dataset"], row["track_id"]))
+        found.append(stored.get("vectors", {}).get("audio_descriptors"))
+    size = next((len(one) for one in found if one is not None), 0)
+    if size == 0:
+        return None
+    filled = [[float("nan")] * size if one is None else one for one in found]
+    return np.asarray(filled, dtype=np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mess_core.probing.aspects import ASPECTS
@@ -15,14 +17,21 @@ from mess_core.store.matrix import load_matrix
 __all__ = ["check_aspects", "check_passage_index", "check_probing", "check_track_index"]
 
 
-def check_probing(layout: Layout) -> Finding:
-    """Scores are at most 1, intervals hold them, and they are of the present matrix."""
-    discovery, made_from = load_discovery(layout.probing)
+def check_probing(layout: Layout, folder: Any = None) -> Finding:
+    """Scores are at most 1, intervals are in order, and they are of the present matrix.
+
+    Parameters
+    ----------
+    layout : Layout
+    folder : UPath, optional
+        Of the result, if it is not that of the tracks.
+    """
+    discovery, made_from = load_discovery(folder or layout.probing)
     _, _, manifest = load_matrix(layout)
     table = discovery.table
     scores = table["r2"].dropna()
     current = made_from["matrix_sha256"] == manifest["matrix_sha256"]
-    ordered = bool((table["r2_low"] <= table["r2_high"]).all())
+    ordered = not (table["r2_low"] > table["r2_high"]).any()
     return Finding(
         bool((scores <= 1 + 1e-9).all()) and ordered and current,
         {

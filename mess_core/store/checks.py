@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Finding",
+    "check_control",
     "check_embeddings",
     "check_matrix",
     "check_proxy_targets",
@@ -111,6 +112,22 @@ def check_matrix(layout: Layout) -> Finding:
             "without_embedding": manifest["without_embedding"][:_EXAMPLES],
         },
     )
+
+
+def check_control(layout: Layout) -> Finding:
+    """The untrained twin's vectors are of the present encoder and of every track."""
+    _, rows, manifest = load_matrix(layout)
+    encoder = str(manifest["identity"]["encoder"])
+    if encoder.startswith("untrained:"):
+        return Finding(True, {"control": "not needed: the encoder is untrained"})
+    try:
+        _, have, control = load_matrix(layout.control)
+    except StoreError:
+        return Finding(False, {"control": "none: scores do not tell what training adds"})
+    missing = sorted(set(rows["track_id"]) - set(have["track_id"]))
+    current = control.get("control_of") == manifest["identity"]
+    facts = {"of_present_encoder": current, "missing": missing[:_EXAMPLES], "rows": len(have)}
+    return Finding(current and not missing, facts)
 
 
 def check_proxy_targets(layout: Layout, version: str) -> Finding:

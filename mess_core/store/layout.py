@@ -107,6 +107,11 @@ class Layout:
     def audio_hashes(self) -> Any:
         return self.root / "metadata" / "audio_hashes.parquet"
 
+    @property
+    def control(self) -> Layout:
+        """Store of the untrained twin's embeddings."""
+        return Layout(self.root / "control")
+
     # Embeddings -----------------------------------------------------------------------
     def embedding(self, kind: str, dataset: str, track_id: str) -> Any:
         """Array of one track; `kind` is "raw", "segments" or "aggregated"."""

@@ -23,6 +23,7 @@ _SILENCE_DB = 60.0
 _FINE_HOP = 64
 _FINE_FRAME = 256
 _ATTACK_DB = 6.0
+_MFCC = 20
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -46,6 +47,8 @@ class AudioAnalysis:
         Detected onsets in sounding stretches.
     chroma : ndarray, float32, shape [12, frames]
         CQT chroma (librosa's, tuning estimated).
+    mfcc : ndarray, float32, shape [20, frames]
+        Mel-frequency cepstral coefficients (librosa's).
     attack_frames : ndarray, int64, shape [attacks]
         Onsets at which the energy rises.
     attack_rise_db, attack_slope_db_s : ndarray, float32, shape [attacks]
@@ -65,6 +68,7 @@ class AudioAnalysis:
     onset_envelope: Floats
     onset_frames: Ints
     chroma: Floats
+    mfcc: Floats
     attack_frames: Ints
     attack_rise_db: Floats
     attack_slope_db_s: Floats
@@ -97,6 +101,7 @@ class AudioAnalysis:
             onset_envelope=self.onset_envelope[here],
             onset_frames=self.onset_frames[onsets] - first,
             chroma=self.chroma[:, here],
+            mfcc=self.mfcc[:, here],
             attack_frames=self.attack_frames[attacks] - first,
             attack_rise_db=self.attack_rise_db[attacks],
             attack_slope_db_s=self.attack_slope_db_s[attacks],
@@ -140,6 +145,7 @@ def analyse(samples: Floats) -> AudioAnalysis:
         envelope = librosa.onset.onset_strength(S=spectrum.mel_db, sr=SAMPLE_RATE, hop_length=HOP)
         onsets = _onsets(envelope, sounding)
         attacks = _attacks(samples, onsets)
+        mfcc = librosa.feature.mfcc(S=spectrum.mel_db, n_mfcc=_MFCC)
         return AudioAnalysis(
             rms=rms,
             zero_crossings=_zero_crossing_rate(samples),
@@ -151,6 +157,7 @@ def analyse(samples: Floats) -> AudioAnalysis:
             onset_envelope=envelope,
             onset_frames=onsets,
             chroma=chroma.result(),
+            mfcc=mfcc,
             attack_frames=attacks[0],
             attack_rise_db=attacks[1],
             attack_slope_db_s=attacks[2],

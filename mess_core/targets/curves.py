@@ -1,7 +1,7 @@
 """Curves: how a property moves in time, at two frames per second.
 
-A frame covers the half second around its time; probing takes stretches of 60 frames (30 s)
-or the segments of the encoder. The articulation histogram has no time axis.
+A frame covers the half second around its time; probing takes the frames within each segment
+of the encoder. The articulation histogram and the audio descriptors have no time axis.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mess_core.targets.rhythm import tempo
 __all__ = [
     "CURVE_RATE_HZ",
     "articulation_histogram",
+    "audio_descriptors",
     "centroid_trajectory",
     "curve_times",
     "dynamic_arc",
@@ -138,6 +139,19 @@ def articulation_histogram(performance: Performance, times: Floats) -> Floats:
     count, _ = np.histogram(inside, bins=_HISTOGRAM_BINS, range=(0, _HISTOGRAM_MAX))
     share: Floats = count / len(ratios)
     return share
+
+
+@curve("audio_descriptors", unit="1", source="audio", timed=False)
+def audio_descriptors(audio: AudioAnalysis, times: Floats) -> Floats:
+    """Mean and standard deviation over sounding frames of 20 MFCC and of 12 chroma, [64].
+
+    The plain description that an encoder has to beat in probing; Tzanetakis and Cook (2002)
+    for such statistics.
+    """
+    frames = np.concatenate([audio.mfcc, audio.chroma])[:, audio.sounding].astype(np.float64)
+    if frames.shape[1] == 0:
+        return np.full(2 * len(frames), np.nan)
+    return np.concatenate([frames.mean(axis=1), frames.std(axis=1)])
 
 
 def _mean_around(

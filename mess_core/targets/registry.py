@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = ["TARGETS_VERSION", "Curve", "Target", "curve", "curves", "target", "targets"]
 
-TARGETS_VERSION = "3"
+TARGETS_VERSION = "4"
 """Version of all definitions together; stored beside every table."""
 
 Source = Literal["audio", "midi", "work"]

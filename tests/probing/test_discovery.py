@@ -202,5 +202,5 @@ def test_a_constant_has_no_score():
     guess = np.random.default_rng(0).standard_normal((20, 1))
     assert np.isnan(scores.r2(y, guess)).all()
     assert np.isnan(scores.pearson(y, guess)).all()
-    resampled = scores.bootstrap_r2(y, guess, [f"g{i}" for i in range(20)], resamples=50, seed=0)
-    assert np.isnan(resampled).all()
+    draws = scores.GroupBootstrap.of([f"g{i}" for i in range(20)], resamples=50, seed=0)
+    assert np.isnan(draws.r2(y, guess)).all()

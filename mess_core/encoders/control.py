@@ -1,0 +1,76 @@
+"""The untrained twin of an encoder, and a library's embeddings by it.
+
+What a layer of the twin predicts, the trained layer does not owe to training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mess_core.encoders.base import Encoder
+from mess_core.encoders.extraction import embed_tracks
+from mess_core.encoders.untrained import untrained_twin
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import build_matrix
+from mess_core.store.tables import read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["build_control_matrix", "load_control"]
+
+
+def load_control(encoder: Encoder) -> Encoder:
+    """Seeded random weights in the architecture of `encoder`, with its settings and layers."""
+    twin = untrained_twin(encoder.architecture, do_normalize=encoder.do_normalize)
+    name = f"untrained:twin-{encoder.dim}x{encoder.num_layers - 1}@{twin.digest[:12]}"
+    return Encoder(
+        name,
+        twin,
+        device=encoder.device,
+        dtype=encoder.dtype,
+        layers=encoder.layers,
+        settings=encoder.settings,
+    )
+
+
+def build_control_matrix(
+    tracks: pd.DataFrame,
+    encoder: Encoder,
+    layout: Layout,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Embed the tracks with the twin of `encoder` and stack their vectors.
+
+    Under ``control/`` in the data root; what is there already is not computed again.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        Rows of the track table that have an embedding.
+    encoder : Encoder
+    layout : Layout
+        Of the library.
+    progress : callable, optional
+        Called with a line per track.
+
+    Returns
+    -------
+    dict
+        Manifest of the matrix; ``control_of`` is the identity of `encoder`.
+
+    Raises
+    ------
+    StoreError
+        If the data root cannot be written, or no track could be embedded.
+    """
+    control = layout.control
+    for outcome in embed_tracks(tracks, load_control(encoder), control):
+        if progress is not None:
+            progress(f"{outcome.track_id}: {outcome.status}")
+    build_matrix(control, tracks)
+    manifest = {**read_json(control.matrix_manifest), "control_of": encoder.identity}
+    write_json(control.matrix_manifest, manifest)
+    return manifest

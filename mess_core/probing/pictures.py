@@ -1,0 +1,183 @@
+"""Probing results to look at: heatmap, layer profiles, within-work against across-work scores."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mess_core.probing.discovery import Discovery
+
+__all__ = ["heatmap_html", "heatmap_png", "profiles_png", "within_png"]
+
+_BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#999999"
+
+
+def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
+    """Layer x target heatmap of R² as PNG; a dot marks evidence."""
+    scores, evidence = discovery.pivot("r2"), discovery.pivot("evidence")
+    values = scores.to_numpy(dtype=float)
+    figure = _figure(1.6 + 0.62 * max(values.shape[1], 4), 1.6 + 0.33 * max(values.shape[0], 3))
+    axes = figure.add_subplot()
+    if values.size == 0:
+        axes.text(0.5, 0.5, "no target could be probed", ha="center", transform=axes.transAxes)
+        values = np.zeros((1, 1))
+    image = axes.imshow(np.clip(values, -1, 1), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    axes.set_xticks(range(values.shape[1]), [str(layer) for layer in scores.columns] or [""])
+    axes.set_yticks(range(values.shape[0]), list(scores.index) or [""])
+    axes.set_xlabel("layer")
+    for row in range(len(scores.index)):
+        for column in range(len(scores.columns)):
+            value = values[row, column]
+            mark = " •" if evidence.to_numpy()[row, column] else ""
+            text = f"{value:.2f}" if value > -9.99 else "<-10"
+            axes.text(
+                column, row, text + mark, ha="center", va="center", fontsize=6.5,
+                color="white" if abs(np.clip(value, -1, 1)) > 0.6 else "black",
+            )  # fmt: skip
+    axes.set_title(f"{_described(discovery)}\n{title}   • = evidence", fontsize=9)
+    figure.colorbar(image, ax=axes, label="R² (clipped to ±1)", pad=0.02)
+    figure.subplots_adjust(left=0.17, right=0.99, top=0.9, bottom=0.08)
+    return _png(figure)
+
+
+def heatmap_html(discovery: Discovery, *, title: str) -> str:
+    """The heatmap as a page of its own (plotly), with interval, p and baselines on hover."""
+    import plotly.graph_objects as go
+
+    scores = discovery.pivot("r2")
+    evidence = discovery.pivot("evidence")
+    shown = ["r2_low", "r2_high", "q", "r2_within", "untrained_r2", "selectivity", "n", "works"]
+    extra = [discovery.pivot(name).to_numpy(dtype=float) for name in shown]
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.clip(scores.to_numpy(dtype=float), -1, 1),
+            x=[str(layer) for layer in scores.columns],
+            y=list(scores.index),
+            text=np.where(evidence.to_numpy() == 1, "•", ""),
+            texttemplate="%{text}",
+            customdata=np.stack([scores.to_numpy(dtype=float), *extra], axis=-1),
+            zmin=-1,
+            zmax=1,
+            colorscale="RdBu",
+            colorbar={"title": "R² (clipped)"},
+            hovertemplate=(
+                "%{y}, layer %{x}<br>R² %{customdata[0]:.3f} (95 %: %{customdata[1]:.3f} to "
+                "%{customdata[2]:.3f})<br>q %{customdata[3]:.3f}<br>within works "
+                "%{customdata[4]:.3f}<br>untrained %{customdata[5]:.3f}<br>selectivity "
+                "%{customdata[6]:.3f}<br>%{customdata[7]:.0f} rows of %{customdata[8]:.0f} works"
+                "<extra></extra>"
+            ),
+        )
+    )
+    warnings = [note for note in discovery.notes if note.startswith("WARNING")]
+    figure.update_layout(
+        title="<br>".join([_described(discovery), f"{title} (• = evidence)", *warnings]),
+        xaxis_title="layer",
+        yaxis={"autorange": "reversed", "type": "category"},
+        xaxis={"type": "category"},
+        height=220 + 26 * len(scores.index),
+        margin={"t": 110, "l": 170},
+    )
+    page: str = figure.to_html(full_html=True, include_plotlyjs=True)
+    return page
+
+
+def profiles_png(discovery: Discovery) -> bytes:
+    """R² against the layer for each target, with its interval and the untrained encoder's."""
+    names = list(dict.fromkeys(discovery.table["target"]))
+    columns = 5
+    lines = max(1, -(-len(names) // columns))
+    figure = _figure(12, 1.9 * lines + 0.4)
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    for axis, name in zip(grid, names, strict=False):
+        mine = discovery.table[discovery.table["target"] == name]
+        axis.fill_between(
+            mine["layer"],
+            mine["r2_low"].clip(-1),
+            mine["r2_high"].clip(-1),
+            color=_BLUE,
+            alpha=0.25,
+            lw=0,
+        )
+        axis.plot(mine["layer"], mine["r2"].clip(-1), color=_BLUE, lw=1.5)
+        axis.plot(mine["layer"], mine["untrained_r2"].clip(-1), color=_GREY, lw=1, ls="--")
+        axis.plot(mine["layer"], mine["r2_within"].clip(-1), color=_RED, lw=1)
+        axis.axhline(0, color="black", lw=0.5)
+        axis.set_title(name, fontsize=8)
+        axis.set_ylim(-1.05, 1.05)
+        axis.tick_params(labelsize=6)
+    for axis in grid[len(names) :]:
+        axis.axis("off")
+    figure.suptitle(
+        f"{_described(discovery)}\nblue: R², 95 %; red: within works; dashed: untrained encoder",
+        fontsize=9,
+    )
+    top = 1 - 0.75 / figure.get_size_inches()[1]
+    figure.subplots_adjust(left=0.04, right=0.99, top=top, bottom=0.05, hspace=0.45)
+    return _png(figure)
+
+
+def within_png(discovery: Discovery) -> bytes:
+    """R² within works against R² across works, of the layer chosen in inner folds."""
+    summary = discovery.summary
+    figure = _figure(6.4, 5.6)
+    axis = figure.add_subplot()
+    x, y = summary["chosen_r2"].clip(-1), summary["chosen_r2_within"].clip(-1)
+    bars = {
+        "xerr": np.abs(summary[["chosen_r2_low", "chosen_r2_high"]].clip(-1).to_numpy().T - [x, x]),
+        "yerr": np.abs(
+            summary[["chosen_r2_within_low", "chosen_r2_within_high"]].clip(-1).to_numpy().T
+            - [y, y]
+        ),
+    }
+    axis.errorbar(x, y, **bars, fmt="o", color=_BLUE, ecolor="#bbbbbb", elinewidth=0.7, ms=4)
+    for place, height, name in zip(x, y, summary["target"], strict=True):
+        if np.isfinite(height):
+            axis.annotate(name, (place, height), fontsize=6.5, xytext=(3, 3), **_OFFSET)
+    axis.axhline(0, color="black", lw=0.5)
+    axis.axvline(0, color="black", lw=0.5)
+    axis.plot([-1, 1], [-1, 1], color=_GREY, lw=0.7, ls=":")
+    axis.set(
+        xlim=(-1.05, 1.05),
+        ylim=(-1.05, 1.05),
+        xlabel="R² across works (layer chosen in inner folds)",
+        ylabel="R² within works: what differs between performances",
+    )
+    axis.set_title(_described(discovery), fontsize=9)
+    figure.tight_layout()
+    return _png(figure)
+
+
+_OFFSET: dict[str, Any] = {"textcoords": "offset points"}
+
+
+def _described(discovery: Discovery) -> str:
+    settings = discovery.settings
+    by = settings["grouped_by"]
+    how = (
+        "of single rows, as first published: LEAKS"
+        if by in {"none", "as first published"}
+        else (f"by {by}")
+    )
+    return (
+        f"R² out of fold, {settings['folds']} folds {how}, {settings['tracks']} rows of "
+        f"{settings['works']} works"
+    )
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

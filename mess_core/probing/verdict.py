@@ -1,0 +1,78 @@
+"""From scores to what may be claimed: adjusted p-values, evidence, and the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.probing.permutation import false_discovery_rate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SUMMARY_COLUMNS", "TABLE_COLUMNS", "judge"]
+
+TABLE_COLUMNS = [
+    "layer", "target", "r2", "r2_low", "r2_high", "pearson", "spearman", "rmse", "n", "works",
+    "alpha", "dof", "p", "q", "r2_within", "r2_within_low", "r2_within_high", "n_within",
+    "control_r2", "selectivity", "untrained_r2", "untrained_gain_low", "chosen", "weight",
+    "evidence",
+]  # fmt: skip
+SUMMARY_COLUMNS = [
+    "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
+    "chosen_r2_within_low", "chosen_r2_within_high", "weighted_r2", "weighted_r2_low",
+    "weighted_r2_high", "weighted_r2_within", "weighted_r2_within_low", "weighted_r2_within_high",
+    "untrained_r2", "descriptors_r2", "mean_r2", "n", "works", "p", "q", "evidence", "reason",
+]  # fmt: skip
+LEVEL = 0.05
+
+
+def judge(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fill ``q``, ``evidence`` and ``reason`` in.
+
+    Parameters
+    ----------
+    table, summary : DataFrame
+        With `TABLE_COLUMNS` and `SUMMARY_COLUMNS`; p-values are already corrected for the
+        number of layers, so the false discovery rate is over targets.
+
+    Returns
+    -------
+    table, summary : DataFrame
+    """
+    table, summary = table.copy(), summary.copy()
+    for _, rows in table.groupby("layer").groups.items():
+        table.loc[rows, "q"] = false_discovery_rate(table.loc[rows, "p"].to_numpy(dtype=float))
+    summary["q"] = false_discovery_rate(summary["p"].to_numpy(dtype=float))
+    numbers = [name for name in table.columns if name not in {"layer", "target", "n", "works"}]
+    table[numbers] = table[numbers].astype(float)
+    table["evidence"] = (
+        (table["r2_low"] > 0) & ~(table["q"] > LEVEL) & ~(table["untrained_gain_low"] <= 0)
+    )
+    reasons = [_reason(row, table) for row in summary.to_dict("records")]
+    summary["evidence"] = [reason.startswith("layer") for reason in reasons]
+    summary["reason"] = reasons
+    return table, summary
+
+
+def _reason(row: dict[str, Any], table: pd.DataFrame) -> str:
+    """One sentence: what holds the target, or why nothing is offered as evidence."""
+    mine = table[table["target"] == row["target"]]
+    supported = mine[mine["evidence"] & (mine["chosen"] > 0)]
+    score = f"R² {row['chosen_r2']:.2f} ({row['chosen_r2_low']:.2f} to {row['chosen_r2_high']:.2f})"
+    if len(supported) and row["chosen_r2_low"] > 0:
+        layers = ", ".join(str(layer) for layer in supported["layer"])
+        return f"layer {layers}, chosen in inner folds: {score}"
+    if not row["chosen_r2_low"] > 0:
+        return f"not predicted: {score}"
+    chosen = mine[mine["chosen"] > 0]
+    if (chosen["q"] > LEVEL).all():
+        return f"not told from chance: q {np.nanmin(chosen['q']):.2f}"
+    if (chosen["untrained_gain_low"] <= 0).any():
+        best = mine.loc[mine["chosen"].idxmax()]
+        return (
+            f"an untrained encoder does as well: {score} against {best['untrained_r2']:.2f} of "
+            f"layer {best['layer']}"
+        )
+    return f"no layer that inner folds chose is evidence by itself: {score}"

@@ -1,0 +1,169 @@
+"""Chance, leaks and baselines: what must not look like a finding does not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kstest
+
+from mess_core.probing import discover, discover_curves, resolve_aspects
+from mess_core.probing.permutation import (
+    false_discovery_rate,
+    permutation_p,
+    work_block_permutations,
+)
+
+QUICK = {"alphas": [1.0, 100.0], "resamples": 100}
+
+
+def _knows_only_the_work(seed=3):
+    """Embeddings that only know the work, a target that is a random number per work."""
+    rng = np.random.default_rng(seed)
+    of_work = np.arange(100) // 4
+    x = rng.standard_normal((25, 2, 48))[of_work] + 0.05 * rng.standard_normal((100, 2, 48))
+    y = pd.DataFrame({"spectral_centroid": rng.standard_normal(25)[of_work]})
+    return x, y, [f"w{work}" for work in of_work]
+
+
+def test_the_default_protocol_does_not_leak_and_the_first_published_one_warns():
+    x, y, works = _knows_only_the_work()
+    safe = discover(x, y, works, permutations=50, **QUICK)
+    assert (safe.table["r2"] <= 0).all()
+    assert (safe.summary[["chosen_r2", "weighted_r2"]] <= 0).all(axis=None)
+    assert not safe.table["evidence"].any()
+    assert not safe.notes
+    leaky = discover(x, y, works, ungrouped=True, alphas=[1.0], permutations=0, resamples=100)
+    assert leaky.table["r2"].max() > 0.5
+    assert leaky.settings["grouped_by"] == "none"
+    assert "one work on both sides" in leaky.notes[0]
+    by_player = discover(
+        x, y, works, groups=[f"p{i % 10}" for i in range(100)], permutations=0, **QUICK
+    )
+    assert by_player.table["r2"].max() > 0.5
+    assert by_player.notes[0].startswith("WARNING")
+
+
+def test_noise_gives_no_family_wise_positives_beyond_the_level():
+    positives = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((40, 3, 10))
+        y = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
+        works = [f"w{i % 13}" for i in range(40)]
+        found = discover(x, y, works, permutations=39, alphas=[10.0], resamples=50, seed=seed)
+        positives += bool((found.summary["q"] <= 0.05).any())
+        assert not (found.table["q"] < found.table["p"]).any()
+    # A twentieth of 20 is 1; more than 4 has a probability of 0.003.
+    assert positives <= 4
+
+
+def test_p_is_uniform_without_a_signal_and_small_with_one():
+    observed, largest = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        y = np.repeat(rng.standard_normal(8), 3) + rng.standard_normal(24)
+        x = np.repeat(rng.standard_normal(8), 3) + rng.standard_normal(24)
+        moved = work_block_permutations([f"w{i // 3}" for i in range(24)], 99, seed=seed)
+        observed.append(np.corrcoef(x, y)[0, 1])
+        largest.append([np.corrcoef(x, y[one])[0, 1] for one in moved])
+    p = [
+        permutation_p(np.array([[one]]), np.array(many)[:, None])[0, 0]
+        for one, many in zip(observed, largest, strict=True)
+    ]
+    assert kstest(p, "uniform").pvalue > 0.01
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3, 10))
+    y = pd.DataFrame({"a": x[:, 1, 0] + 0.2 * rng.standard_normal(60)})
+    found = discover(x, y, [f"w{i % 20}" for i in range(60)], permutations=99, **QUICK)
+    best = found.table.loc[found.table["r2"].idxmax()]
+    assert (best["layer"], best["p"], best["evidence"]) == (1, 0.01, True)
+    assert found.table.loc[found.table["layer"] != 1, "p"].min() > 0.05
+    assert found.summary["layer"][0] == 1
+
+
+def test_works_move_whole_and_only_among_their_size():
+    blocks = ["a", "b", "b", "c", "c", "d", "d", "d", "e"]
+    moved = work_block_permutations(blocks, 200, seed=0)
+    names = np.array(blocks)
+    sizes = {name: blocks.count(name) for name in blocks}
+    for one in moved:
+        assert sorted(one) == list(range(9))
+        for name in sizes:
+            sources = set(names[one[names == name]])
+            assert len(sources) == 1
+            assert sizes[sources.pop()] == sizes[name]
+    assert len({tuple(one) for one in moved}) > 50
+    whole = work_block_permutations(blocks, 50, seed=0, within=False)
+    assert all((np.diff(one[5:8]) == 1).all() for one in whole)
+
+
+def test_false_discovery_rate_leaves_missing_values_out():
+    q = false_discovery_rate(np.array([0.01, np.nan, 0.04]))
+    np.testing.assert_allclose(q, [0.02, np.nan, 0.04])
+
+
+def test_a_layer_that_its_untrained_self_equals_is_no_evidence():
+    rng = np.random.default_rng(5)
+    works = [f"w{i % 20}" for i in range(80)]
+    shared = rng.standard_normal((80, 1))
+    x = np.concatenate([shared, rng.standard_normal((80, 9))], axis=1)[:, None]
+    twin = np.concatenate([shared, rng.standard_normal((80, 5))], axis=1)[:, None]
+    noise = rng.standard_normal((80, 1, 6))
+    y = pd.DataFrame({"spectral_centroid": shared[:, 0] + 0.1 * rng.standard_normal(80)})
+    options = {"permutations": 39, "descriptors": np.full((80, 2), np.nan), **QUICK}
+    equal = discover(x, y, works, untrained=twin, **options)
+    better = discover(x, y, works, untrained=noise, **options)
+    assert equal.table["r2"][0] > 0.9
+    assert equal.table["untrained_r2"][0] > 0.9
+    assert not equal.table["evidence"][0]
+    assert "untrained encoder does as well" in equal.summary["reason"][0]
+    assert not equal.aspects()["brightness"].available
+    assert not resolve_aspects(equal.table)["brightness"].available
+    assert better.table["evidence"][0]
+    assert better.aspects()["brightness"].confidence == "high"
+    assert better.summary["mean_r2"][0] <= 0
+    assert better.summary["descriptors_r2"][0] <= 0  # nothing known: as good as the mean
+
+
+def test_aspects_take_the_layers_that_inner_folds_chose():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((90, 4, 12))
+    works = [f"w{i % 18}" for i in range(90)]
+    y = pd.DataFrame({"tempo": x[:, 2, 0] + 0.3 * rng.standard_normal(90)})
+    found = discover(x, y, works, layers=[3, 5, 7, 9], permutations=39, **QUICK)
+    tempo = found.aspects()["tempo"]
+    assert tempo.weights == {7: 1.0}
+    assert tempo.r2 == found.summary["chosen_r2"][0]
+    assert tempo.r2_low == found.summary["chosen_r2_low"][0]
+    assert "chosen in inner folds" in tempo.reason
+    assert found.aspects()["rubato"].confidence == "none"
+
+
+def test_results_do_not_depend_on_the_device():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((50, 2, 60))
+    y = pd.DataFrame(rng.standard_normal((50, 2)), columns=["a", "b"])
+    works = [f"w{i % 12}" for i in range(50)]
+    one, two = (
+        discover(x, y, works, permutations=5, device=device, **QUICK).table
+        for device in ("cpu", "torch-cpu")
+    )
+    pd.testing.assert_frame_equal(one, two, rtol=1e-8)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_planted_curve_is_found_in_its_layer(layer):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((120, 2, 8))
+    shape, other = np.sin(np.linspace(0, 3, 10)), np.linspace(-1, 1, 10)
+    y = np.outer(x[:, layer, 0], shape) + 0.2 * np.outer(rng.standard_normal(120), other)
+    y += 0.05 * rng.standard_normal(y.shape)
+    holes = y.copy()
+    holes[:20, 3] = np.nan
+    found = discover_curves(
+        x, {"arc": y, "holes": holes}, [f"w{i % 24}" for i in range(120)], **QUICK
+    ).set_index(["curve", "layer"])
+    assert found.loc[("arc", layer), "pc1_r2"] > 0.95
+    assert found.loc[("arc", layer), "r2"] > 0.6
+    assert found.loc[("arc", layer), "pc1_share"] > 0.8
+    assert found.loc[("arc", 1 - layer), "r2"] < 0.1
+    assert found.loc[("holes", layer), "n"] == 100

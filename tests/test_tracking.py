@@ -28,6 +28,31 @@ def test_a_run_can_be_read_back(tmp_path):
     assert list((tmp_path / "mlartifacts").rglob("heatmap.png"))
 
 
+def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    calls = []
+    plain = MlflowClient.log_batch
+
+    def counted(self, *args, **kwargs):
+        calls.append(len(args[1]))
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    metrics = {f"r2.target{index % 66}.layer_{index // 66:02d}": 0.1 for index in range(13 * 66)}
+    settings = {f"setting{index}": index for index in range(20)}
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    run_id = log_run("layer_discovery", uri=uri, name="n", params=settings, metrics=metrics)
+    assert calls == [13 * 66]
+    run = MlflowClient(uri).get_run(run_id)
+    assert len(run.data.metrics) == 13 * 66
+    assert len(run.data.params) == 20
+    log_run(
+        "e", uri=uri, name="n", params=settings, metrics=dict.fromkeys(map(str, range(1500)), 1)
+    )
+    assert sum(calls[1:]) == 1500
+
+
 def test_trouble_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     with caplog.at_level(logging.WARNING):

@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -95,3 +96,13 @@ def test_examine_writes_a_report(data, tmp_path):
     result = _run("examine", "--no-planted", "--no-library", "--out", str(out), *data)
     assert result.stdout.strip().endswith("report.md")
     assert (out / "report.md").read_text().startswith("# Targets, version")
+
+
+def test_probe_prints_the_summary(built, tmp_path):
+    shutil.copytree(built.root, tmp_path / "data")
+    options = ["--group-by", "as first published", "--permutations", "0"]
+    result = _run("probe", *options, "--json", "--data", str(tmp_path / "data"))
+    rows = json.loads(result.stdout)
+    assert {"target", "layer", "chosen_r2", "evidence"} <= set(rows[0])
+    assert "WARNING: folds may put one work on both sides" in result.stderr
+    assert "as-first-published" in result.stderr

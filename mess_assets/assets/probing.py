@@ -58,7 +58,7 @@ def probing(
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe the stored matrix and targets."""
-    from mess_core.probing.stored import probe_store
+    from mess_core.probing.stored import probe_store, probing_folder
 
     began = time.perf_counter()
     discovery, made_from = probe_store(
@@ -70,13 +70,14 @@ def probing(
         device=config.device,
         progress=context.log.debug,
     )
+    folder = probing_folder(store.layout, config.group_by)
     settings = f"{config.folds}-{config.group_by}-{config.permutations}-{config.seed}"
     return dg.MaterializeResult(
         data_version=dg.DataVersion(f"{made_from['matrix_sha256'][:16]}-{settings}"),
         metadata={
             "encoder": made_from["encoder"],
-            **_shown(discovery, store.layout.probing, time.perf_counter() - began),
-            **_log(context, store, tracking, discovery, made_from, store.layout.probing, began),
+            **_shown(discovery, folder, time.perf_counter() - began),
+            **_log(context, store, tracking, discovery, made_from, folder, began),
         },
     )
 

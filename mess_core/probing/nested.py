@@ -125,38 +125,57 @@ def nested_predictions(
     freedom = np.empty((len(splits), columns))
     inner_error = np.empty((len(splits), targets))
     inner_predicted = []
-    kept, rest = slice(0, targets), slice(targets, columns)
     for index, split in enumerate(splits):
-        held_out = [split.train[split.inner == fold] for fold in np.unique(split.inner)]
-        parts = [rows.moments(part) for part in held_out] if rows.primal else []
-        whole = _total(parts) if parts else None
-        guesses = np.empty((len(alphas), len(split.train), targets))
-        error = np.zeros((len(alphas), columns))
-        for number, test in enumerate(held_out):
-            inside = split.inner == split.inner[np.searchsorted(split.train, test[0])]
-            moments = whole - parts[number] if whole is not None else None
-            model = rows.fit(split.train[~inside], moments)
-            if len(alphas) == 1:
-                guess = model.predict_each(rows.x[test], np.full(columns, alphas[0]))
-                guesses[0, inside] = guess[:, kept]
-                error[0] += np.square(guess - y[test]).sum(axis=0)
-                continue
-            guess = model.predict(rows.x[test], alphas, columns=kept)
-            guesses[:, inside] = guess
-            error[:, kept] += np.square(guess - y[test, :targets]).sum(axis=1)
-            if columns > targets:
-                error[:, rest] += model.squared_error(
-                    rows.x[test], rows.y[test], alphas, columns=rest
-                )
+        error, guesses, whole = _inner_round(rows, y, split, alphas, targets)
         best = error.argmin(axis=0)
         chosen[index] = alphas[best]
-        inner_error[index] = error[best[kept], np.arange(targets)] / len(split.train)
-        inner_predicted.append(guesses[best[kept], :, np.arange(targets)].T)
+        of_target = best[:targets], np.arange(targets)
+        inner_error[index] = error[of_target] / len(split.train)
+        inner_predicted.append(guesses[of_target[0], :, of_target[1]].T)
         model = rows.fit(split.train, whole)
         predicted[split.test] = model.predict_each(rows.x[split.test], chosen[index])
         distinct, where = np.unique(chosen[index], return_inverse=True)
         freedom[index] = model.degrees_of_freedom(distinct)[where]
     return Nested(predicted, chosen, freedom, inner_predicted, inner_error)
+
+
+def _inner_round(
+    rows: _Rows, y: Floats, split: Split, alphas: Floats, targets: int
+) -> tuple[Floats, Floats, Moments | None]:
+    """Inner cross-validation of one training part.
+
+    Returns
+    -------
+    error : ndarray, float64, shape [alphas, columns]
+        Summed squared error.
+    guesses : ndarray, float64, shape [alphas, training rows, targets]
+    whole : Moments or None
+        Of the training part, where sums are in use.
+    """
+    columns = y.shape[1]
+    kept, rest = slice(0, targets), slice(targets, columns)
+    folds = np.unique(split.inner)
+    held_out = [split.train[split.inner == fold] for fold in folds]
+    parts = [rows.moments(part) for part in held_out] if rows.primal else []
+    whole = _total(parts) if parts else None
+    guesses = np.empty((len(alphas), len(split.train), targets))
+    error = np.zeros((len(alphas), columns))
+    for number, (fold, test) in enumerate(zip(folds, held_out, strict=True)):
+        inside = split.inner == fold
+        moments = whole - parts[number] if whole is not None else None
+        model = rows.fit(split.train[~inside], moments)
+        if len(alphas) == 1:  # a linear system instead of a decomposition
+            guess = model.predict_each(rows.x[test], np.full(columns, alphas[0]))[None]
+            error += np.square(guess - y[test]).sum(axis=1)
+            guesses[:, inside] = guess[..., kept]
+            continue
+        guess = model.predict(rows.x[test], alphas, columns=kept)
+        guesses[:, inside] = guess
+        error[:, kept] += np.square(guess - y[test, :targets]).sum(axis=1)
+        if columns > targets:
+            of_rest = model.squared_error(rows.x[test], rows.y[test], alphas, columns=rest)
+            error[:, rest] += of_rest
+    return error, guesses, whole
 
 
 class _Rows:

@@ -21,7 +21,14 @@ from mess_core.targets.registry import TARGETS_VERSION, targets
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GROUPINGS", "Grouping", "ProbingInputs", "probe_store", "probing_inputs"]
+__all__ = [
+    "GROUPINGS",
+    "Grouping",
+    "ProbingInputs",
+    "probe_store",
+    "probing_folder",
+    "probing_inputs",
+]
 
 Grouping = Literal["work", "performer", "track", "as first published"]
 GROUPINGS: tuple[Grouping, ...] = ("work", "performer", "track", "as first published")
@@ -107,7 +114,7 @@ def probe_store(
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Discovery, dict[str, Any]]:
-    """Run `discover` on the store's tables and write ``data/probing/``.
+    """Run `discover` on the store's tables and write `probing_folder`.
 
     A library too small to probe gives an empty result that says why: it can be searched all
     the same, with aspects that say that they are a fallback.
@@ -163,8 +170,15 @@ def probe_store(
     if usable < folds:
         discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} groups")
     made_from = origin(inputs.manifest)
-    save_discovery(discovery, layout.probing, made_from=made_from)
+    save_discovery(discovery, probing_folder(layout, group_by), made_from=made_from)
     return discovery, made_from
+
+
+def probing_folder(layout: Layout, group_by: Grouping) -> Any:
+    """Where `probe_store` writes: leaky groupings get folders that nothing reads aspects from."""
+    if group_by == "work":
+        return layout.probing
+    return layout.probing / f"by {group_by}".replace("by as", "as").replace(" ", "-")
 
 
 def origin(manifest: dict[str, Any]) -> dict[str, Any]:

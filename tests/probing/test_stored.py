@@ -18,7 +18,7 @@ from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.errors import ProbingError
 from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
 from mess_core.probing.report import load_discovery
-from mess_core.probing.stored import grouping, probe_store, probing_inputs
+from mess_core.probing.stored import grouping, probe_store, probing_folder, probing_inputs
 from mess_core.probing.stored_segments import probe_segments, segment_inputs
 from mess_core.store.checks import check_control
 from mess_core.store.embeddings import EmbeddingStore
@@ -53,9 +53,11 @@ def test_other_groupings_warn(workbench):
     for group_by, warned in (("work", False), ("performer", True), ("as first published", True)):
         found, _ = probe_store(layout, group_by=group_by, folds=2, permutations=3)
         assert any(note.startswith("WARNING") for note in found.notes) == warned, group_by
-        stored = json.loads((layout.probing / "results.json").read_text())
+        stored = json.loads((probing_folder(layout, group_by) / "results.json").read_text())
         assert stored["settings"]["grouped_by"] == group_by
     assert found.settings["alphas"] == [1.0]
+    # Nothing that aspects are read from is leaky.
+    assert load_discovery(layout.probing)[0].settings["grouped_by"] == "work"
     with pytest.raises(ProbingError, match="cannot group by"):
         probe_store(layout, group_by="composer")
 

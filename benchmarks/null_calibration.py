@@ -4,7 +4,7 @@ Pure noise: the share of libraries in which any target has q <= 0.05 (family-wis
 resemble each other within works, targets too, as in real libraries. Then a signal in one layer:
 how often that layer is the one that inner folds choose, and how often it is evidence.
 
-    python benchmarks/null_calibration.py [--simulations 200] [--permutations 99]
+    python benchmarks/null_calibration.py [--simulations 200] [--permutations 499]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def simulate(seed: int, permutations: int, signal: float):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=200)
-    parser.add_argument("--permutations", type=int, default=99)
+    parser.add_argument("--permutations", type=int, default=499)
     arguments = parser.parse_args()
     count = arguments.simulations
     noise = [simulate(seed, arguments.permutations, 0.0) for seed in range(count)]

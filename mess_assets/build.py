@@ -7,7 +7,7 @@ import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
-from mess_assets.assets.probing import aspects, probing, segment_probing
+from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -32,6 +32,7 @@ ASSETS = [
     probing,
     segment_probing,
     aspects,
+    faithfulness,
     track_index,
     passage_index,
     targets_report,

@@ -10,7 +10,7 @@ import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
 from mess_assets.assets.indices import passage_index, track_index
-from mess_assets.assets.probing import aspects, probing, segment_probing
+from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -135,6 +135,13 @@ def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     return _result(check_aspects(store.layout), ERROR)
 
 
+@dg.asset_check(asset=faithfulness, description="Of the present matrix, for every probed aspect.")
+def faithfulness_is_current(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.checks import check_faithfulness
+
+    return _result(check_faithfulness(store.layout), WARN)
+
+
 @dg.asset_check(asset=track_index, description="Of the present matrix; tracks find themselves.")
 def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.search.checks import check_track_index
@@ -168,6 +175,7 @@ CHECKS = [
     probing_is_current,
     segment_probing_is_current,
     aspects_are_complete,
+    faithfulness_is_current,
     track_index_finds_tracks,
     passage_index_is_sound,
     targets_follow_their_property,

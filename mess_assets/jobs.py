@@ -29,6 +29,7 @@ tables = dg.define_asset_job(
         "probing",
         "segment_probing",
         "aspects",
+        "faithfulness",
         "track_index",
         "passage_index",
     )

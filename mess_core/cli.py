@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mess_core.probing.stored import Grouping
+    from mess_core.search.query import SearchMode
 
 __all__ = ["main"]
 
@@ -94,17 +95,26 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
 @click.argument("track")
 @click.option("--aspects", default="", help="Weights such as brightness=0.7,rubato=0.3,tempo=-0.2.")
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "cosine", "subspace"]),
+    default="auto",
+    show_default=True,
+    help="By all that an aspect's layers hold, by what probes read there, or what measured better.",
+)
 @_data_option
 @_json_option
-def search(track: str, aspects: str, k: int, data: str, as_json: bool) -> None:
+def search(track: str, aspects: str, k: int, mode: SearchMode, data: str, as_json: bool) -> None:
     """Rank the library by likeness to TRACK (a track id), overall or by aspects."""
     from mess_core.search import Library
     from mess_core.search.aspects import parse_aspects
 
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
-    hits = library.similar(track, weights, k=k)
+    hits = library.similar(track, weights, k=k, mode=mode)
     _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
+    if modes := hits.attrs["modes"]:
+        _note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
     if library.encoder.startswith("untrained:"):
         _note("The encoder is the untrained control: this shows the mechanics, not the music.")
     for note in hits.attrs["notes"]:
@@ -145,7 +155,7 @@ def aspects(data: str, as_json: bool) -> None:
         rows.append(
             {
                 "aspect": aspect.name,
-                "layers": f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}-{layers[-1]}",
+                "layers": ", ".join(map(str, layers)) if aspect.available else "all",
                 "confidence": aspect.confidence,
                 "r2": aspect.r2,
                 "reason": aspect.reason,
@@ -218,7 +228,7 @@ def examine(
     help="What folds keep together; all but work leak, and say so.",
 )
 @click.option("--folds", default=5, show_default=True, help="Outer folds.")
-@click.option("--permutations", default=200, show_default=True, help="Of the null; 0 for no p.")
+@click.option("--permutations", default=500, show_default=True, help="Of the null; 0 for no p.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @_data_option
 @_json_option

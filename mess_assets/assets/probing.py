@@ -23,7 +23,7 @@ class ProbingConfig(dg.Config):
 
     folds: int = 5
     group_by: str = "work"
-    permutations: int = 200
+    permutations: int = 500
     seed: int = 0
     device: str = "cpu"
 
@@ -221,4 +221,33 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
             ),
             "path": dg.MetadataValue.path(str(store.layout.probing / "aspects.json")),
         }
+    )
+
+
+@dg.asset(
+    deps=[aspects],
+    group_name="discovery",
+    owners=OWNERS,
+    kinds={"python", "numpy"},
+    code_version="1",
+    description=(
+        "For each aspect, how much nearer the hits of a search are in the aspect's targets than "
+        "random ones (faithfulness), and in all others (selectivity): by cosine of its layers and "
+        "on its probe directions, on tracks of other works. Search serves what wins."
+    ),
+)
+def faithfulness(store: StoreResource) -> dg.MaterializeResult:
+    """Measure both ways of ranking for every aspect."""
+    from mess_core.search.faithfulness import measure_store
+
+    began = time.perf_counter()
+    table = measure_store(store.layout)
+    bars = {f"{row.aspect}, {row.mode}": row.faithfulness for row in table.itertuples()}
+    return dg.MaterializeResult(
+        metadata={
+            "aspects": sample(table, rows=30),
+            "picture": picture(bars_png(bars, "faithfulness (0 = like random tracks)")),
+            "path": dg.MetadataValue.path(str(store.layout.probing / "faithfulness.parquet")),
+            "seconds": time.perf_counter() - began,
+        },
     )

@@ -19,7 +19,7 @@ from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
 from mess_core.probing.pattern import Pattern, Settings, probe_pattern
 from mess_core.probing.scores import varies
-from mess_core.probing.verdict import SUMMARY_COLUMNS, TABLE_COLUMNS, judge
+from mess_core.probing.verdict import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,8 @@ class Discovery:
         ``evidence`` and ``reason``.
     predictions : dict
         Target to out-of-fold predictions, float64 [layers, tracks], NaN where missing.
+    chosen : dict
+        Target to out-of-fold predictions by the layer that inner folds chose, float64 [tracks].
     settings : dict
         Folds, penalties, seeds and shapes.
     notes : list of str
@@ -77,6 +79,7 @@ class Discovery:
     predictions: dict[str, Floats]
     settings: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    chosen: dict[str, Floats] = field(default_factory=dict)
 
     def aspects(self) -> dict[str, Aspect]:
         """Aspect to layer weights, confidence and reason; see `resolve_aspects`."""
@@ -105,7 +108,7 @@ def discover(
     layers: Sequence[int] | None = None,
     untrained: ArrayLike | None = None,
     descriptors: ArrayLike | None = None,
-    permutations: int = 200,
+    permutations: int = 500,
     ordered_rows: bool = False,
     resamples: int = 1000,
     seed: int = 0,
@@ -142,7 +145,9 @@ def discover(
     descriptors : array_like, shape [tracks, any], optional
         Plain audio descriptors as another baseline; NaN becomes the column's mean.
     permutations : int
-        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN.
+        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN. The smallest p is
+        ``1 / (1 + permutations)``, so a single target among 22 needs at least 439 for a q of
+        0.05; a note says so where there are fewer.
     ordered_rows : bool
         Rows of a work have an order in time (segments): permutations then move works only
         whole.
@@ -200,6 +205,7 @@ def discover(
     rows: list[dict[str, Any]] = []
     summaries: list[dict[str, Any]] = []
     predictions: dict[str, Floats] = {}
+    chosen: dict[str, Floats] = {}
     for columns, present in _missingness_patterns(y_all):
         targets = [str(Y.columns[column]) for column in columns]
         y = y_all[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
@@ -229,9 +235,17 @@ def discover(
         for column, target in enumerate(targets):
             predictions[target] = np.full((len(numbers), len(x)), np.nan)
             predictions[target][:, present] = probed.predicted[:, :, column]
+            chosen[target] = np.full(len(x), np.nan)
+            chosen[target][present] = probed.chosen[:, column]
     if not rows and not allow_empty:
         raise ProbingError("no target can be probed: " + "; ".join(notes))
     order = [str(column) for column in Y.columns]
+    if permutations and len(summaries) / (1 + permutations) > LEVEL:
+        needed = int(np.ceil(len(summaries) / LEVEL)) - 1
+        notes.append(
+            f"{permutations} permutations cannot give a single one of {len(summaries)} targets "
+            f"q <= {LEVEL}: take at least {needed}"
+        )
     table, summary = judge(
         _ordered(rows, TABLE_COLUMNS, order), _ordered(summaries, SUMMARY_COLUMNS, order)
     )
@@ -248,6 +262,7 @@ def discover(
             "dim": int(x.shape[2]),
         },
         notes=notes,
+        chosen=chosen,
     )
 
 

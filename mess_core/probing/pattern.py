@@ -64,11 +64,16 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Probed:
-    """Rows of the two tables, and out-of-fold predictions [layers, rows, targets]."""
+    """Rows of the two tables, and predictions out of fold.
+
+    `predicted` is [layers, rows, targets], `chosen` [rows, targets] by the layer that inner folds
+    chose.
+    """
 
     rows: list[dict[str, Any]]
     summary: list[dict[str, Any]]
     predicted: Floats
+    chosen: Floats
 
 
 def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str], None]) -> Probed:
@@ -120,7 +125,7 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
     )
     largest_p = permutation_p(scores.max(axis=0, keepdims=True), largest)[0]
     summary = _summary_rows(pattern, settings, combined, baselines, bootstrap, largest_p)
-    return Probed(rows, summary, predicted)
+    return Probed(rows, summary, predicted, combined.chosen)
 
 
 def _layer_rows(

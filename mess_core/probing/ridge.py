@@ -165,6 +165,11 @@ class RidgePath:
         """Weights on the standardised features, [features, targets]."""
         return to_numpy(self._weights(alpha_of_target))
 
+    def linear(self, alpha: float) -> tuple[Floats, Floats]:
+        """Weights on the features as given, [features, targets], and intercepts, [targets]."""
+        weights = self._weights(np.full(self._right.shape[1], alpha)) / self._scale[:, None]
+        return to_numpy(weights), to_numpy(self._offset - self._mean @ weights)
+
     def degrees_of_freedom(self, alphas: ArrayLike) -> Floats:
         """Effective degrees of freedom, trace of the hat matrix, [alphas]."""
         penalties = _checked_alphas(alphas)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mess_core.datasets.works import leak_safe_groups
 from mess_core.errors import ProbingError, StoreError
 from mess_core.probing.discovery import ALPHAS, Discovery, discover
+from mess_core.probing.probes import fit_probes, place_tracks, save_probes
 from mess_core.probing.report import save_discovery
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
@@ -109,7 +110,7 @@ def probe_store(
     *,
     folds: int = 5,
     group_by: Grouping = "work",
-    permutations: int = 200,
+    permutations: int = 500,
     seed: int = 0,
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
@@ -170,7 +171,12 @@ def probe_store(
     if usable < folds:
         discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} groups")
     made_from = origin(inputs.manifest)
-    save_discovery(discovery, probing_folder(layout, group_by), made_from=made_from)
+    folder = probing_folder(layout, group_by)
+    save_discovery(discovery, folder, made_from=made_from)
+    probes = fit_probes(inputs.x, inputs.y, discovery)
+    placed = place_tracks(inputs.x, inputs.y, discovery, probes)
+    placed.insert(0, "track_id", inputs.rows["track_id"])
+    save_probes(folder, probes, placed, made_from=made_from)
     return discovery, made_from
 
 

@@ -11,7 +11,7 @@ from mess_core.probing.permutation import false_discovery_rate
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SUMMARY_COLUMNS", "TABLE_COLUMNS", "judge"]
+__all__ = ["LEVEL", "SUMMARY_COLUMNS", "TABLE_COLUMNS", "judge"]
 
 TABLE_COLUMNS = [
     "layer", "target", "r2", "r2_low", "r2_high", "pearson", "spearman", "rmse", "n", "works",
@@ -26,6 +26,7 @@ SUMMARY_COLUMNS = [
     "untrained_r2", "descriptors_r2", "mean_r2", "n", "works", "p", "q", "evidence", "reason",
 ]  # fmt: skip
 LEVEL = 0.05
+"""Of the false discovery rate."""
 
 
 def judge(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

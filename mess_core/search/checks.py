@@ -13,8 +13,15 @@ from mess_core.search.index import TrackIndex
 from mess_core.store.checks import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table
 
-__all__ = ["check_aspects", "check_passage_index", "check_probing", "check_track_index"]
+__all__ = [
+    "check_aspects",
+    "check_faithfulness",
+    "check_passage_index",
+    "check_probing",
+    "check_track_index",
+]
 
 
 def check_probing(layout: Layout, folder: Any = None) -> Finding:
@@ -60,6 +67,23 @@ def check_aspects(layout: Layout) -> Finding:
             "aspects": len(aspects),
             "available": [name for name, aspect in aspects.items() if aspect.available],
             "wrong_weights": wrong,
+        },
+    )
+
+
+def check_faithfulness(layout: Layout) -> Finding:
+    """Measured on the present matrix, with both modes of each aspect and one served."""
+    _, _, manifest = load_matrix(layout)
+    measured = read_json(layout.probing / "faithfulness.json")
+    table = read_table(layout.probing / "faithfulness.parquet")
+    current = measured["made_from"]["matrix_sha256"] == manifest["matrix_sha256"]
+    one_each = bool((table.groupby("aspect")["served"].sum() == 1).all())
+    return Finding(
+        current and one_each,
+        {
+            "of_present_matrix": current,
+            "aspects": int(table["aspect"].nunique()),
+            "served": measured["served"],
         },
     )
 

@@ -83,6 +83,13 @@ class TrackIndex:
         order = np.lexsort((rows[0], -scores[0]))[:k]
         return scores[0][order].astype(np.float64) * largest, rows[0][order]
 
+    def all_cosines(self, row: int, weights: Mapping[int, float]) -> NDArray[np.float64]:
+        """Weighted sum of per-layer cosines of a row with every row, float64 [tracks]."""
+        scores, rows = self.search(self.vector(row), weights, len(self))
+        result = np.empty(len(self))
+        result[rows] = scores
+        return result
+
     def cosines(self, query: Floats, row: int) -> NDArray[np.float64]:
         """Cosine of each layer between a query and a row, float64 [layers]."""
         product = query.astype(np.float64) * self.vector(row).astype(np.float64)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,18 @@ from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
 from mess_core.search.aspects import layer_weights, opposed_aspects
+from mess_core.search.faithfulness import MODES, Mode
 from mess_core.search.index import PassageIndex, TrackIndex
+from mess_core.search.subspace import Subspaces, load_subspaces
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Library"]
+__all__ = ["Library", "SearchMode"]
+
+SearchMode = Literal["auto", "cosine", "subspace"]
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Library:
     _index: TrackIndex
     _row_of: dict[str, int]
     _ids: list[str]
+    _subspaces: Subspaces | None = None
     _passages: tuple[PassageIndex, pd.DataFrame] | None = None
 
     @classmethod
@@ -77,6 +82,7 @@ class Library:
             _index=TrackIndex(index, layers),
             _row_of={track_id: row for row, track_id in enumerate(ids)},
             _ids=ids,
+            _subspaces=load_subspaces(layout, ids, manifest["made_from"]["matrix_sha256"]),
         )
 
     def similar(
@@ -85,6 +91,7 @@ class Library:
         aspects: Mapping[str, float] | None = None,
         *,
         k: int = 10,
+        mode: SearchMode = "auto",
     ) -> pd.DataFrame:
         """Tracks most like `track` in the wanted aspects.
 
@@ -96,14 +103,21 @@ class Library:
             Any weights, also negative ("but not"). All layers equally if not given.
         k : int
             Number of hits (fewer if the library is smaller); the track itself is left out.
+        mode : {"auto", "cosine", "subspace"}
+            "cosine" compares by everything that the aspect's layers hold; "subspace" only by
+            what probes read of the aspect's targets there. "auto" takes for each aspect what the
+            faithfulness table found nearer to the targets.
 
         Returns
         -------
         DataFrame
             ``rank, track_id, score``, a column per aspect with its part of the score, and
             ``composer, title, performer``. ``score`` is the sum of the parts: weight
-            times cosine. ``attrs["notes"]`` lists aspects that probing does not support, and
-            opposite weights that meet on a layer.
+            times similarity. With cosines only, these are cosines; as soon as an aspect is
+            compared in its subspace, similarities are ``1 - d / mean d`` over the library for
+            all (1 = equal, 0 = like a random track), so that they add up on one scale.
+            ``attrs["modes"]`` says which; ``attrs["notes"]`` lists aspects that probing does not
+            support, and opposite weights that meet on a layer.
 
         Raises
         ------
@@ -116,6 +130,9 @@ class Library:
         if k < 1:
             raise SearchError(f"k must be at least 1, not {k}")
         weights = layer_weights(aspects, self.aspects, self._index.layers)
+        modes = self._modes(aspects or {}, mode)
+        if "subspace" in modes.values():
+            return self._similar_mixed(row, aspects or {}, modes, k)
         query = self._index.vector(row)
         _, rows = self._index.search(query, weights, k + 1)
         hits = [int(hit) for hit in rows if hit != row][:k]
@@ -129,14 +146,68 @@ class Library:
             table["score"] = np.sum(list(columns.values()), axis=0) if hits else []
             for name, values in columns.items():
                 table[name] = values
+        return self._told(table, aspects or {}, modes)
+
+    def _similar_mixed(
+        self, row: int, aspects: Mapping[str, float], modes: Mapping[str, Mode], k: int
+    ) -> pd.DataFrame:
+        """`similar` where some aspect is compared in its subspace."""
+        import pandas as pd
+
+        assert self._subspaces is not None
+        parts = {}
+        for name, weight in aspects.items():
+            if modes[name] == "subspace":
+                distance = self._subspaces.distance(name, row)
+            else:
+                distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
+            others = np.delete(distance, row)
+            mean = float(others.mean()) if len(others) else 0.0
+            parts[name] = weight * (1 - distance / mean if mean > 0 else np.ones(len(distance)))
+        score = np.sum(list(parts.values()), axis=0)
+        order = np.argsort(-score, kind="stable")
+        hits = order[order != row][:k]
+        table = pd.DataFrame({"track_id": [self._ids[hit] for hit in hits]}, dtype="str")
+        table["score"] = score[hits]
+        for name, values in parts.items():
+            table[name] = values[hits]
+        return self._told(table, aspects, modes)
+
+    def _modes(self, aspects: Mapping[str, float], mode: SearchMode) -> dict[str, Mode]:
+        if mode not in ("auto", *MODES):
+            raise SearchError(f"mode must be auto, cosine or subspace, not {mode!r}")
+        found = self._subspaces
+        if mode == "cosine" or (mode == "auto" and found is None):
+            return dict.fromkeys(aspects, "cosine")
+        if found is None:
+            raise SearchError(
+                "there are no probe subspaces of this index",
+                remedy="Materialise probing, aspects and faithfulness again",
+            )
+        if mode == "auto":
+            return {name: found.served.get(name, "cosine") for name in aspects}
+        without = [name for name in aspects if not found.has(name)]
+        if without:
+            raise SearchError(
+                f"{without[0]} has no subspace: none of its targets was probed",
+                remedy="Use mode='auto' or leave it out",
+            )
+        return dict.fromkeys(aspects, "subspace")
+
+    def _told(
+        self, table: pd.DataFrame, aspects: Mapping[str, float], modes: Mapping[str, Mode]
+    ) -> pd.DataFrame:
+        """Hits with their rank, who plays what, and what a reader should know."""
         table.insert(0, "rank", np.arange(1, len(table) + 1))
         facts = self.tracks[["track_id", "composer", "title", "performer"]]
         table = table.merge(facts, on="track_id", how="left")
+        by_layer = {name: self.aspects[name] for name in aspects if modes[name] == "cosine"}
         table.attrs["notes"] = [
             f"{name}: {self.aspects[name].reason}"
-            for name in aspects or {}
+            for name in aspects
             if not self.aspects[name].available
-        ] + opposed_aspects(aspects or {}, self.aspects)
+        ] + opposed_aspects({name: aspects[name] for name in by_layer}, by_layer)
+        table.attrs["modes"] = dict(modes)
         table.attrs["encoder"] = self.encoder
         return table
 

@@ -43,6 +43,7 @@ def test_every_asset_is_described_owned_grouped_and_versioned():
         "probing",
         "segment_probing",
         "aspects",
+        "faithfulness",
         "track_index",
         "passage_index",
         "targets_report",

@@ -43,17 +43,30 @@ def test_the_default_protocol_does_not_leak_and_the_first_published_one_warns():
 
 
 def test_noise_gives_no_family_wise_positives_beyond_the_level():
-    positives = 0
+    positives, p = 0, []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((40, 3, 10))
         y = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
         works = [f"w{i % 13}" for i in range(40)]
-        found = discover(x, y, works, permutations=39, alphas=[10.0], resamples=50, seed=seed)
+        found = discover(x, y, works, permutations=99, alphas=[10.0], resamples=50, seed=seed)
+        assert not found.notes  # enough permutations for a false alarm to be possible
         positives += bool((found.summary["q"] <= 0.05).any())
+        p += found.summary["p"].tolist()
         assert not (found.table["q"] < found.table["p"]).any()
     # A twentieth of 20 is 1; more than 4 has a probability of 0.003.
     assert positives <= 4
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_too_few_permutations_are_said():
+    rng = np.random.default_rng(0)
+    y = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
+    works = [f"w{i % 13}" for i in range(40)]
+    found = discover(rng.standard_normal((40, 1, 5)), y, works, permutations=39, **QUICK)
+    assert found.notes == [
+        "39 permutations cannot give a single one of 4 targets q <= 0.05: take at least 79"
+    ]
 
 
 def test_p_is_uniform_without_a_signal_and_small_with_one():

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mess_core.probing.stored import Grouping
-    from mess_core.search.query import SearchMode
+    from mess_core.search.query import Library, SearchMode
 
 __all__ = ["main"]
 
@@ -105,13 +106,16 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
 @_data_option
 @_json_option
 def search(track: str, aspects: str, k: int, mode: SearchMode, data: str, as_json: bool) -> None:
-    """Rank the library by likeness to TRACK (a track id), overall or by aspects."""
+    """Rank the library by likeness to TRACK, a track id or an audio file; overall or by aspects."""
     from mess_core.search import Library
     from mess_core.search.aspects import parse_aspects
 
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
-    hits = library.similar(track, weights, k=k, mode=mode)
+    if _is_file(track, library):
+        hits = library.query_audio(track, aspects=weights, k=k)
+    else:
+        hits = library.similar(track, weights, k=k, mode=mode)
     _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
     if modes := hits.attrs["modes"]:
         _note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
@@ -126,17 +130,60 @@ def search(track: str, aspects: str, k: int, mode: SearchMode, data: str, as_jso
 @click.option("--start", "start_s", default=0.0, show_default=True, help="Second in TRACK.")
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
 @click.option("--own/--no-own", default=False, help="Whether TRACK itself may be among the hits.")
+@click.option("--same-work", is_flag=True, help="Only performances of TRACK's work.")
+@click.option("--other-performer", is_flag=True, help="Only by other performers.")
+@click.option(
+    "--where",
+    multiple=True,
+    help="COLUMN=VALUE: composer, year, split, work_id, performer, dataset.",
+)
 @_data_option
 @_json_option
-def passages(track: str, start_s: float, k: int, own: bool, data: str, as_json: bool) -> None:
-    """Find passages like the one that begins at --start of TRACK."""
+def passages(
+    track: str,
+    start_s: float,
+    k: int,
+    own: bool,
+    same_work: bool,
+    other_performer: bool,
+    where: tuple[str, ...],
+    data: str,
+    as_json: bool,
+) -> None:
+    """Find passages like the one that begins at --start of TRACK (a track id or an audio file)."""
     from mess_core.search import Library
+    from mess_core.search.passages import parse_filters
 
     library = Library.open(data)
-    hits = library.passages(track, start_s, k=k, include_own=own)
+    filters = parse_filters(where)
+    if _is_file(track, library):
+        hits = library.query_audio(track, start_s=start_s, k=k, where=filters)
+    else:
+        hits = library.passages(
+            track,
+            start_s,
+            k=k,
+            include_own=own,
+            same_work=same_work,
+            other_performer=other_performer,
+            where=filters,
+        )
     query = hits.attrs["query"]
     title = f"like {track} {query['start_s']:.2f}-{query['end_s']:.2f} s   ({library.encoder})"
     _show(hits, title, 0, as_json)
+
+
+@cli.command()
+@click.argument("track")
+@click.argument("hit")
+@_data_option
+@_json_option
+def explain(track: str, hit: str, data: str, as_json: bool) -> None:
+    """Say why HIT is like TRACK: every aspect among the whole library, with its targets."""
+    from mess_core.search import Library
+
+    library = Library.open(data)
+    _show(library.explain(track, hit), f"{track} and {hit}   ({library.encoder})", 0, as_json)
 
 
 @cli.command()
@@ -316,6 +363,10 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "-" if value != value else f"{value:.4g}"
     return "-" if value is None or str(value) in {"<NA>", "nan", "None"} else str(value)
+
+
+def _is_file(track: str, library: Library) -> bool:
+    return track not in set(library.tracks["track_id"]) and Path(track).is_file()
 
 
 def _note(text: str) -> None:

@@ -71,6 +71,19 @@ def test_wrong_queries_are_one_line(data, arguments, says):
     assert len(result.output.strip().splitlines()) == 1
 
 
+def test_files_and_filters_and_explanations(data, corpus):
+    path = str(corpus / "demo_01_player1.flac")
+    hits = json.loads(_run("search", path, "-k", "2", "--json", *data).stdout)
+    assert hits[0]["track_id"] == "demo_01_player1"
+    options = ["--where", "performer=player2", "--start", "2.5"]
+    hits = json.loads(_run("passages", path, *options, "--json", *data).stdout)
+    assert {hit["track_id"].split("_")[-1] for hit in hits} == {"player2"}
+    told = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
+    assert {row["aspect"] for row in json.loads(told.stdout)} > {"tempo", "rubato"}
+    wrong = _run("passages", "demo_01_player1", "--where", "composer", *data)
+    assert "COLUMN=VALUE" in wrong.output
+
+
 def test_tracks_and_passages_and_aspects(data):
     listed = json.loads(_run("tracks", "--json", "--limit", "0", *data).stdout)
     assert len(listed) == 12
@@ -87,7 +100,7 @@ def test_tracks_and_passages_and_aspects(data):
 def test_targets_are_listed_with_their_definitions():
     listed = json.loads(_run("targets", "--json").stdout)
     assert len([row for row in listed if row["dimension"] not in ("extra", "curve")]) == 22
-    assert len([row for row in listed if row["dimension"] == "curve"]) == 7
+    assert len([row for row in listed if row["dimension"] == "curve"]) == 8
     assert all(row["definition"] and row["unit"] for row in listed)
 
 

@@ -97,14 +97,11 @@ class RidgePath:
         variance = xp.clip(diagonal - xp.square(mean), min=0.0)
         scale = _scale(xp, xp.sqrt(variance), diagonal if reference is None else reference)
         self._scale, self._offset = scale, moments.y / rows
-        # In place: passes over this matrix cost as much as its factorisation.
+        # In place: every pass over this matrix counts next to its factorisation.
         matrix = mean[:, None] * (-rows * mean)[None, :]
         matrix += moments.xx
-        matrix /= scale[:, None]
-        matrix /= scale[None, :]
-        self._matrix = matrix
-        centred = moments.xy - rows * mean[:, None] * self._offset[None, :]
-        self._right = centred / scale[:, None]
+        self._matrix = matrix  # sums of products about the mean, [features, features]
+        self._right = moments.xy - rows * mean[:, None] * self._offset[None, :]
         self._mean = mean if centre is None else mean + centre
         self._z = None
         self._eigen = None
@@ -141,7 +138,8 @@ class RidgePath:
     def predict_each(self, X: Any, alpha_of_target: ArrayLike) -> Floats:
         """Predictions with a penalty of its own for each target, [rows, targets]."""
         weights = self._weights(alpha_of_target)
-        return to_numpy(self._standardised(X) @ weights + self._offset)
+        x = X if _is_float64_array(X) else array_for(X, "cpu")
+        return to_numpy((x - self._mean) @ weights + self._offset)
 
     def squared_error(
         self, X: Any, Y: Any, alphas: ArrayLike, *, columns: slice = slice(None)
@@ -163,11 +161,11 @@ class RidgePath:
 
     def coefficients(self, alpha_of_target: ArrayLike) -> Floats:
         """Weights on the standardised features, [features, targets]."""
-        return to_numpy(self._weights(alpha_of_target))
+        return to_numpy(self._weights(alpha_of_target) * self._scale[:, None])
 
     def linear(self, alpha: float) -> tuple[Floats, Floats]:
         """Weights on the features as given, [features, targets], and intercepts, [targets]."""
-        weights = self._weights(np.full(self._right.shape[1], alpha)) / self._scale[:, None]
+        weights = self._weights(np.full(self._right.shape[1], alpha))
         return to_numpy(weights), to_numpy(self._offset - self._mean @ weights)
 
     def degrees_of_freedom(self, alphas: ArrayLike) -> Floats:
@@ -178,21 +176,41 @@ class RidgePath:
         return result
 
     def _weights(self, alpha_of_target: ArrayLike) -> Any:
+        """Weights on the centred features, not standardised, [features, targets]."""
         penalties = _checked_alphas(alpha_of_target)
         if self._eigen is None and len(np.unique(penalties)) == 1:
-            matrix = _plus_diagonal(self._xp, self._matrix, float(penalties[0]))
-            solution = self._xp.linalg.solve(matrix, self._right)
-            return solution if self._z is None else self._z.T @ solution
+            alpha = float(penalties[0])
+            if self._z is None:
+                # The penalty in units of the features, instead of features in units of their own.
+                return self._solved(alpha * self._xp.square(self._scale))
+            ones = self._xp.ones_like(self._right[:, 0])
+            return (self._z.T @ self._solved(alpha * ones)) / self._scale[:, None]
         values, basis, coordinates = self._decomposed()
         alphas = self._xp.asarray(penalties, device=device_of(values))
-        return basis @ (coordinates / (values[:, None] + alphas[None, :]))
+        weights = basis @ (coordinates / (values[:, None] + alphas[None, :]))
+        return weights / self._scale[:, None]
+
+    def _solved(self, penalty: Any) -> Any:
+        """Solution with a penalty on each diagonal element, which is put back afterwards."""
+        index = self._xp.arange(self._matrix.shape[0], device=device_of(self._matrix))
+        plain = self._xp.asarray(self._matrix[index, index], copy=True)
+        self._matrix[index, index] = plain + penalty
+        try:
+            return self._xp.linalg.solve(self._matrix, self._right)
+        finally:
+            self._matrix[index, index] = plain
 
     def _decomposed(self) -> tuple[Any, Any, Any]:
         """Eigenvalues [rank], basis [features, rank], coordinates [rank, targets]."""
         if self._eigen is None:
             xp = self._xp
-            values, vectors = xp.linalg.eigh(self._matrix)
-            coordinates = vectors.T @ self._right
+            matrix, right = self._matrix, self._right
+            if self._z is None:
+                matrix = matrix / self._scale[:, None]
+                matrix /= self._scale[None, :]
+                right = right / self._scale[:, None]
+            values, vectors = xp.linalg.eigh(matrix)
+            coordinates = vectors.T @ right
             basis = vectors if self._z is None else self._z.T @ vectors
             self._eigen = (xp.clip(values, min=0.0), basis, coordinates)
         return self._eigen
@@ -209,13 +227,6 @@ def _scale(xp: Any, deviation: Any, mean_square: Any) -> Any:
     """
     nothing = deviation <= 1e-9 * xp.sqrt(mean_square)
     return xp.where(nothing, xp.ones_like(deviation), deviation)
-
-
-def _plus_diagonal(xp: Any, matrix: Any, alpha: float) -> Any:
-    summed = xp.asarray(matrix, copy=True)
-    index = xp.arange(summed.shape[0], device=device_of(matrix))
-    summed[index, index] += alpha
-    return summed
 
 
 def _is_float64_array(values: Any) -> bool:

@@ -16,14 +16,18 @@ from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
 from mess_core.search.aspects import layer_weights, opposed_aspects
+from mess_core.search.explain import explain_hit
 from mess_core.search.faithfulness import MODES, Mode
-from mess_core.search.index import PassageIndex, TrackIndex
+from mess_core.search.index import PassageIndex, TrackIndex, unit_layers
+from mess_core.search.passages import allowed_tracks, passage_hits
 from mess_core.search.subspace import Subspaces, load_subspaces
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mess_core.encoders import Encoder
 
 __all__ = ["Library", "SearchMode"]
 
@@ -48,6 +52,7 @@ class Library:
     tracks: pd.DataFrame
     aspects: dict[str, Aspect]
     encoder: str
+    _identity: dict[str, Any]
     _index: TrackIndex
     _row_of: dict[str, int]
     _ids: list[str]
@@ -79,6 +84,7 @@ class Library:
             tracks=tracks,
             aspects=aspects,
             encoder=str(manifest["made_from"]["encoder"]),
+            _identity=manifest["made_from"],
             _index=TrackIndex(index, layers),
             _row_of={track_id: row for row, track_id in enumerate(ids)},
             _ids=ids,
@@ -127,8 +133,7 @@ class Library:
         import pandas as pd
 
         row = self._row(track)
-        if k < 1:
-            raise SearchError(f"k must be at least 1, not {k}")
+        _checked_k(k)
         weights = layer_weights(aspects, self.aspects, self._index.layers)
         modes = self._modes(aspects or {}, mode)
         if "subspace" in modes.values():
@@ -154,16 +159,10 @@ class Library:
         """`similar` where some aspect is compared in its subspace."""
         import pandas as pd
 
-        assert self._subspaces is not None
-        parts = {}
-        for name, weight in aspects.items():
-            if modes[name] == "subspace":
-                distance = self._subspaces.distance(name, row)
-            else:
-                distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
-            others = np.delete(distance, row)
-            mean = float(others.mean()) if len(others) else 0.0
-            parts[name] = weight * (1 - distance / mean if mean > 0 else np.ones(len(distance)))
+        parts = {
+            name: weight * self._similarity(name, row, modes[name])
+            for name, weight in aspects.items()
+        }
         score = np.sum(list(parts.values()), axis=0)
         order = np.argsort(-score, kind="stable")
         hits = order[order != row][:k]
@@ -212,7 +211,15 @@ class Library:
         return table
 
     def passages(
-        self, track: str, start_s: float, *, k: int = 10, include_own: bool = False
+        self,
+        track: str,
+        start_s: float,
+        *,
+        k: int = 10,
+        include_own: bool = False,
+        same_work: bool = False,
+        other_performer: bool = False,
+        where: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Passages most like the one that begins at `start_s` of a track.
 
@@ -226,6 +233,12 @@ class Library:
             Number of hits; overlapping segments of one track count once.
         include_own : bool
             Whether the query's own track may be among the hits.
+        same_work, other_performer : bool
+            Only performances of the query's work; only by known other performers.
+        where : mapping, optional
+            Only tracks with these values: ``composer``, ``year``, ``split``, ``work_id``,
+            ``performer`` or ``dataset`` to a value or to several. Filters are applied inside the
+            index.
 
         Returns
         -------
@@ -236,12 +249,9 @@ class Library:
         Raises
         ------
         SearchError
-            If the track is unknown, `start_s` is outside it, or k < 1.
+            If the track is unknown, `start_s` is outside it, k < 1, or no track passes.
         """
-        import pandas as pd
-
-        if k < 1:
-            raise SearchError(f"k must be at least 1, not {k}")
+        _checked_k(k)
         self._row(track)
         index, rows = self._opened_passages()
         mine = np.flatnonzero(rows["track_id"].to_numpy() == track)
@@ -253,28 +263,148 @@ class Library:
         if not 0 <= start_s <= float(rows["end_s"].to_numpy()[mine].max()):
             raise SearchError(f"{start_s} s is outside {track!r}")
         query_row = int(mine[np.abs(starts - start_s).argmin()])
-        query = index.vector(query_row)
-        allowed = None
-        if not include_own:
-            allowed = np.flatnonzero(rows["track_id"].to_numpy() != track).astype(np.int64)
-        hits: list[dict[str, Any]] = []
-        want = max(4 * k, 64)
-        while True:
-            scores, found = index.search(query, want, allowed=allowed)
-            hits = _without_overlaps(rows, scores, found, query_row, k)
-            if len(hits) >= k or len(found) < want or want >= len(index):
-                break
-            want *= 4
-        table = pd.DataFrame(hits, columns=["track_id", "start_s", "end_s", "score"])
-        table.insert(0, "rank", np.arange(1, len(table) + 1))
-        facts = self.tracks[["track_id", "composer", "title", "performer"]]
-        table = table.merge(facts, on="track_id", how="left")
         bounds = rows.iloc[query_row]
-        table.attrs["query"] = {
-            "track_id": track,
-            "start_s": float(bounds["start_s"]),
-            "end_s": float(bounds["end_s"]),
-        }
+        begin, end = float(bounds["start_s"]), float(bounds["end_s"])
+        allowed = allowed_tracks(
+            self.tracks,
+            track,
+            where=where,
+            include_own=include_own,
+            same_work=same_work,
+            other_performer=other_performer,
+        )
+        hits = passage_hits(
+            index, rows, index.vector(query_row), k, tracks=allowed, taken=(track, begin, end)
+        )
+        return self._with_facts(hits, {"track_id": track, "start_s": begin, "end_s": end})
+
+    def query_audio(
+        self,
+        path: str | PathLike[str],
+        *,
+        start_s: float | None = None,
+        aspects: Mapping[str, float] | None = None,
+        k: int = 10,
+        where: Mapping[str, Any] | None = None,
+        encoder: Encoder | None = None,
+    ) -> pd.DataFrame:
+        """Search with a recording that need not be in the library.
+
+        Parameters
+        ----------
+        path : path-like or fsspec URL
+            Audio.
+        start_s : float, optional
+            Search passages like the window that begins here; whole tracks if not given.
+        aspects : mapping of aspect to weight, optional
+            For whole tracks, by cosine.
+        k : int
+        where : mapping, optional
+            For passages, as in `passages`.
+        encoder : Encoder, optional
+            The library's, if it is at hand; loaded by its name otherwise.
+
+        Returns
+        -------
+        DataFrame
+            As `similar` or `passages` give.
+
+        Raises
+        ------
+        SearchError
+            If the encoder is not the library's, or `start_s` is outside the recording.
+        AudioError
+            If the audio cannot be used.
+        """
+        import pandas as pd
+
+        _checked_k(k)
+        weights = layer_weights(aspects, self.aspects, self._index.layers)
+        embedding = self._encoder(encoder).embed(path)
+        if start_s is not None:
+            if not 0 <= start_s < embedding.duration_s:
+                raise SearchError(f"{start_s} s is outside the recording", path=path)
+            index, rows = self._opened_passages()
+            nearest = int(np.abs(embedding.start_s - start_s).argmin())
+            vector = embedding.segments[nearest, self._index.layers.index(index.layer)]
+            allowed = allowed_tracks(self.tracks, None, where=where)
+            hits = passage_hits(index, rows, unit_layers(vector), k, tracks=allowed)
+            begin, end = float(embedding.start_s[nearest]), float(embedding.end_s[nearest])
+            return self._with_facts(hits, {"path": str(path), "start_s": begin, "end_s": end})
+        query = unit_layers(embedding.track)
+        scores, found = self._index.search(query, weights, k)
+        table = pd.DataFrame({"track_id": [self._ids[row] for row in found]}, dtype="str")
+        table["score"] = scores
+        for name, weight in (aspects or {}).items():
+            table[name] = [weight * self._part(name, query, int(row)) for row in found]
+        return self._told(table, aspects or {}, dict.fromkeys(aspects or {}, "cosine"))
+
+    def explain(self, query: str, hit: str) -> pd.DataFrame:
+        """Why `hit` is like `query`: every aspect, among the whole library, with its targets.
+
+        Parameters
+        ----------
+        query, hit : str
+            Track ids.
+
+        Returns
+        -------
+        DataFrame
+            ``aspect, confidence, similarity, percentile, target, query, hit, unit, apart_sd``;
+            see `mess_core.search.explain.explain_hit`. The most alike aspect comes first.
+
+        Raises
+        ------
+        SearchError
+            If a track is unknown.
+        """
+        row = self._row(query)
+        self._row(hit)
+        modes = self._modes(dict.fromkeys(self.aspects, 1.0), "auto")
+        similarity = {name: self._similarity(name, row, modes[name]) for name in self.aspects}
+        table = read_table(self.layout.proxy_targets)
+        return explain_hit(query, hit, similarity, self._ids, self.aspects, table)
+
+    def _similarity(self, name: str, row: int, mode: Mode) -> NDArray[np.float64]:
+        """``1 - d / mean d`` with every track: 1 = equal, 0 = like a random one."""
+        if mode == "subspace" and self._subspaces is not None:
+            distance = self._subspaces.distance(name, row)
+        else:
+            distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
+        others = np.delete(distance, row)
+        mean = float(others.mean()) if len(others) else 0.0
+        return 1 - distance / mean if mean > 0 else np.ones(len(distance))
+
+    def _encoder(self, given: Encoder | None) -> Encoder:
+        from mess_core.encoders import EncoderSettings, load_encoder
+
+        wanted = self._identity
+        if given is None:
+            name = str(wanted["encoder"]).partition("@")[0]
+            settings = EncoderSettings(
+                window_s=wanted["window_s"], hop_s=wanted["hop_s"], pooling=wanted["pooling"],
+                **({} if wanted["normalise"] == "none" else {"normalise": wanted["normalise"]}),
+            )  # fmt: skip
+            given = load_encoder(name, layers=wanted["layers"], settings=settings)
+        differing = [
+            name
+            for name in ("encoder", "window_s", "normalise", "pooling", "layers")
+            if given.identity[name] != wanted[name]
+        ]
+        if differing:
+            raise SearchError(
+                f"the library was embedded with another {differing[0]}: "
+                f"{wanted[differing[0]]}, not {given.identity[differing[0]]}",
+                remedy="Pass encoder=load_encoder(...) with the library's settings",
+            )
+        return given
+
+    def _with_facts(self, hits: pd.DataFrame, query: dict[str, Any]) -> pd.DataFrame:
+        """Passages with their rank and who plays what."""
+        hits.insert(0, "rank", np.arange(1, len(hits) + 1))
+        facts = self.tracks[["track_id", "composer", "title", "performer"]]
+        table = hits.merge(facts, on="track_id", how="left")
+        table.attrs["query"] = query
         table.attrs["encoder"] = self.encoder
         return table
 
@@ -298,32 +428,6 @@ class Library:
         return self._passages
 
 
-def _without_overlaps(
-    rows: pd.DataFrame,
-    scores: NDArray[np.float64],
-    found: NDArray[np.int64],
-    query_row: int,
-    k: int,
-) -> list[dict[str, Any]]:
-    """Best-first hits; a segment that overlaps a better one of its track is left out."""
-    ids, starts, ends = (rows[name].to_numpy() for name in ("track_id", "start_s", "end_s"))
-    taken: dict[str, list[tuple[float, float]]] = {
-        ids[query_row]: [(starts[query_row], ends[query_row])]
-    }
-    hits: list[dict[str, Any]] = []
-    for score, row in zip(scores, found, strict=True):
-        spans = taken.setdefault(ids[row], [])
-        if any(starts[row] < end and begin < ends[row] for begin, end in spans):
-            continue
-        spans.append((starts[row], ends[row]))
-        hits.append(
-            {
-                "track_id": ids[row],
-                "start_s": float(starts[row]),
-                "end_s": float(ends[row]),
-                "score": float(score),
-            }
-        )
-        if len(hits) == k:
-            break
-    return hits
+def _checked_k(k: int) -> None:
+    if k < 1:
+        raise SearchError(f"k must be at least 1, not {k}")

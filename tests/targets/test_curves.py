@@ -150,7 +150,7 @@ def test_midi_segments_count_only_notes_struck_in_them():
 
 
 def test_every_curve_says_what_it_is():
-    assert len(curves()) == 7
+    assert len(curves()) == 8
     assert all(one.description and one.unit for one in curves())
 
 

@@ -1,0 +1,87 @@
+"""Why a hit is a hit: each aspect's similarity among the whole library's, and its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.probing.aspects import ASPECTS, Aspect
+from mess_core.probing.stored import in_probed_units
+from mess_core.targets.registry import targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["explain_hit"]
+
+_COLUMNS = [
+    "aspect", "confidence", "similarity", "percentile", "target", "query", "hit", "unit",
+    "apart_sd",
+]  # fmt: skip
+
+
+def explain_hit(
+    query: str,
+    hit: str,
+    similarity: Mapping[str, NDArray[np.float64]],
+    track_ids: list[str],
+    aspects: Mapping[str, Aspect],
+    table: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per aspect and target, the most alike aspect first.
+
+    Parameters
+    ----------
+    query, hit : str
+        Track ids.
+    similarity : mapping of aspect to ndarray, float64, shape [tracks]
+        Of the query with every track of the index.
+    track_ids : list of str
+        Of the index.
+    aspects : mapping
+    table : DataFrame
+        Proxy targets, with ``track_id``.
+
+    Returns
+    -------
+    DataFrame
+        ``aspect, confidence, similarity, percentile`` (share of the other tracks that are less
+        alike, in percent), ``target, query, hit, unit`` (the targets' values) and ``apart_sd``
+        (their distance in standard deviations of the library, log2 where probing takes it).
+    """
+    import pandas as pd
+
+    place = {track: row for row, track in enumerate(track_ids)}
+    scaled = in_probed_units(table).set_axis(table["track_id"].astype(str), axis=0)
+    plain = table.set_axis(table["track_id"].astype(str), axis=0)
+    spread = scaled.std(ddof=0)
+    units = {one.name: one.unit for one in targets()}
+    rows: list[dict[str, Any]] = []
+    for name, values in similarity.items():
+        others = np.delete(values, place[query])
+        mine = float(values[place[hit]])
+        below = 100 * float((others < mine).sum()) / max(1, len(others) - 1)
+        for target in ASPECTS[name]:
+            gap = _value(scaled, hit, target) - _value(scaled, query, target)
+            rows.append(
+                {
+                    "aspect": name,
+                    "confidence": aspects[name].confidence,
+                    "similarity": mine,
+                    "percentile": below,
+                    "target": target,
+                    "query": _value(plain, query, target),
+                    "hit": _value(plain, hit, target),
+                    "unit": units[target],
+                    "apart_sd": abs(gap) / spread[target] if spread[target] > 0 else float("nan"),
+                }
+            )
+    found = pd.DataFrame(rows, columns=_COLUMNS)
+    return found.sort_values("percentile", ascending=False, kind="stable", ignore_index=True)
+
+
+def _value(table: pd.DataFrame, track: str, target: str) -> float:
+    return float(table.at[track, target]) if track in table.index else float("nan")

@@ -16,20 +16,24 @@ import pandas as pd
 
 from mess_core.probing import discover
 
-TRACKS, LAYERS, DIM, TARGETS, PLANTED = 48, 4, 16, 6, 2
+LAYERS, DIM, TARGETS, PLANTED = 4, 16, 6, 2
 
 
 def simulate(seed: int, permutations: int, signal: float):
     rng = np.random.default_rng([seed, 5])
-    of_work = np.arange(TRACKS) % 16
-    x = rng.standard_normal((16, LAYERS, DIM))[of_work] + rng.standard_normal((TRACKS, LAYERS, DIM))
-    y = rng.standard_normal((16, TARGETS))[of_work] + rng.standard_normal((TRACKS, TARGETS))
+    # Works of 1 to 4 tracks, and groups of one to three works, as pieces of an opus are.
+    of_work = np.repeat(np.arange(24), np.resize([1, 2, 2, 3, 4], 24))
+    tracks, works_in = len(of_work), int(of_work.max()) + 1
+    of_group = np.repeat(np.arange(13), np.resize([1, 2, 2, 2, 3], 13))[:works_in][of_work]
+    x = rng.standard_normal((works_in, LAYERS, DIM))[of_work]
+    x = x + rng.standard_normal((tracks, LAYERS, DIM))
+    y = rng.standard_normal((works_in, TARGETS))[of_work] + rng.standard_normal((tracks, TARGETS))
     y[:, 0] += signal * x[:, PLANTED, 0]
     table = pd.DataFrame(y, columns=[f"target{index}" for index in range(TARGETS)])
     works = [f"w{work}" for work in of_work]
     return discover(
         x, table, works, permutations=permutations, alphas=[1, 10, 100, 1000], resamples=100,
-        seed=seed,
+        seed=seed, groups=[f"g{group}" for group in of_group],
     )  # fmt: skip
 
 

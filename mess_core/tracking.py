@@ -109,13 +109,17 @@ def _log_run(
     settings = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()][:100]
     # One call takes at most 1,000 entries of all kinds.
     room = _BATCH - len(settings) - 1
-    client.log_batch(run_id, entries[:room], settings, [RunTag("mess", "1")])
-    for first in range(room, len(entries), _BATCH):
-        client.log_batch(run_id, entries[first : first + _BATCH])
-    with tempfile.TemporaryDirectory() as folder:
-        for file_name, content in artifacts.items():
-            place = Path(folder) / file_name
-            place.write_bytes(content)
-            client.log_artifact(run_id, str(place))
+    try:
+        client.log_batch(run_id, entries[:room], settings, [RunTag("mess", "1")])
+        for first in range(room, len(entries), _BATCH):
+            client.log_batch(run_id, entries[first : first + _BATCH])
+        with tempfile.TemporaryDirectory() as folder:
+            for file_name, content in artifacts.items():
+                place = Path(folder) / file_name
+                place.write_bytes(content)
+                client.log_artifact(run_id, str(place))
+    except Exception:
+        client.set_terminated(run_id, "FAILED")
+        raise
     client.set_terminated(run_id)
     return run_id

@@ -53,6 +53,20 @@ def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
     assert sum(calls[1:]) == 1500
 
 
+def test_a_run_that_breaks_off_is_marked_failed(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    def broken(*_args, **_kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", broken)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert log_run("e", uri=uri, name="n", params={}, metrics={}, artifacts={"a": b""}) is None
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("e")
+    assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"
+
+
 def test_trouble_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     with caplog.at_level(logging.WARNING):

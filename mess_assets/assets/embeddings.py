@@ -7,7 +7,7 @@ import dagster as dg
 
 from mess_assets.op_tags import GPU_POOL, GPU_TAGS, OWNERS
 from mess_assets.partitions import TRACKS
-from mess_assets.per_track import report_outcomes
+from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import picture, similarity_png
 from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.tables import column_schema, sample
@@ -145,15 +145,18 @@ def control_matrix(
     _, rows, _ = load_matrix(store.layout)
     tracks = read_table(store.layout.tracks)
     tracks = tracks[tracks["track_id"].isin(rows["track_id"])]
-    manifest = build_control_matrix(
+    manifest, failed = build_control_matrix(
         tracks, encoder.load(), store.layout, progress=context.log.debug
     )
+    if failed:
+        context.log.warning(f"{len(failed)} tracks failed; probing leaves them out")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest["matrix_sha256"]),
         metadata={
             "shape": str(manifest["shape"]),
             "encoder": manifest["identity"]["encoder"],
             "control_of": manifest["control_of"]["encoder"],
+            "failed": failure_table([outcome.facts for outcome in failed]),
             "seconds": time.perf_counter() - began,
         },
     )

@@ -1,5 +1,6 @@
 """Layer discovery on tracks and on segments, and the aspects that follow from it."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -71,9 +72,11 @@ def probing(
         progress=context.log.debug,
     )
     folder = probing_folder(store.layout, config.group_by)
-    settings = f"{config.folds}-{config.group_by}-{config.permutations}-{config.seed}"
+    content = hashlib.sha256()
+    for name in ("results.parquet", "summary.parquet", "probes.npy", "placed.parquet"):
+        content.update((folder / name).read_bytes())
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(f"{made_from['matrix_sha256'][:16]}-{settings}"),
+        data_version=dg.DataVersion(content.hexdigest()),
         metadata={
             "encoder": made_from["encoder"],
             **_shown(discovery, folder, time.perf_counter() - began),
@@ -115,12 +118,13 @@ def segment_probing(
     )
     folder = store.layout.probing / "segments"
     made_from = load_discovery(folder)[1]
-    best = curves.loc[curves.groupby("curve")["r2"].idxmax()]
+    best = curves.loc[curves.groupby("curve")["chosen"].idxmax()]
+    shown = ["curve", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_pc1_r2"]
     return dg.MaterializeResult(
         metadata={
             "encoder": made_from["encoder"],
             **_shown(discovery, folder, time.perf_counter() - began),
-            "curves": sample(best.sort_values("r2", ascending=False), rows=20),
+            "curves": sample(best[[*shown, "n", "works"]], rows=20),
             **_log(context, store, tracking, discovery, made_from, folder, began),
         },
     )
@@ -133,7 +137,7 @@ def _shown(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:
     summary = discovery.summary.sort_values("chosen_r2", ascending=False)
     columns = [
         "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
-        "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "reason",
+        "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "evidence",
     ]  # fmt: skip
     pictures = {
         name.removesuffix(".png"): picture((folder / name).read_bytes()) for name in PICTURES

@@ -13,6 +13,7 @@ from mess_core.encoders.extraction import embed_tracks
 from mess_core.encoders.untrained import untrained_twin
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import build_matrix
+from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def build_control_matrix(
     layout: Layout,
     *,
     progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[TrackOutcome]]:
     """Embed the tracks with the twin of `encoder` and stack their vectors.
 
     Under ``control/`` in the data root; what is there already is not computed again.
@@ -58,8 +59,9 @@ def build_control_matrix(
 
     Returns
     -------
-    dict
-        Manifest of the matrix; ``control_of`` is the identity of `encoder`.
+    manifest : dict
+        Of the matrix; ``control_of`` is the identity of `encoder`.
+    failed : list of TrackOutcome
 
     Raises
     ------
@@ -67,10 +69,13 @@ def build_control_matrix(
         If the data root cannot be written, or no track could be embedded.
     """
     control = layout.control
+    failed = []
     for outcome in embed_tracks(tracks, load_control(encoder), control):
+        if outcome.status == "failed":
+            failed.append(outcome)
         if progress is not None:
             progress(f"{outcome.track_id}: {outcome.status}")
     build_matrix(control, tracks)
     manifest = {**read_json(control.matrix_manifest), "control_of": encoder.identity}
     write_json(control.matrix_manifest, manifest)
-    return manifest
+    return manifest, failed

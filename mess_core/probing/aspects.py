@@ -51,7 +51,8 @@ class Aspect:
         From the lower end of the 95 % interval of R²: above 0.8, above 0.5, above 0; "none"
         means that the layers are not shown to hold the aspect and `weights` is a fallback.
     r2, r2_low : float
-        Mean over the aspect's targets; NaN without results.
+        Score and lower end of its interval, means over the aspect's targets with evidence; NaN
+        without results.
     reason : str
         One sentence for people.
     """
@@ -93,6 +94,8 @@ def resolve_aspects(results: Discovery | pd.DataFrame) -> dict[str, Aspect]:
     if hasattr(results, "summary"):
         table = results.table
         layers = _numbers(table)
+        if any(note.startswith("WARNING") for note in results.notes):
+            return fallback_aspects(layers, reason="the folds of these results split works")
         return {
             name: _chosen(name, targets, table, results.summary, layers)
             for name, targets in ASPECTS.items()
@@ -122,19 +125,23 @@ def _chosen(
     mine = summary[summary["target"].isin(targets)]
     if mine.empty:
         return _unprobed(name, targets, layers)
-    score, low = float(mine["chosen_r2"].mean()), float(mine["chosen_r2_low"].mean())
-    rows = table[table["target"].isin(targets) & table["evidence"] & (table["chosen"] > 0)]
-    if not low > 0 or rows.empty or not mine["evidence"].any():
-        found = "; ".join(f"{row.target}: {row.reason}" for row in mine.itertuples())
-        return _fallback(name, layers, found, score, low)
+    held, rest = mine[mine["evidence"].astype(bool)], mine[~mine["evidence"].astype(bool)]
+    without = "; ".join(f"{row.target}: {row.reason}" for row in rest.itertuples())
+    if held.empty:
+        score, low = float(mine["chosen_r2"].mean()), float(mine["chosen_r2_low"].mean())
+        return _fallback(name, layers, without, score, low)
+    score, low = float(held["chosen_r2"].mean()), float(held["chosen_r2_low"].mean())
+    rows = table[table["target"].isin(held["target"]) & table["evidence"] & (table["chosen"] > 0)]
     share = rows.groupby("layer")["chosen"].sum()
     weights = {int(layer): float(part / share.sum()) for layer, part in share.items()}
-    told = " and ".join(mine["target"])
+    told = " and ".join(held["target"])
     where = ", ".join(str(layer) for layer in weights)
     reason = (
         f"layer {where}, chosen in inner folds, predicts {told} with R² {score:.2f} "
         f"(lower end {low:.2f})"
     )
+    if without:
+        reason += f"; without evidence {without}"
     return Aspect(name, weights, _confidence(low), score, low, reason)
 
 

@@ -10,8 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
+from mess_core.probing.checked import checked_features, checked_layers, checked_names
 from mess_core.probing.discovery import ALPHAS
-from mess_core.probing.nested import Split, nested_predictions, nested_splits
+from mess_core.probing.nested import (
+    Nested,
+    Split,
+    nested_predictions,
+    nested_splits,
+    split_problem,
+)
 from mess_core.probing.scores import GroupBootstrap, r2, varies
 
 if TYPE_CHECKING:
@@ -19,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["discover_curves"]
 
-_COLUMNS = ["layer", "curve", "r2", "r2_low", "r2_high", "pc1_r2", "pc1_share", "n", "works"]
+_COLUMNS = [
+    "layer", "curve", "r2", "r2_low", "r2_high", "pc1_r2", "pc1_share", "n", "works", "chosen",
+    "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_pc1_r2",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +56,7 @@ def discover_curves(
     X : array_like, shape [rows, layers, dim]
     curves : mapping of name to array_like, shape [rows, points]
         Rows with a missing point are left out; a curve that fewer than 10 rows or too few
-        works have is left out whole.
+        works have, or that never changes, is left out whole.
     works, groups, folds, inner_folds, alphas, layers, resamples, seed, device, progress
         As in `mess_core.probing.discover`.
 
@@ -55,7 +65,9 @@ def discover_curves(
     DataFrame
         One row per layer and curve, out of fold: ``r2, r2_low, r2_high`` (mean over points,
         95 %), ``pc1_r2`` (R² of the first principal component, found in the training part),
-        ``pc1_share`` (variance that it explains there), ``n, works``.
+        ``pc1_share`` (variance that it explains there), ``n, works``; ``chosen`` (share of outer
+        folds whose inner folds chose the layer), and of that choice, the same in all rows of a
+        curve, ``chosen_r2, chosen_r2_low, chosen_r2_high, chosen_pc1_r2``.
 
     Raises
     ------
@@ -64,11 +76,10 @@ def discover_curves(
     """
     import pandas as pd
 
-    x = np.asarray(X)
-    if x.ndim != 3 or len(x) != len(works):
-        raise ProbingError(f"X must be [rows, layers, dim] with a work per row, not {x.shape}")
-    numbers = list(range(x.shape[1])) if layers is None else [int(layer) for layer in layers]
-    kept_together = np.asarray(works if groups is None else groups, dtype=str)
+    x = checked_features(X, "X", len(works))
+    names = checked_names(works, "works", len(x))
+    together = names if groups is None else checked_names(groups, "groups", len(x))
+    numbers = checked_layers(layers, x.shape[1])
     penalties = np.sort(np.asarray(alphas, dtype=np.float64))
     place = resolve_device(device)
     rows: list[dict[str, Any]] = []
@@ -77,37 +88,70 @@ def discover_curves(
         if y.ndim != 2 or len(y) != len(x):
             raise ProbingError(f"curve {name} must be [rows, points], not {list(y.shape)}")
         whole = np.isfinite(y).all(axis=1)
-        names = kept_together[whole].tolist()
-        if whole.sum() < 10 or len(set(names)) < max(folds, 3):
+        kept = together[whole].tolist()
+        if split_problem(kept, folds, inner_folds, seed=seed) is not None:
             continue
-        y = y[:, varies(np.square(y[whole] - y[whole].mean(axis=0)).sum(axis=0), y[whole])][whole]
+        y = y[whole]
+        y = y[:, varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)]
         if y.shape[1] == 0:
             continue
-        splits = nested_splits(names, folds, inner_folds, seed=seed)
-        bootstrap = GroupBootstrap.of(names, resamples=resamples, seed=seed)
+        splits = nested_splits(kept, folds, inner_folds, seed=seed)
+        bootstrap = GroupBootstrap.of(kept, resamples=resamples, seed=seed)
+        nested = []
         for position, layer in enumerate(numbers):
-            guess = nested_predictions(
-                x[whole, position], y, splits, penalties, targets=y.shape[1], device=place
-            ).predicted
-            draws = bootstrap.r2(y, guess).mean(axis=-1)
-            low, high = np.nanpercentile(draws, [2.5, 97.5])
-            main, share = first_component_r2(y, guess, splits)
+            nested.append(
+                nested_predictions(
+                    x[whole, position], y, splits, penalties, targets=y.shape[1], device=place
+                )
+            )
+            if progress is not None:
+                progress(f"{name}: layer {layer}")
+        share, chosen = _chosen_by_inner_error(nested, y, splits)
+        for layer, result, part in zip(numbers, nested, share, strict=True):
+            guess = result.predicted
+            main, explained = first_component_r2(y, guess, splits)
             rows.append(
                 {
                     "layer": layer,
                     "curve": name,
                     "r2": float(r2(y, guess).mean()),
-                    "r2_low": float(low),
-                    "r2_high": float(high),
+                    **_interval("r2", bootstrap.r2(y, guess)),
                     "pc1_r2": main,
-                    "pc1_share": share,
+                    "pc1_share": explained,
                     "n": len(y),
-                    "works": len(set(np.asarray(works, dtype=str)[whole].tolist())),
+                    "works": len(set(names[whole].tolist())),
+                    "chosen": part,
+                    "chosen_r2": float(r2(y, chosen).mean()),
+                    **_interval("chosen_r2", bootstrap.r2(y, chosen)),
+                    "chosen_pc1_r2": first_component_r2(y, chosen, splits)[0],
                 }
             )
-            if progress is not None:
-                progress(f"{name}: layer {layer}")
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _chosen_by_inner_error(
+    layers: Sequence[Nested], y: Floats, splits: Sequence[Split]
+) -> tuple[Floats, Floats]:
+    """Share of folds that chose each layer by its inner error, and the choice's predictions.
+
+    One layer for the whole curve: errors are summed over points in units of their variance.
+    """
+    share, chosen = np.zeros(len(layers)), np.empty_like(y)
+    for index, split in enumerate(splits):
+        spread = y[split.train].var(axis=0)
+        errors = [(one.inner_error[index] / np.maximum(spread, 1e-300)).sum() for one in layers]
+        best = int(np.argmin(errors))
+        share[best] += 1 / len(splits)
+        chosen[split.test] = layers[best].predicted[split.test]
+    return share, chosen
+
+
+def _interval(name: str, draws: Floats) -> dict[str, float]:
+    """95 % interval of the mean over points; NaN without draws."""
+    means = draws.mean(axis=-1)
+    known = means[np.isfinite(means)]
+    low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+    return {f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def first_component_r2(

@@ -2,7 +2,8 @@
 
 Outer folds keep a work on one side. Penalty, layer and layer weights are chosen in inner
 folds, grouped the same way, of the training part only. Control targets, one random number
-per work (Hewitt and Liang, 2019), tell how much a layer gains from merely knowing the work.
+per work (after Hewitt and Liang, 2019), tell how much a layer gains from merely knowing the
+work: nothing where folds keep works together, much where they do not.
 Everything reported is out of fold.
 """
 
@@ -17,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
+from mess_core.probing.checked import checked_features, checked_layers, checked_names
+from mess_core.probing.nested import split_problem
 from mess_core.probing.pattern import Pattern, Settings, probe_pattern
 from mess_core.probing.scores import varies
 from mess_core.probing.verdict import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, judge
@@ -50,8 +53,8 @@ class Discovery:
           discovery rate over the targets of the layer
         - ``r2_within, r2_within_low, r2_within_high, n_within``: works' means removed, on works
           with several performances
-        - ``control_r2`` (mean over random-per-work targets), ``selectivity``
-          (``r2 - control_r2``)
+        - ``control_r2`` (mean over random-per-work targets: above 0 only where works leak),
+          ``selectivity`` (``r2`` less that, if it is above 0)
         - ``untrained_r2`` (same layer of the untrained encoder), ``untrained_gain_low`` (lower
           end of the 95 % interval of the difference); NaN where none was given
         - ``chosen``: share of outer folds whose inner folds chose this layer; ``weight``: its
@@ -62,8 +65,9 @@ class Discovery:
         One row per target: ``layer`` (chosen most often), ``chosen_r2, chosen_r2_low,
         chosen_r2_high, chosen_r2_within`` (layer chosen in inner folds), ``weighted_r2, ...``
         (layers combined), and in the same way ``untrained_r2`` (its layer chosen likewise),
-        ``descriptors_r2``, ``mean_r2``; ``p, q`` of the largest score over layers;
-        ``evidence`` and ``reason``.
+        ``descriptors_r2``, ``mean_r2``; ``untrained_gain_low``, lower end of the interval of
+        ``chosen_r2 - untrained_r2``; ``p, q`` of the largest score over layers, and how many
+        ``arrangements`` of the targets the permutations found; ``evidence`` and ``reason``.
     predictions : dict
         Target to out-of-fold predictions, float64 [layers, tracks], NaN where missing.
     chosen : dict
@@ -143,7 +147,7 @@ def discover(
         The same layers of an untrained encoder of the same architecture: a layer that does
         not beat its untrained self is not offered as evidence.
     descriptors : array_like, shape [tracks, any], optional
-        Plain audio descriptors as another baseline; NaN becomes the column's mean.
+        Plain audio descriptors as another baseline; NaN becomes the column's mean over all.
     permutations : int
         Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN. The smallest p is
         ``1 / (1 + permutations)``, so a single target among 22 needs at least 439 for a q of
@@ -171,20 +175,18 @@ def discover(
     ProbingError
         If shapes disagree, embeddings are not finite, or there are too few works.
     """
-    x = _checked_features(X, "X", len(Y))
-    names = np.asarray(works, dtype=str)
-    if len(names) != len(x):
-        raise ProbingError(f"{len(names)} works for {len(x)} tracks")
-    numbers = list(range(x.shape[1])) if layers is None else [int(layer) for layer in layers]
-    if len(numbers) != x.shape[1]:
-        raise ProbingError(f"{len(numbers)} layer numbers for {x.shape[1]} layers")
+    x = checked_features(X, "X", len(Y))
+    names = checked_names(works, "works", len(x))
+    numbers = checked_layers(layers, x.shape[1])
     if ungrouped:
         kept_together = np.array([f"row{index}" for index in range(len(x))])
     else:
-        kept_together = names if groups is None else np.asarray(groups, dtype=str)
-    if len(kept_together) != len(x):
-        raise ProbingError(f"{len(kept_together)} groups for {len(x)} tracks")
-    control = None if untrained is None else _checked_features(untrained, "untrained", len(Y))
+        kept_together = names if groups is None else checked_names(groups, "groups", len(x))
+    if Y.columns.duplicated().any():
+        raise ProbingError(f"target {Y.columns[Y.columns.duplicated()][0]!r} stands twice")
+    if len(alphas) == 0 or permutations < 0 or resamples < 0:
+        raise ProbingError("alphas must not be empty, permutations and resamples not negative")
+    control = None if untrained is None else checked_features(untrained, "untrained", len(Y))
     if control is not None and control.shape[1] != x.shape[1]:
         raise ProbingError(f"{control.shape[1]} untrained layers for {x.shape[1]} layers")
     settings = Settings(
@@ -209,7 +211,7 @@ def discover(
     for columns, present in _missingness_patterns(y_all):
         targets = [str(Y.columns[column]) for column in columns]
         y = y_all[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
-        reason = _unusable(y, kept_together[present], folds)
+        reason = split_problem(kept_together[present].tolist(), folds, inner_folds, seed=seed)
         if reason is not None:
             notes += [f"{target}: left out, {reason}" for target in targets]
             continue
@@ -230,6 +232,11 @@ def discover(
             descriptors=None if plain is None else plain[present],
         )
         probed = probe_pattern(pattern, settings, progress or (lambda _: None))
+        if 0 < probed.arrangements < min(100, permutations):
+            notes.append(
+                f"{', '.join(targets)}: works of equal size are so few that permutations gave "
+                f"{probed.arrangements} arrangements; a large p says little"
+            )
         rows += probed.rows
         summaries += probed.summary
         for column, target in enumerate(targets):
@@ -264,18 +271,6 @@ def discover(
         notes=notes,
         chosen=chosen,
     )
-
-
-def _checked_features(values: ArrayLike, name: str, rows: int) -> NDArray[Any]:
-    x = np.asarray(values)
-    if x.ndim != 3 or len(x) != rows:
-        raise ProbingError(
-            f"{name} must be [tracks, layers, dim] with a row of Y and a work per track; got "
-            f"{list(x.shape)} for {rows} rows of Y"
-        )
-    if not np.isfinite(x).all():
-        raise ProbingError(f"the embeddings ({name}) hold NaN or infinite values")
-    return x
 
 
 def _filled(descriptors: ArrayLike, rows: int) -> Floats:
@@ -314,15 +309,6 @@ def _missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]
     for column in range(y.shape[1]):
         patterns.setdefault(present[:, column].tobytes(), []).append(column)
     return [(columns, present[:, columns[0]]) for columns in patterns.values()]
-
-
-def _unusable(y: Floats, groups: NDArray[np.str_], folds: int) -> str | None:
-    if len(y) < 10:
-        return f"only {len(y)} tracks have it (at least 10 are needed)"
-    present = len(set(groups.tolist()))
-    if present < max(folds, 3):
-        return f"the tracks that have it are of {present} works (at least {max(folds, 3)} needed)"
-    return None
 
 
 def _ordered(rows: list[dict[str, Any]], columns: list[str], targets: list[str]) -> pd.DataFrame:

@@ -13,9 +13,10 @@ __all__ = ["grouped_folds"]
 
 
 def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Assign rows to folds so that no group is in two, with sizes as even as groups allow.
+    """Assign rows to folds so that no group is in two.
 
-    scikit-learn's ``GroupKFold`` with shuffled groups.
+    scikit-learn's ``GroupKFold`` with shuffled groups: folds have equally many groups, so where
+    groups differ in size, folds differ in rows.
 
     Parameters
     ----------

@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.errors import ProbingError
 from mess_core.probing.backend import array_for
 from mess_core.probing.folds import grouped_folds
 from mess_core.probing.moments import Moments
 from mess_core.probing.ridge import RidgePath
 
-__all__ = ["Nested", "Split", "cross_predict", "nested_predictions", "nested_splits"]
+__all__ = [
+    "Nested",
+    "Split",
+    "cross_predict",
+    "nested_predictions",
+    "nested_splits",
+    "split_problem",
+]
+
+_FEWEST_ROWS = 10
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +83,23 @@ def nested_splits(groups: Sequence[str], folds: int, inner_folds: int, *, seed: 
         inner = grouped_folds(kept, min(inner_folds, len(set(kept))), seed=seed + 1)
         splits.append(Split(train, test, inner))
     return splits
+
+
+def split_problem(groups: Sequence[str], folds: int, inner_folds: int, *, seed: int) -> str | None:
+    """Why these rows cannot be probed in nested folds, or None."""
+    if len(groups) < _FEWEST_ROWS:
+        return f"only {len(groups)} tracks have it (at least {_FEWEST_ROWS} are needed)"
+    present, needed = len(set(groups)), max(folds, 3)
+    if present < needed:
+        return f"the tracks that have it are of {present} works (at least {needed} needed)"
+    try:
+        splits = nested_splits(groups, folds, inner_folds, seed=seed)
+    except ProbingError:
+        return f"{present} works are too few for {folds} folds with folds inside"
+    for split in splits:
+        if len(split.train) - np.bincount(split.inner).max() < 2:
+            return "nearly all tracks that have it are of one work"
+    return None
 
 
 def cross_predict(

@@ -67,13 +67,14 @@ class Probed:
     """Rows of the two tables, and predictions out of fold.
 
     `predicted` is [layers, rows, targets], `chosen` [rows, targets] by the layer that inner folds
-    chose.
+    chose. `arrangements` of the targets were seen among the permutations.
     """
 
     rows: list[dict[str, Any]]
     summary: list[dict[str, Any]]
     predicted: Floats
     chosen: Floats
+    arrangements: int
 
 
 def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str], None]) -> Probed:
@@ -82,11 +83,13 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
     splits = nested_splits(pattern.groups, settings.folds, settings.inner_folds, seed=settings.seed)
     controls = _control_targets(pattern.works, settings.seed)  # [rows, controls]
     moved = work_block_permutations(
-        pattern.groups,
+        pattern.works,
         settings.permutations,
         seed=settings.seed,
+        groups=pattern.groups,
         within=not settings.ordered_rows,
     )
+    arrangements = len(np.unique(moved, axis=0))
     permuted = np.moveaxis(y[moved], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
     columns = np.concatenate([y, controls, permuted], axis=1)
 
@@ -125,7 +128,8 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
     )
     largest_p = permutation_p(scores.max(axis=0, keepdims=True), largest)[0]
     summary = _summary_rows(pattern, settings, combined, baselines, bootstrap, largest_p)
-    return Probed(rows, summary, predicted, combined.chosen)
+    summary = [{**row, "arrangements": arrangements} for row in summary]
+    return Probed(rows, summary, predicted, combined.chosen, arrangements)
 
 
 def _layer_rows(
@@ -156,7 +160,7 @@ def _layer_rows(
             "r2_within": within,
             **_ends("r2_within", bootstrap.within_r2(y, guess, works)),
             "control_r2": np.full(y.shape[1], controls[position]),
-            "selectivity": r2(y, guess) - controls[position],
+            "selectivity": r2(y, guess) - max(controls[position], 0.0),
             "chosen": combined.share[position],
             "weight": combined.weight[position],
         }
@@ -189,6 +193,9 @@ def _summary_rows(
         columns |= _ends(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
     for name, guess in baselines.items():
         columns[f"{name}_r2"] = r2(y, guess)
+    if "untrained" in baselines:
+        draws = bootstrap.r2(y, combined.chosen) - bootstrap.r2(y, baselines["untrained"])
+        columns["untrained_gain_low"] = _percentile(draws, 2.5)
     return _rows(pattern, columns, n=len(y), works=len(set(works)))
 
 

@@ -2,9 +2,10 @@
 
 Rows of a work resemble each other in features and in targets, so single rows must not be
 shuffled. Works of equal size swap places whole, and performances change places within their
-work: the exchangeability blocks of Winkler et al., "Multi-level block permutation",
-NeuroImage 2015. The largest score over layers is compared with the largest over layers of
-every permutation (Westfall and Young, 1993), so trying many layers costs nothing.
+work; so do groups of works, where folds keep such together: the exchangeability blocks of
+Winkler et al., "Multi-level block permutation", NeuroImage 2015. The largest score over layers
+is compared with the largest over layers of every permutation (Westfall and Young, 1993), so
+trying many layers costs nothing.
 """
 
 from __future__ import annotations
@@ -20,40 +21,64 @@ Floats = NDArray[np.float64]
 
 
 def work_block_permutations(
-    blocks: Sequence[str], count: int, *, seed: int, within: bool = True
+    works: Sequence[str],
+    count: int,
+    *,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    within: bool = True,
 ) -> NDArray[np.int64]:
-    """Permutations of rows that keep blocks whole.
+    """Permutations of rows on three levels: groups, works, performances.
+
+    Groups of the same sizes of works swap places whole; works of one size swap within their
+    group; rows change places within their work. Nothing else moves, so neither the likeness of
+    rows within a work nor that of works within a group is broken up.
 
     Parameters
     ----------
-    blocks : sequence of str, length rows
-        Works, or what folds keep together.
+    works : sequence of str, length rows
     count : int
     seed : int
+    groups : sequence of str, length rows, optional
+        What folds keep together; each work is its own group if not given. A work that lies in
+        several groups counts as one work in each.
     within : bool
-        Whether rows of a block change places among themselves too; not for rows with an
-        order in time.
+        Whether rows of a work change places; not for rows with an order in time.
 
     Returns
     -------
     ndarray, int64, shape [count, rows]
-        Row to take the target from. A block moves only to blocks of its size, so with few
-        rows of a size permutations repeat, which is safe: p comes out larger.
+        Row to take the target from. Where little can move, permutations repeat, and p comes out
+        larger.
     """
-    names, inverse = np.unique(np.asarray(blocks, dtype=str), return_inverse=True)
-    members = [np.flatnonzero(inverse == block) for block in range(len(names))]
-    by_size: dict[int, NDArray[np.int64]] = {}
-    for size in sorted({len(rows) for rows in members}):
-        by_size[size] = np.stack([rows for rows in members if len(rows) == size])
+    together = works if groups is None else groups
+    blocks: dict[str, dict[str, list[int]]] = {}
+    for row, (group, work) in enumerate(zip(together, works, strict=True)):
+        blocks.setdefault(str(group), {}).setdefault(str(work), []).append(row)
+    alike: dict[tuple[int, ...], list[list[list[int]]]] = {}
+    for _, members in sorted(blocks.items()):
+        ordered = sorted(members.values(), key=len)
+        alike.setdefault(tuple(map(len, ordered)), []).append(ordered)
     rng = np.random.default_rng([seed, 41])
-    result = np.empty((count, len(inverse)), dtype=np.int64)
+    result = np.empty((count, len(works)), dtype=np.int64)
     for permutation in result:
-        for rows in by_size.values():  # [blocks, size]
-            taken = rows[rng.permutation(len(rows))]
-            if within:
-                taken = rng.permuted(taken, axis=1)
-            permutation[rows.ravel()] = taken.ravel()
+        for sizes, same in alike.items():
+            for place, source in enumerate(rng.permutation(len(same))):
+                taken = _shuffled(same[source], np.asarray(sizes), rng, within)
+                permutation[np.concatenate(same[place])] = taken
     return result
+
+
+def _shuffled(
+    works: list[list[int]], sizes: NDArray[np.int64], rng: np.random.Generator, within: bool
+) -> NDArray[np.int64]:
+    """Rows of a group, works of equal size shuffled, and rows within them."""
+    order = np.arange(len(works))
+    for size in np.unique(sizes):
+        of_size = np.flatnonzero(sizes == size)
+        order[of_size] = rng.permutation(of_size)
+    rows = [np.asarray(works[work]) for work in order]
+    return np.concatenate([rng.permutation(one) if within else one for one in rows])
 
 
 def permutation_p(observed: Floats, largest: Floats) -> Floats:
@@ -74,7 +99,9 @@ def permutation_p(observed: Floats, largest: Floats) -> Floats:
     """
     if len(largest) == 0:
         return np.full(observed.shape, np.nan)
-    reached = (largest[:, None] >= observed[None]).sum(axis=0)
+    # A permutation that changes nothing may differ in the last bits: it counts as reached.
+    bar = observed - 1e-9 * (1 + np.abs(observed))
+    reached = (largest[:, None] >= bar[None]).sum(axis=0)
     result: Floats = (1 + reached) / (1 + len(largest))
     return result
 

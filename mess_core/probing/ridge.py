@@ -94,8 +94,12 @@ class RidgePath:
         xp = self._xp = namespace(moments.xx)
         mean, rows = moments.x / moments.rows, moments.rows
         diagonal = xp.linalg.diagonal(moments.xx) / rows
-        variance = xp.clip(diagonal - xp.square(mean), min=0.0)
-        scale = _scale(xp, xp.sqrt(variance), diagonal if reference is None else reference)
+        variance = diagonal - xp.square(mean)
+        # A difference of sums: what is left of a feature that is constant in these rows but not
+        # in those that the sums were taken from is rounding of some 1e-16 of the reference.
+        held = diagonal if reference is None else reference
+        variance = xp.where(variance <= 1e-13 * held, xp.zeros_like(variance), variance)
+        scale = _scale(xp, xp.sqrt(variance), held)
         self._scale, self._offset = scale, moments.y / rows
         # In place: every pass over this matrix counts next to its factorisation.
         matrix = mean[:, None] * (-rows * mean)[None, :]

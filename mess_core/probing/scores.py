@@ -123,7 +123,10 @@ class GroupBootstrap:
         centre = _Centring(works)
         truth = centre(y)
         second = self.draws @ (self.member @ np.square(truth))
-        return self._r2(second, second, truth, centre(predicted))
+        # Of a target that is the same within works, rounding is left, next to what it was.
+        about = np.where(centre.several[:, None], y - y.mean(axis=0), 0.0)
+        held = self.draws @ (self.member @ np.square(about))
+        return self._r2(second, held, truth, centre(predicted))
 
     def _r2(self, total: Floats, held: Floats, y: Floats, predicted: Floats) -> Floats:
         # Draws in which nothing varies leave only rounding, next to what the draw could hold.

@@ -81,11 +81,21 @@ def probing_inputs(layout: Layout) -> ProbingInputs:
             path=str(layout.root),
             remedy="Materialise `embeddings` and `track_targets` for the same tracks",
         )
-    rows = rows[both].reset_index(drop=True)
     notes: list[str] = []
-    untrained = _untrained(layout, rows, manifest["identity"], notes)
+    control = _control(layout, manifest["identity"], notes)
+    if control is not None:
+        lacking = both & ~rows["track_id"].isin(control[1]).to_numpy()
+        if lacking.any():
+            # Compared on other tracks, or not at all, evidence would be easier to have.
+            notes.append(f"{lacking.sum()} tracks left out: the untrained control lacks them")
+            both = both & ~lacking
+    x, rows = matrix[both], rows[both].reset_index(drop=True)
+    untrained = None
+    if control is not None:
+        place = {track: index for index, track in enumerate(control[1])}
+        untrained = control[0][[place[track] for track in rows["track_id"]]]
     return ProbingInputs(
-        x=matrix[both],
+        x=x,
         y=in_probed_units(table.loc[rows["track_id"]].reset_index(drop=True)),
         rows=rows,
         manifest=manifest,
@@ -214,10 +224,10 @@ def grouping(rows: pd.DataFrame, group_by: Grouping) -> list[str]:
     return [str(name) for name in known]
 
 
-def _untrained(
-    layout: Layout, rows: pd.DataFrame, identity: dict[str, Any], notes: list[str]
-) -> NDArray[np.float32] | None:
-    """The twin's vectors of the same tracks, or a note on why there are none."""
+def _control(
+    layout: Layout, identity: dict[str, Any], notes: list[str]
+) -> tuple[NDArray[np.float32], list[str]] | None:
+    """The twin's vectors and their tracks, or a note on why there are none."""
     if str(identity["encoder"]).startswith("untrained:"):
         notes.append("the encoder is untrained: these scores are the control, not a finding")
         return None
@@ -229,14 +239,7 @@ def _untrained(
     if manifest.get("control_of") != identity:
         notes.append("the untrained control is of another encoder or setting: not compared")
         return None
-    place = {track: index for index, track in enumerate(have["track_id"])}
-    wanted = [place.get(track) for track in rows["track_id"]]
-    missing = [track for track, at in zip(rows["track_id"], wanted, strict=True) if at is None]
-    if missing:
-        notes.append(f"the untrained control lacks {len(missing)} tracks: not compared")
-        return None
-    found: NDArray[np.float32] = matrix[np.asarray(wanted)]
-    return found
+    return matrix, [str(track) for track in have["track_id"]]
 
 
 def _descriptors(layout: Layout, rows: pd.DataFrame) -> NDArray[np.float64] | None:

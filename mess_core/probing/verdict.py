@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mess_core.probing.permutation import false_discovery_rate
 
 if TYPE_CHECKING:
@@ -23,7 +21,8 @@ SUMMARY_COLUMNS = [
     "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
     "chosen_r2_within_low", "chosen_r2_within_high", "weighted_r2", "weighted_r2_low",
     "weighted_r2_high", "weighted_r2_within", "weighted_r2_within_low", "weighted_r2_within_high",
-    "untrained_r2", "descriptors_r2", "mean_r2", "n", "works", "p", "q", "evidence", "reason",
+    "untrained_r2", "untrained_gain_low", "descriptors_r2", "mean_r2", "n", "works", "p", "q",
+    "arrangements", "evidence", "reason",
 ]  # fmt: skip
 LEVEL = 0.05
 """Of the false discovery rate."""
@@ -46,6 +45,8 @@ def judge(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     for _, rows in table.groupby("layer").groups.items():
         table.loc[rows, "q"] = false_discovery_rate(table.loc[rows, "p"].to_numpy(dtype=float))
     summary["q"] = false_discovery_rate(summary["p"].to_numpy(dtype=float))
+    numeric = [name for name in SUMMARY_COLUMNS if name.startswith(("untrained", "descriptors"))]
+    summary[numeric] = summary[numeric].astype(float)
     numbers = [name for name in table.columns if name not in {"layer", "target", "n", "works"}]
     table[numbers] = table[numbers].astype(float)
     table["evidence"] = (
@@ -59,21 +60,17 @@ def judge(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.
 
 def _reason(row: dict[str, Any], table: pd.DataFrame) -> str:
     """One sentence: what holds the target, or why nothing is offered as evidence."""
-    mine = table[table["target"] == row["target"]]
-    supported = mine[mine["evidence"] & (mine["chosen"] > 0)]
+    mine = table[(table["target"] == row["target"]) & (table["chosen"] > 0)]
+    supported = mine[mine["evidence"]]
     score = f"R² {row['chosen_r2']:.2f} ({row['chosen_r2_low']:.2f} to {row['chosen_r2_high']:.2f})"
-    if len(supported) and row["chosen_r2_low"] > 0:
-        layers = ", ".join(str(layer) for layer in supported["layer"])
-        return f"layer {layers}, chosen in inner folds: {score}"
     if not row["chosen_r2_low"] > 0:
         return f"not predicted: {score}"
-    chosen = mine[mine["chosen"] > 0]
-    if (chosen["q"] > LEVEL).all():
-        return f"not told from chance: q {np.nanmin(chosen['q']):.2f}"
-    if (chosen["untrained_gain_low"] <= 0).any():
-        best = mine.loc[mine["chosen"].idxmax()]
-        return (
-            f"an untrained encoder does as well: {score} against {best['untrained_r2']:.2f} of "
-            f"layer {best['layer']}"
-        )
-    return f"no layer that inner folds chose is evidence by itself: {score}"
+    if row["q"] > LEVEL:
+        return f"not told from chance: q {row['q']:.2f}, {score}"
+    twin = row["untrained_gain_low"]
+    if twin is not None and twin <= 0:
+        return f"an untrained encoder does as well: {score} against {row['untrained_r2']:.2f}"
+    if supported.empty:
+        return f"no layer that inner folds chose is evidence by itself: {score}"
+    layers = ", ".join(str(layer) for layer in supported["layer"])
+    return f"layer {layers}, chosen in inner folds: {score}"

@@ -16,6 +16,7 @@ from mess_core.encoders import (
 )
 from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.errors import ProbingError
+from mess_core.probing import discover
 from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
 from mess_core.probing.report import load_discovery
 from mess_core.probing.stored import grouping, probe_store, probing_folder, probing_inputs
@@ -23,7 +24,7 @@ from mess_core.probing.stored_segments import probe_segments, segment_inputs
 from mess_core.store.checks import check_control
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.matrix import build_matrix, load_matrix
-from mess_core.store.tables import read_table
+from mess_core.store.tables import read_json, read_table, write_json
 from mess_core.targets.registry import curves
 
 
@@ -149,7 +150,25 @@ def test_probing_compares_with_the_twin(workbench, trained):
     assert check_control(layout).passed
     found, _ = probe_store(layout, permutations=3)
     assert found.table["untrained_r2"].notna().all()
-    assert (
-        found.table["untrained_gain_low"] <= found.table["r2"] - found.table["untrained_r2"] + 1e-9
-    ).mean() > 0.9
-    assert found.summary["untrained_r2"].notna().all()
+    assert found.summary["untrained_gain_low"].notna().all()
+    # The twin's scores are those of probing its own matrix.
+    twin, _, _ = load_matrix(layout.control)
+    inputs = probing_inputs(layout)
+    alone = discover(
+        twin,
+        inputs.y,
+        inputs.rows["work_id"].tolist(),
+        groups=grouping(inputs.rows, "work"),
+        layers=[0, 4],
+        permutations=0,
+        resamples=10,
+    )
+    np.testing.assert_allclose(alone.table["r2"], found.table["untrained_r2"])
+    # Tracks that the twin lacks are not compared at all, instead of without it.
+    build_matrix(layout.control, tracks.iloc[1:])
+    manifest = read_json(layout.control.matrix_manifest)
+    write_json(layout.control.matrix_manifest, {**manifest, "control_of": trained.identity})
+    fewer = probing_inputs(layout)
+    assert len(fewer.x) == len(fewer.untrained) == 11
+    assert "1 tracks left out: the untrained control lacks them" in fewer.notes
+    assert not check_control(layout).passed

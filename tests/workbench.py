@@ -55,7 +55,29 @@ def built(tmp_path_factory, corpus) -> Workbench:
 
 
 @pytest.fixture
-def workbench(tmp_path, built) -> Workbench:
+def quick_probing(monkeypatch) -> None:
+    """Rebuilds without drawing and with fewer draws; `built` has done all of it once."""
+    from functools import partial
+
+    from mess_core.probing import report, stored, stored_segments
+
+    for name in ("heatmap_png", "profiles_png", "within_png"):
+        monkeypatch.setattr(report, name, lambda *_, **__: b"not drawn")
+    monkeypatch.setattr(report, "heatmap_html", lambda *_, **__: "not drawn")
+    few = {"alphas": (1.0, 100.0), "resamples": 50}
+
+    def fewer(function, **changes):
+        return lambda *args, **kwargs: function(*args, **{**kwargs, **changes})
+
+    monkeypatch.setattr(stored, "discover", fewer(stored.discover, permutations=5, resamples=50))
+    monkeypatch.setattr(stored_segments, "discover", partial(stored_segments.discover, **few))
+    monkeypatch.setattr(
+        stored_segments, "discover_curves", partial(stored_segments.discover_curves, **few)
+    )
+
+
+@pytest.fixture
+def workbench(tmp_path, built, quick_probing) -> Workbench:
     """A copy of the built library, to change at will."""
     shutil.copytree(built.root, tmp_path / "library")
     bench = Workbench(tmp_path / "library")
@@ -65,7 +87,7 @@ def workbench(tmp_path, built) -> Workbench:
 
 
 @pytest.fixture
-def fresh(tmp_path, corpus) -> Workbench:
+def fresh(tmp_path, corpus, quick_probing) -> Workbench:
     """The demo corpus, nothing computed yet."""
     bench = Workbench(tmp_path / "library")
     shutil.copytree(corpus, bench.datasets / "demo")

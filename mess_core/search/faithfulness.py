@@ -69,7 +69,8 @@ def measure_store(layout: Layout) -> pd.DataFrame:
     )
     (layout.probing / "faithfulness.json").unlink(missing_ok=True)
     write_table(layout.probing / "faithfulness.parquet", table)
-    served = table[table["served"]].set_index("aspect")["mode"].to_dict()
+    winners = table[table["served"].astype(bool)]
+    served = dict(zip(winners["aspect"], winners["mode"], strict=True))
     write_json(layout.probing / "faithfulness.json", {"made_from": made_from, "served": served})
     return table
 

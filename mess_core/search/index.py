@@ -73,15 +73,41 @@ class TrackIndex:
             Equal scores in ascending row order.
         """
         weight = np.array([weights.get(layer, 0.0) for layer in self.layers])
-        # FAISS sums in float32: weights of any size must not leave its range.
+        # Sums are in float32: weights of any size must not leave its range.
         largest = float(np.abs(weight).max()) or 1.0
-        weight = weight / largest
-        weighted = (query * weight[:, None]).astype(np.float32).reshape(1, -1)
+        weighted = (query * (weight / largest)[:, None]).astype(np.float32)
         k = min(k, len(self))
-        # A few more than asked, so that equal scores at the edge have a stable order.
-        scores, rows = self.index.search(np.ascontiguousarray(weighted), min(k + 16, len(self)))
-        order = np.lexsort((rows[0], -scores[0]))[:k]
-        return scores[0][order].astype(np.float64) * largest, rows[0][order]
+        used = np.flatnonzero(weight)
+        if 0 < len(used) <= len(weight) // 2:
+            scores, rows = self._by_layers(weighted, used, k)
+        else:
+            # A few more than asked, so that equal scores at the edge have a stable order.
+            more = min(k + 16, len(self))
+            found = self.index.search(np.ascontiguousarray(weighted.reshape(1, -1)), more)
+            scores, rows = found[0][0], found[1][0]
+        order = np.lexsort((rows, -scores))[:k]
+        return scores[order].astype(np.float64) * largest, rows[order]
+
+    def _by_layers(
+        self, weighted: Floats, used: NDArray[np.int64], k: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The best rows from the layers in use alone, read in place from the index."""
+        import faiss
+
+        stored = faiss.rev_swig_ptr(self.index.get_xb(), len(self) * self.index.d)
+        blocks = stored.reshape(len(self), len(self.layers), self.dim)
+        scores = np.zeros(len(self), dtype=np.float32)
+        for position in used:
+            scores += blocks[:, position] @ weighted[position]
+        # Equal vectors may differ in the last bit of a matrix product: all that could tie with
+        # the last one are kept, and summed again one by one, for the caller to order.
+        edge = np.partition(scores, -k)[-k] - np.float32(1e-5)
+        rows = np.flatnonzero(scores >= edge)
+        exact = np.zeros(len(rows))
+        for position in used:
+            wide = blocks[rows, position].astype(np.float64) * weighted[position]
+            exact += wide.sum(axis=1)
+        return exact, rows
 
     def all_cosines(self, row: int, weights: Mapping[int, float]) -> NDArray[np.float64]:
         """Weighted sum of per-layer cosines of a row with every row, float64 [tracks]."""

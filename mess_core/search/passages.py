@@ -22,6 +22,7 @@ FILTERS = ("composer", "year", "split", "work_id", "performer", "dataset")
 
 def allowed_tracks(
     tracks: pd.DataFrame,
+    indexed: set[str],
     query: str | None,
     *,
     where: Mapping[str, Any] | None = None,
@@ -35,6 +36,9 @@ def allowed_tracks(
     ----------
     tracks : DataFrame
         The track table.
+    indexed : set of str
+        Tracks of the index. Those that are no longer in the table are hits until the index is
+        built again, unless something is to be filtered by.
     query : str or None
         The query's track, if it is one of the library.
     where : mapping, optional
@@ -57,17 +61,16 @@ def allowed_tracks(
         several = isinstance(wanted, Collection) and not isinstance(wanted, str)
         kept &= tracks[column].isin(list(wanted) if several else [wanted]).to_numpy()
     ids = tracks["track_id"].astype(str)
-    if query is not None:
-        mine = tracks[ids == query].iloc[0]
-        if same_work:
-            kept &= (tracks["work_id"] == _known(mine, "work_id", query)).to_numpy()
-        if other_performer:
-            player = _known(mine, "performer", query)
-            kept &= (tracks["performer"].notna() & (tracks["performer"] != player)).to_numpy()
-        if not include_own:
-            kept &= (ids != query).to_numpy()
-    found = set(ids[kept])
-    if not found and len(tracks) > 1:
+    if query is not None and same_work:
+        kept &= (tracks["work_id"] == _known(tracks, "work_id", query)).to_numpy()
+    if query is not None and other_performer:
+        player = _known(tracks, "performer", query)
+        kept &= (tracks["performer"].notna() & (tracks["performer"] != player)).to_numpy()
+    filtered = bool(where) or (query is not None and (same_work or other_performer))
+    found = indexed & set(ids[kept]) if filtered else set(indexed)
+    if query is not None and not include_own:
+        found.discard(query)
+    if not found and len(indexed) > 1:
         raise SearchError("no track passes the filters", remedy="Leave one of them out")
     return found
 
@@ -143,12 +146,11 @@ def passage_hits(
     return pd.DataFrame(hits, columns=["track_id", "start_s", "end_s", "score"])
 
 
-def _known(row: Any, column: str, query: str) -> str:
-    import pandas as pd
-
-    if pd.isna(row[column]):
+def _known(tracks: pd.DataFrame, column: str, query: str) -> str:
+    known = tracks.loc[tracks["track_id"].astype(str) == query, column].dropna()
+    if known.empty:
         raise SearchError(f"track {query!r} has no {column} to compare by")
-    return str(row[column])
+    return str(known.iloc[0])
 
 
 def _without_overlaps(

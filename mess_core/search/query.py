@@ -267,6 +267,7 @@ class Library:
         begin, end = float(bounds["start_s"]), float(bounds["end_s"])
         allowed = allowed_tracks(
             self.tracks,
+            set(rows["track_id"]),
             track,
             where=where,
             include_own=include_own,
@@ -327,7 +328,7 @@ class Library:
             index, rows = self._opened_passages()
             nearest = int(np.abs(embedding.start_s - start_s).argmin())
             vector = embedding.segments[nearest, self._index.layers.index(index.layer)]
-            allowed = allowed_tracks(self.tracks, None, where=where)
+            allowed = allowed_tracks(self.tracks, set(rows["track_id"]), None, where=where)
             hits = passage_hits(index, rows, unit_layers(vector), k, tracks=allowed)
             begin, end = float(embedding.start_s[nearest]), float(embedding.end_s[nearest])
             return self._with_facts(hits, {"path": str(path), "start_s": begin, "end_s": end})

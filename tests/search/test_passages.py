@@ -21,6 +21,7 @@ TRACKS = pd.DataFrame(
         "split": ["train", "test", "test", None],
     }
 )
+INDEXED = {"a", "b", "c", "d"}
 
 
 @pytest.mark.parametrize(
@@ -37,18 +38,26 @@ TRACKS = pd.DataFrame(
     ],
 )
 def test_who_may_be_a_hit(options, expected):
-    assert allowed_tracks(TRACKS, "a", **options) == expected
+    assert allowed_tracks(TRACKS, INDEXED, "a", **options) == expected
+
+
+def test_tracks_that_left_the_table_are_hits_unless_filtered():
+    assert allowed_tracks(TRACKS, {*INDEXED, "gone"}, "a") == {"b", "c", "d", "gone"}
+    assert allowed_tracks(TRACKS, {*INDEXED, "gone"}, "a", where={"split": "test"}) == {"b", "c"}
+    assert allowed_tracks(TRACKS, {"a", "b"}, "gone") == {"a", "b"}
+    with pytest.raises(SearchError, match="'gone' has no work_id"):
+        allowed_tracks(TRACKS, INDEXED, "gone", same_work=True)
 
 
 def test_impossible_filters_say_why():
     with pytest.raises(SearchError, match="cannot be filtered by 'audio_path'"):
-        allowed_tracks(TRACKS, "a", where={"audio_path": "/etc"})
+        allowed_tracks(TRACKS, INDEXED, "a", where={"audio_path": "/etc"})
     with pytest.raises(SearchError, match="'d' has no work_id"):
-        allowed_tracks(TRACKS, "d", same_work=True)
+        allowed_tracks(TRACKS, INDEXED, "d", same_work=True)
     with pytest.raises(SearchError, match="'d' has no performer"):
-        allowed_tracks(TRACKS, "d", other_performer=True)
+        allowed_tracks(TRACKS, INDEXED, "d", other_performer=True)
     with pytest.raises(SearchError, match="no track passes"):
-        allowed_tracks(TRACKS, "a", where={"composer": "Liszt", "split": "train"})
+        allowed_tracks(TRACKS, INDEXED, "a", where={"composer": "Liszt", "split": "train"})
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,17 @@ from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
 from mess_core.search.aspects import layer_weights, opposed_aspects
 from mess_core.search.explain import explain_hit
-from mess_core.search.faithfulness import MODES, Mode
+from mess_core.search.faithfulness import Mode
 from mess_core.search.index import PassageIndex, TrackIndex, unit_layers
 from mess_core.search.passages import allowed_tracks, passage_hits
-from mess_core.search.subspace import Subspaces, load_subspaces
+from mess_core.search.recordings import matching_encoder
+from mess_core.search.subspace import (
+    SearchMode,
+    Subspaces,
+    choose_modes,
+    load_subspaces,
+    relative_similarity,
+)
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
     from mess_core.encoders import Encoder
 
 __all__ = ["Library", "SearchMode"]
-
-SearchMode = Literal["auto", "cosine", "subspace"]
 
 
 @dataclass
@@ -135,7 +140,7 @@ class Library:
         row = self._row(track)
         _checked_k(k)
         weights = layer_weights(aspects, self.aspects, self._index.layers)
-        modes = self._modes(aspects or {}, mode)
+        modes = choose_modes(aspects or {}, mode, self._subspaces)
         if "subspace" in modes.values():
             return self._similar_mixed(row, aspects or {}, modes, k)
         query = self._index.vector(row)
@@ -171,27 +176,6 @@ class Library:
         for name, values in parts.items():
             table[name] = values[hits]
         return self._told(table, aspects, modes)
-
-    def _modes(self, aspects: Mapping[str, float], mode: SearchMode) -> dict[str, Mode]:
-        if mode not in ("auto", *MODES):
-            raise SearchError(f"mode must be auto, cosine or subspace, not {mode!r}")
-        found = self._subspaces
-        if mode == "cosine" or (mode == "auto" and found is None):
-            return dict.fromkeys(aspects, "cosine")
-        if found is None:
-            raise SearchError(
-                "there are no probe subspaces of this index",
-                remedy="Materialise probing, aspects and faithfulness again",
-            )
-        if mode == "auto":
-            return {name: found.served.get(name, "cosine") for name in aspects}
-        without = [name for name in aspects if not found.has(name)]
-        if without:
-            raise SearchError(
-                f"{without[0]} has no subspace: none of its targets was probed",
-                remedy="Use mode='auto' or leave it out",
-            )
-        return dict.fromkeys(aspects, "subspace")
 
     def _told(
         self, table: pd.DataFrame, aspects: Mapping[str, float], modes: Mapping[str, Mode]
@@ -321,7 +305,7 @@ class Library:
 
         _checked_k(k)
         weights = layer_weights(aspects, self.aspects, self._index.layers)
-        embedding = self._encoder(encoder).embed(path)
+        embedding = matching_encoder(self._identity, encoder).embed(path)
         if start_s is not None:
             if not 0 <= start_s < embedding.duration_s:
                 raise SearchError(f"{start_s} s is outside the recording", path=path)
@@ -361,7 +345,7 @@ class Library:
         """
         row = self._row(query)
         self._row(hit)
-        modes = self._modes(dict.fromkeys(self.aspects, 1.0), "auto")
+        modes = choose_modes(self.aspects, "auto", self._subspaces)
         similarity = {name: self._similarity(name, row, modes[name]) for name in self.aspects}
         table = read_table(self.layout.proxy_targets)
         return explain_hit(query, hit, similarity, self._ids, self.aspects, table)
@@ -372,33 +356,7 @@ class Library:
             distance = self._subspaces.distance(name, row)
         else:
             distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
-        others = np.delete(distance, row)
-        mean = float(others.mean()) if len(others) else 0.0
-        return 1 - distance / mean if mean > 0 else np.ones(len(distance))
-
-    def _encoder(self, given: Encoder | None) -> Encoder:
-        from mess_core.encoders import EncoderSettings, load_encoder
-
-        wanted = self._identity
-        if given is None:
-            name = str(wanted["encoder"]).partition("@")[0]
-            settings = EncoderSettings(
-                window_s=wanted["window_s"], hop_s=wanted["hop_s"], pooling=wanted["pooling"],
-                **({} if wanted["normalise"] == "none" else {"normalise": wanted["normalise"]}),
-            )  # fmt: skip
-            given = load_encoder(name, layers=wanted["layers"], settings=settings)
-        differing = [
-            name
-            for name in ("encoder", "window_s", "normalise", "pooling", "layers")
-            if given.identity[name] != wanted[name]
-        ]
-        if differing:
-            raise SearchError(
-                f"the library was embedded with another {differing[0]}: "
-                f"{wanted[differing[0]]}, not {given.identity[differing[0]]}",
-                remedy="Pass encoder=load_encoder(...) with the library's settings",
-            )
-        return given
+        return relative_similarity(distance, row)
 
     def _with_facts(self, hits: pd.DataFrame, query: dict[str, Any]) -> pd.DataFrame:
         """Passages with their rank and who plays what."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import StoreError
+from mess_core.errors import SearchError, StoreError
 from mess_core.probing.aspects import ASPECTS
 from mess_core.probing.probes import load_probes
-from mess_core.search.faithfulness import Mode, subspace_distance
+from mess_core.search.faithfulness import MODES, Mode, subspace_distance
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json
 
-__all__ = ["Subspaces", "load_subspaces"]
+__all__ = ["SearchMode", "Subspaces", "choose_modes", "load_subspaces", "relative_similarity"]
+
+SearchMode = Literal["auto", "cosine", "subspace"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,43 @@ class Subspaces:
         """Squared distance of a track to every track, [tracks]."""
         placed = self.placed[aspect]
         return subspace_distance(placed[row], placed)
+
+
+def choose_modes(
+    aspects: Iterable[str], mode: SearchMode, found: Subspaces | None
+) -> dict[str, Mode]:
+    """How each aspect is compared; without subspaces, "auto" is cosine.
+
+    Raises
+    ------
+    SearchError
+        If the mode is unknown, or a subspace is asked for and not there.
+    """
+    if mode not in ("auto", *MODES):
+        raise SearchError(f"mode must be auto, cosine or subspace, not {mode!r}")
+    if mode == "cosine" or (mode == "auto" and found is None):
+        return dict.fromkeys(aspects, "cosine")
+    if found is None:
+        raise SearchError(
+            "there are no probe subspaces of this index",
+            remedy="Materialise probing, aspects and faithfulness again",
+        )
+    if mode == "auto":
+        return {name: found.served.get(name, "cosine") for name in aspects}
+    without = [name for name in aspects if not found.has(name)]
+    if without:
+        raise SearchError(
+            f"{without[0]} has no subspace: none of its targets was probed",
+            remedy="Use mode='auto' or leave it out",
+        )
+    return dict.fromkeys(aspects, "subspace")
+
+
+def relative_similarity(distance: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+    """``1 - d / mean d`` of distances from a row to all: 1 = equal, 0 = like a random one."""
+    others = np.delete(distance, row)
+    mean = float(others.mean()) if len(others) else 0.0
+    return 1 - distance / mean if mean > 0 else np.ones(len(distance))
 
 
 def load_subspaces(layout: Layout, track_ids: list[str], matrix_sha256: Any) -> Subspaces | None:

@@ -1,0 +1,48 @@
+"""Queries that are recordings: embedded exactly as the library was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mess_core.errors import SearchError
+
+if TYPE_CHECKING:
+    from mess_core.encoders import Encoder
+
+__all__ = ["matching_encoder"]
+
+
+def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder:
+    """The encoder that a library was embedded with.
+
+    Parameters
+    ----------
+    identity : dict
+        Of the library's embeddings.
+    given : Encoder or None
+        Checked against `identity`; loaded by its name if not given.
+
+    Raises
+    ------
+    SearchError
+        If it differs in what makes vectors comparable.
+    EncoderError
+        If it cannot be loaded.
+    """
+    from mess_core.encoders import EncoderSettings, load_encoder
+
+    if given is None:
+        name = str(identity["encoder"]).partition("@")[0]
+        settings = EncoderSettings(
+            window_s=identity["window_s"], hop_s=identity["hop_s"], pooling=identity["pooling"],
+            **({} if identity["normalise"] == "none" else {"normalise": identity["normalise"]}),
+        )  # fmt: skip
+        given = load_encoder(name, layers=identity["layers"], settings=settings)
+    for name in ("encoder", "window_s", "normalise", "pooling", "layers"):
+        if given.identity[name] != identity[name]:
+            raise SearchError(
+                f"the library was embedded with another {name}: {identity[name]}, not "
+                f"{given.identity[name]}",
+                remedy="Pass encoder=load_encoder(...) with the library's settings",
+            )
+    return given

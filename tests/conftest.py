@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+# Workers that compile librosa's functions into one cache at once break it: each has its own.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/numba" / _WORKER)
 os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ.pop("MESS_DATASETS", None)
 os.environ.pop("MESS_ENCODER", None)

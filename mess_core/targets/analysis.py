@@ -24,6 +24,7 @@ _FINE_HOP = 64
 _FINE_FRAME = 256
 _ATTACK_DB = 6.0
 _MFCC = 20
+_compiled: list[bool] = []
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -137,6 +138,10 @@ def analyse(samples: Floats) -> AudioAnalysis:
     # The constant-Q transform takes half of the time; FFTs let other threads run.
     with ThreadPoolExecutor(1, thread_name_prefix="mess-chroma") as pool:
         chroma = pool.submit(_chroma, samples, spectrum.tuning)
+        if not _compiled:
+            # librosa compiles functions when they are first called, and not safely in two threads.
+            chroma.result()
+            _compiled.append(True)
         rms = librosa.feature.rms(y=samples, frame_length=N_FFT, hop_length=HOP)[0]
         peak = float(rms.max())
         floor = 10 ** (-_SILENCE_DB / 20)

@@ -60,23 +60,22 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
     group_name="search",
     owners=OWNERS,
     kinds={"python", "faiss"},
-    code_version="1",
+    code_version="2",
     description=(
-        "Exact FAISS index of 5 s passages by the layer that carries the aspects best, with the "
-        "exact start and end second of every passage."
+        "FAISS index of 5 s passages by the layer that carries the aspects best, with the exact "
+        "start and end second of every passage; exact or approximate by size, its recall measured."
     ),
 )
 def passage_index(store: StoreResource) -> dg.MaterializeResult:
     """Index every stored segment and move ``latest``."""
-    from mess_core.probing.report import load_aspects
     from mess_core.search.artifact import load_artifact
     from mess_core.search.build import build_passage_index
     from mess_core.store.matrix import load_matrix
 
     began = time.perf_counter()
     _, rows, manifest = load_matrix(store.layout)
-    resolved = load_aspects(store.layout.probing / "aspects.json")
-    built = build_passage_index(store.layout, rows, resolved, manifest["identity"])
+    built = build_passage_index(store.layout, rows, manifest["identity"])
+    measured = built["measured"]
     _, passages, _ = load_artifact(store.layout.indices, "passage")
     per_track = passages["track_id"].value_counts().head(20)
     return dg.MaterializeResult(
@@ -86,6 +85,9 @@ def passage_index(store: StoreResource) -> dg.MaterializeResult:
             "vectors": built["vectors"],
             "layer": built["made_from"]["layer"],
             "layer_reason": built["made_from"]["layer_reason"],
+            "kind": measured["kind"],
+            "recall_at_10": measured["recall_at_10"],
+            "fell_back": measured["fell_back"] or "no",
             "sample": sample(passages),
             "picture": picture(
                 bars_png({str(k): float(v) for k, v in per_track.items()}, "passages of a track")

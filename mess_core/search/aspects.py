@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect
+from mess_core.search.index import TrackIndex
 
-__all__ = ["layer_weights", "opposed_aspects", "parse_aspects"]
+__all__ = ["aspect_parts", "layer_weights", "opposed_aspects", "parse_aspects"]
 
 
 def parse_aspects(text: str) -> dict[str, float]:
@@ -105,3 +109,38 @@ def opposed_aspects(wanted: Mapping[str, float], aspects: Mapping[str, Aspect]) 
                     "difference of their weights counts"
                 )
     return notes
+
+
+def aspect_parts(
+    index: TrackIndex,
+    query: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    wanted: Mapping[str, float],
+    aspects: Mapping[str, Aspect],
+) -> dict[str, NDArray[np.float64]]:
+    """What each aspect adds to the scores of hits: its weight times its cosine.
+
+    Parameters
+    ----------
+    index : TrackIndex
+    query : ndarray, float32, shape [layers, dim]
+        Unit vectors.
+    rows : ndarray, int64, shape [hits]
+    wanted : mapping of aspect to weight
+    aspects : mapping of name to Aspect
+
+    Returns
+    -------
+    dict of aspect to ndarray, float64, shape [hits]
+    """
+    places = {layer: place for place, layer in enumerate(index.layers)}
+    cosines = np.zeros((len(rows), len(places)))
+    for hit, row in enumerate(rows):
+        cosines[hit] = index.cosines(query, int(row))
+    parts = {}
+    for name, weight in wanted.items():
+        shares = np.zeros(len(places))
+        for layer, share in aspects[name].weights.items():
+            shares[places[layer]] = share
+        parts[name] = weight * (cosines @ shares)
+    return parts

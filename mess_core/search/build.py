@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mess_core.errors import StoreError
 from mess_core.probing.aspects import Aspect
-from mess_core.search.artifact import save_artifact
-from mess_core.search.index import PassageIndex, TrackIndex
+from mess_core.probing.report import load_aspects
+from mess_core.search.artifact import save_artifact, sha256_of
+from mess_core.search.index import TrackIndex
+from mess_core.search.passage_index import PassageIndex
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
+from mess_core.store.tables import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,30 +70,68 @@ def passage_layer(aspects: dict[str, Aspect], layers: list[int]) -> tuple[int, s
 
 
 def build_passage_index(
-    layout: Layout, rows: pd.DataFrame, aspects: dict[str, Aspect], identity: dict[str, Any]
+    layout: Layout,
+    rows: pd.DataFrame,
+    identity: dict[str, Any],
+    *,
+    kind: str | None = None,
+    recall_target: float = 0.99,
 ) -> dict[str, Any]:
-    """Index every segment of the tracks in `rows` by one layer; returns the manifest."""
+    """Index every segment of the tracks in `rows` by one layer; returns the manifest.
+
+    Segments are read from memory-mapped files a track at a time.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : DataFrame
+        One row per track, with ``track_id`` and ``dataset``.
+    identity : dict
+        Of the encoder, as in sidecars.
+    kind : str, optional
+        One of `mess_core.search.passage_index.KINDS`; by size if not given.
+    recall_target : float
+        See `PassageIndex.build`; what was reached stands in the manifest.
+
+    Raises
+    ------
+    StoreError
+        If a track has no embedding, or the aspects are missing.
+    SearchError
+        If there are no segments.
+    """
     import pandas as pd
 
+    place = layout.probing / "aspects.json"
     layers = [int(layer) for layer in identity["layers"]]
-    layer, reason = passage_layer(aspects, layers)
+    layer, reason = passage_layer(load_aspects(place), layers)
     position = layers.index(layer)
     store = EmbeddingStore(layout)
-    segments, tables = [], []
-    for row in rows.itertuples():
-        sidecar = store.sidecar(row.dataset, row.track_id) or {}
-        part = store.read("segments", row.dataset, row.track_id)[:, position]
-        segments.append(np.array(part))
-        tables.append(
-            pd.DataFrame(
-                {
-                    "track_id": row.track_id,
-                    "start_s": sidecar["start_s"],
-                    "end_s": sidecar["end_s"],
-                }
+    tracks = [(str(row.dataset), str(row.track_id)) for row in rows.itertuples()]
+
+    def parts() -> Iterator[NDArray[np.floating[Any]]]:
+        for dataset, track_id in tracks:
+            yield store.read("segments", dataset, track_id)[:, position]
+
+    index = PassageIndex.build(parts, layer, kind=kind, recall_target=recall_target)
+    bounds = []
+    for dataset, track_id in tracks:
+        sidecar = store.sidecar(dataset, track_id)
+        if sidecar is None:
+            raise StoreError(
+                f"the embedding of {track_id!r} was replaced meanwhile",
+                remedy="Materialise passage_index again",
             )
-        )
-    index = PassageIndex.build(segments, layer)
-    table = pd.concat(tables, ignore_index=True)
-    made_from = {**identity, "layer": layer, "layer_reason": reason}
-    return save_artifact(layout.indices, "passage", index.index, table, made_from)
+        columns = {"start_s": sidecar["start_s"], "end_s": sidecar["end_s"]}
+        bounds.append(pd.DataFrame({"track_id": track_id, **columns}))
+    made_from = {
+        **identity,
+        "layer": layer,
+        "layer_reason": reason,
+        "targets_version": read_json(place)["made_from"].get("targets_version"),
+        "aspects_sha256": sha256_of(place),
+    }
+    table = pd.concat(bounds, ignore_index=True)
+    return save_artifact(
+        layout.indices, "passage", index.index, table, made_from, measured=index.measured
+    )

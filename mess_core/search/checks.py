@@ -113,16 +113,20 @@ def check_passage_index(layout: Layout) -> Finding:
     bounds = bool((passages["end_s"] > passages["start_s"]).all())
     stray = sorted(set(passages["track_id"]) - set(rows["track_id"]))
     absent = sorted(set(rows["track_id"]) - set(passages["track_id"]))
-    vectors = index.reconstruct_n(0, min(1000, index.ntotal))
+    vectors = [index.reconstruct(row) for row in range(0, index.ntotal, index.ntotal // 1000 + 1)]
     finite = bool(np.isfinite(vectors).all())
     same = manifest["made_from"]["encoder"] == matrix["identity"]["encoder"]
+    measured = manifest["measured"]
+    reached = measured["recall_at_10"] >= measured["recall_target"]
     return Finding(
-        bounds and finite and same and not stray and not absent,
+        bounds and finite and same and reached and not stray and not absent,
         {
             "passages": len(passages),
             "layer": manifest["made_from"]["layer"],
             "stray": stray[:5],
             "absent": absent[:5],
             "finite": finite,
+            "kind": measured["kind"],
+            "recall_at_10": measured["recall_at_10"],
         },
     )

@@ -1,8 +1,9 @@
-"""FAISS indices whose scores are exact sums of per-layer cosines."""
+"""The track index: scores are exact sums of per-layer cosines, for any weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
 
-__all__ = ["PassageIndex", "TrackIndex", "unit_layers"]
+__all__ = ["TrackIndex", "selector", "unit_layers"]
 
 Floats = NDArray[np.float32]
+_CHUNK = 4096
 
 
 class TrackIndex:
@@ -39,22 +41,56 @@ class TrackIndex:
         import faiss
 
         if vectors.ndim != 3 or vectors.shape[1] != len(layers) or len(vectors) == 0:
-            raise SearchError(f"cannot index vectors of shape {list(vectors.shape)}")
-        flat = unit_layers(vectors).reshape(len(vectors), -1)
-        index = faiss.IndexFlatIP(flat.shape[1])
-        index.add(np.ascontiguousarray(flat))
+            raise SearchError(
+                f"cannot index vectors of shape {list(vectors.shape)}",
+                remedy="Materialise embedding_matrix; at least one track must be embedded",
+            )
+        index = faiss.IndexFlatIP(vectors.shape[1] * vectors.shape[2])
+        for first in range(0, len(vectors), _CHUNK):
+            part = unit_layers(vectors[first : first + _CHUNK])
+            index.add(np.ascontiguousarray(part.reshape(len(part), -1)))
         return cls(index, layers)
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
 
+    @cached_property
+    def _blocks(self) -> Floats:
+        """The stored vectors in place, [tracks, layers, dim]."""
+        import faiss
+
+        stored: Floats = faiss.rev_swig_ptr(self.index.get_xb(), len(self) * self.index.d)
+        return stored.reshape(len(self), len(self.layers), self.dim)
+
+    @cached_property
+    def _coarse(self) -> tuple[Any, float]:
+        """A float16 copy, half as much to read, and the length of its largest rounding error."""
+        import faiss
+
+        copy = faiss.IndexScalarQuantizer(
+            self.index.d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        )
+        flat = self._blocks.reshape(len(self), -1)
+        largest = 0.0
+        for first in range(0, len(flat), _CHUNK):
+            part = flat[first : first + _CHUNK]
+            copy.add(part)
+            rounded = copy.reconstruct_n(first, len(part))
+            largest = max(largest, float(np.linalg.norm(part - rounded, axis=1).max()))
+        return copy, largest
+
     def vector(self, row: int) -> Floats:
         """Unit vectors of a row, [layers, dim]."""
-        flat: Floats = self.index.reconstruct(int(row))
-        return flat.reshape(len(self.layers), self.dim)
+        vector: Floats = self._blocks[int(row)].copy()
+        return vector
 
     def search(
-        self, query: Floats, weights: Mapping[int, float], k: int
+        self,
+        query: Floats,
+        weights: Mapping[int, float],
+        k: int,
+        *,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Rows with the highest weighted sum of per-layer cosines.
 
@@ -65,6 +101,8 @@ class TrackIndex:
         weights : mapping of layer number to weight
         k : int
             At most all rows are returned.
+        allowed : ndarray, bool, shape [tracks], optional
+            Only these rows.
 
         Returns
         -------
@@ -75,104 +113,98 @@ class TrackIndex:
         weight = np.array([weights.get(layer, 0.0) for layer in self.layers])
         # Sums are in float32: weights of any size must not leave its range.
         largest = float(np.abs(weight).max()) or 1.0
-        weighted = (query * (weight / largest)[:, None]).astype(np.float32)
-        k = min(k, len(self))
+        weight = weight / largest
+        k = min(k, len(self) if allowed is None else int(allowed.sum()))
+        if k < 1:
+            return np.zeros(0), np.zeros(0, dtype=np.int64)
         used = np.flatnonzero(weight)
-        if 0 < len(used) <= len(weight) // 2:
-            scores, rows = self._by_layers(weighted, used, k)
+        if len(used) <= len(weight) // 3:
+            rows, scores = self._by_layers(query, weight, used, k, allowed)
         else:
-            # A few more than asked, so that equal scores at the edge have a stable order.
-            more = min(k + 16, len(self))
-            found = self.index.search(np.ascontiguousarray(weighted.reshape(1, -1)), more)
-            scores, rows = found[0][0], found[1][0]
+            rows, scores = self._by_copy(query, weight, k, allowed)
         order = np.lexsort((rows, -scores))[:k]
-        return scores[order].astype(np.float64) * largest, rows[order]
+        return scores[order] * largest, rows[order]
 
     def _by_layers(
-        self, weighted: Floats, used: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The best rows from the layers in use alone, read in place from the index."""
-        import faiss
-
-        stored = faiss.rev_swig_ptr(self.index.get_xb(), len(self) * self.index.d)
-        blocks = stored.reshape(len(self), len(self.layers), self.dim)
+        self,
+        query: Floats,
+        weight: NDArray[np.float64],
+        used: NDArray[np.int64],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The best rows from the layers in use alone."""
         scores = np.zeros(len(self), dtype=np.float32)
         for position in used:
-            scores += blocks[:, position] @ weighted[position]
+            part = query[position] * np.float32(weight[position])
+            scores += self._blocks[:, position] @ part
+        if allowed is not None:
+            scores[~allowed] = -np.inf
         # Equal vectors may differ in the last bit of a matrix product: all that could tie with
         # the last one are kept, and summed again one by one, for the caller to order.
         edge = np.partition(scores, -k)[-k] - np.float32(1e-5)
         rows = np.flatnonzero(scores >= edge)
+        return rows, self._exact(query, weight, rows)
+
+    def _by_copy(
+        self,
+        query: Floats,
+        weight: NDArray[np.float64],
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Candidates from the float16 copy, as many as its rounding makes necessary."""
+        import faiss
+
+        copy, rounding = self._coarse
+        flat = (query * weight[:, None]).astype(np.float32).reshape(1, -1)
+        # By Cauchy and Schwarz no score of the copy is further off than this.
+        off = rounding * float(np.linalg.norm(flat)) + 1e-5
+        kept = selector(allowed)
+        parameters = None if kept is None else faiss.SearchParameters(sel=kept)
+        most = len(self) if allowed is None else int(allowed.sum())
+        candidates = min(k + 54, most)
+        while True:
+            near, found = copy.search(flat, candidates, params=parameters)
+            rows = found[0]
+            scores = self._exact(query, weight, rows)
+            kth = np.partition(scores, -k)[-k]
+            if candidates == most or near[0][-1] + off < kth:
+                return rows, scores
+            candidates = min(4 * candidates, most)
+
+    def _exact(
+        self, query: Floats, weight: NDArray[np.float64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         exact = np.zeros(len(rows))
-        for position in used:
-            wide = blocks[rows, position].astype(np.float64) * weighted[position]
-            exact += wide.sum(axis=1)
-        return exact, rows
+        for position in np.flatnonzero(weight):
+            wide = self._blocks[rows, position].astype(np.float64)
+            exact += weight[position] * (wide * query[position]).sum(axis=1)
+        return exact
 
     def all_cosines(self, row: int, weights: Mapping[int, float]) -> NDArray[np.float64]:
         """Weighted sum of per-layer cosines of a row with every row, float64 [tracks]."""
-        scores, rows = self.search(self.vector(row), weights, len(self))
-        result = np.empty(len(self))
-        result[rows] = scores
-        return result
+        query = self._blocks[int(row)]
+        total = np.zeros(len(self))
+        for layer, weight in weights.items():
+            position = self.layers.index(layer)
+            total += weight * (self._blocks[:, position] @ query[position]).astype(np.float64)
+        return total
 
     def cosines(self, query: Floats, row: int) -> NDArray[np.float64]:
         """Cosine of each layer between a query and a row, float64 [layers]."""
-        product = query.astype(np.float64) * self.vector(row).astype(np.float64)
+        product = query.astype(np.float64) * self._blocks[int(row)]
         cosines: NDArray[np.float64] = product.sum(axis=1)
         return cosines
 
 
-class PassageIndex:
-    """Segments of all tracks by one layer.
+def selector(allowed: NDArray[np.bool_] | None) -> Any:
+    """FAISS id selector of the rows that are True; None for all."""
+    import faiss
 
-    Parameters
-    ----------
-    index : faiss.IndexFlatIP over [segments, dim]
-    layer : int
-    """
-
-    def __init__(self, index: Any, layer: int) -> None:
-        self.index = index
-        self.layer = layer
-
-    @classmethod
-    def build(cls, segments: list[NDArray[np.floating[Any]]], layer: int) -> PassageIndex:
-        """Index the segments of many tracks, each [segments, dim], one track at a time."""
-        import faiss
-
-        if not segments:
-            raise SearchError("there are no segments to index")
-        index = faiss.IndexFlatIP(int(segments[0].shape[1]))
-        for part in segments:
-            index.add(np.ascontiguousarray(unit_layers(part[:, None])[:, 0]))
-        return cls(index, layer)
-
-    def __len__(self) -> int:
-        return int(self.index.ntotal)
-
-    def vector(self, row: int) -> Floats:
-        """Unit vector of a row, [dim]."""
-        vector: Floats = self.index.reconstruct(int(row))
-        return vector
-
-    def search(
-        self, query: Floats, k: int, *, allowed: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Rows with the highest cosine, only among `allowed` ones if given."""
-        import faiss
-
-        parameters = None
-        if allowed is not None:
-            selector = faiss.IDSelectorBatch(np.ascontiguousarray(allowed, dtype=np.int64))
-            parameters = faiss.SearchParameters(sel=selector)
-        scores, rows = self.index.search(
-            np.ascontiguousarray(query.reshape(1, -1), dtype=np.float32),
-            min(k, len(self)),
-            params=parameters,
-        )
-        found = rows[0] >= 0
-        return scores[0][found].astype(np.float64), rows[0][found]
+    if allowed is None:
+        return None
+    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
 def unit_layers(vectors: NDArray[np.floating[Any]]) -> Floats:

@@ -3,21 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
-from mess_core.search.index import PassageIndex
+from mess_core.search.artifact import load_artifact
+from mess_core.search.passage_index import PassageIndex
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FILTERS", "allowed_tracks", "parse_filters", "passage_hits"]
+__all__ = [
+    "FILTERS",
+    "PassageRows",
+    "allowed_tracks",
+    "load_passages",
+    "parse_filters",
+    "passage_hits",
+]
 
 FILTERS = ("composer", "year", "split", "work_id", "performer", "dataset")
 """Columns of the track table that passages can be restricted by."""
+
+
+@dataclass(frozen=True)
+class PassageRows:
+    """The row table of a passage index, ready to be filtered.
+
+    Attributes
+    ----------
+    tracks : ndarray, str, shape [tracks]
+    track : ndarray, int64, shape [passages]
+        Place in `tracks` of each passage's track.
+    start_s, end_s : ndarray, float64, shape [passages]
+    """
+
+    tracks: NDArray[np.object_]
+    track: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> PassageRows:
+        """From a table with ``track_id, start_s, end_s``."""
+        codes, tracks = rows["track_id"].astype(object).factorize()
+        return cls(
+            np.asarray(tracks, dtype=object),
+            codes.astype(np.int64),
+            rows["start_s"].to_numpy(dtype=np.float64),
+            rows["end_s"].to_numpy(dtype=np.float64),
+        )
+
+    def of_track(self, track: str) -> NDArray[np.int64]:
+        """Rows of a track."""
+        place = np.flatnonzero(self.tracks == track)
+        return np.flatnonzero(np.isin(self.track, place))
+
+    def at(self, track: str, start_s: float) -> int:
+        """Row of the passage of a track that begins nearest to a second.
+
+        Raises
+        ------
+        SearchError
+            If the track has no passages, or does not last that long.
+        """
+        mine = self.of_track(track)
+        if len(mine) == 0:
+            raise SearchError(
+                f"the passage index has no {track!r}", remedy="Materialise passage_index again"
+            )
+        if not 0 <= start_s <= float(self.end_s[mine].max()):
+            raise SearchError(f"{start_s} s is outside {track!r}")
+        return int(mine[np.abs(self.start_s[mine] - start_s).argmin()])
+
+    def allowed(self, tracks: set[str]) -> NDArray[np.bool_] | None:
+        """Rows of these tracks, bool [passages]; None for all rows."""
+        wanted = np.array([track in tracks for track in self.tracks], dtype=bool)
+        return None if wanted.all() else wanted[self.track]
+
+
+def load_passages(indices: Any) -> tuple[PassageIndex, PassageRows]:
+    """Open the passage index that is served under a folder of indices.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or a file is damaged.
+    """
+    index, rows, manifest = load_artifact(indices, "passage")
+    measured = manifest.get("measured") or {}
+    layer = int(manifest["made_from"]["layer"])
+    probes = int(measured.get("probes", 1))
+    return PassageIndex(index, layer, probes=probes, measured=measured), PassageRows.of(rows)
 
 
 def allowed_tracks(
@@ -56,7 +136,7 @@ def allowed_tracks(
     for column, wanted in (where or {}).items():
         if column not in FILTERS or column not in tracks:
             raise SearchError(
-                f"passages cannot be filtered by {column!r}", remedy=f"One of: {', '.join(FILTERS)}"
+                f"tracks cannot be filtered by {column!r}", remedy=f"One of: {', '.join(FILTERS)}"
             )
         several = isinstance(wanted, Collection) and not isinstance(wanted, str)
         kept &= tracks[column].isin(list(wanted) if several else [wanted]).to_numpy()
@@ -101,7 +181,7 @@ def parse_filters(pairs: Sequence[str]) -> dict[str, list[Any]]:
 
 def passage_hits(
     index: PassageIndex,
-    rows: pd.DataFrame,
+    rows: PassageRows,
     query: NDArray[np.float32],
     k: int,
     *,
@@ -113,8 +193,7 @@ def passage_hits(
     Parameters
     ----------
     index : PassageIndex
-    rows : DataFrame
-        ``track_id, start_s, end_s`` of every vector.
+    rows : PassageRows
     query : ndarray, float32, shape [dim]
         Unit vector.
     k : int
@@ -130,19 +209,16 @@ def passage_hits(
     """
     import pandas as pd
 
-    all_of_them = set(rows["track_id"]) <= tracks
-    allowed = None
-    if not all_of_them:
-        allowed = np.flatnonzero(rows["track_id"].isin(tracks).to_numpy()).astype(np.int64)
+    allowed = rows.allowed(tracks)
+    most = len(index) if allowed is None else int(allowed.sum())
     hits: list[dict[str, Any]] = []
-    if allowed is None or len(allowed):
-        want = max(4 * k, 64)
-        while True:
-            scores, found = index.search(query, want, allowed=allowed)
-            hits = _without_overlaps(rows, scores, found, taken, k)
-            if len(hits) >= k or len(found) < want or want >= len(index):
-                break
-            want *= 4
+    want = min(max(4 * k, 64), most)
+    while want:
+        scores, found = index.search(query, want, allowed=allowed)
+        hits = _without_overlaps(rows, scores, found, taken, k)
+        if len(hits) >= k or len(found) < want or want >= most:
+            break
+        want = min(4 * want, most)
     return pd.DataFrame(hits, columns=["track_id", "start_s", "end_s", "score"])
 
 
@@ -154,29 +230,23 @@ def _known(tracks: pd.DataFrame, column: str, query: str) -> str:
 
 
 def _without_overlaps(
-    rows: pd.DataFrame,
+    rows: PassageRows,
     scores: NDArray[np.float64],
     found: NDArray[np.int64],
     taken: tuple[str, float, float] | None,
     k: int,
 ) -> list[dict[str, Any]]:
     """Best-first hits; a segment that overlaps a better one of its track is left out."""
-    ids, starts, ends = (rows[name].to_numpy() for name in ("track_id", "start_s", "end_s"))
     spans: dict[str, list[tuple[float, float]]] = {} if taken is None else {taken[0]: [taken[1:]]}
     hits: list[dict[str, Any]] = []
     for score, row in zip(scores, found, strict=True):
-        mine = spans.setdefault(ids[row], [])
-        if any(starts[row] < end and begin < ends[row] for begin, end in mine):
+        track = str(rows.tracks[rows.track[row]])
+        first, last = float(rows.start_s[row]), float(rows.end_s[row])
+        mine = spans.setdefault(track, [])
+        if any(first < end and begin < last for begin, end in mine):
             continue
-        mine.append((starts[row], ends[row]))
-        hits.append(
-            {
-                "track_id": ids[row],
-                "start_s": float(starts[row]),
-                "end_s": float(ends[row]),
-                "score": float(score),
-            }
-        )
+        mine.append((first, last))
+        hits.append({"track_id": track, "start_s": first, "end_s": last, "score": float(score)})
         if len(hits) == k:
             break
     return hits

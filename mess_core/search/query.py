@@ -15,11 +15,12 @@ from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
-from mess_core.search.aspects import layer_weights, opposed_aspects
+from mess_core.search.aspects import aspect_parts, layer_weights, opposed_aspects
 from mess_core.search.explain import explain_hit
 from mess_core.search.faithfulness import Mode
-from mess_core.search.index import PassageIndex, TrackIndex, unit_layers
-from mess_core.search.passages import allowed_tracks, passage_hits
+from mess_core.search.index import TrackIndex, unit_layers
+from mess_core.search.passage_index import PassageIndex
+from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.subspace import (
     SearchMode,
@@ -62,7 +63,7 @@ class Library:
     _row_of: dict[str, int]
     _ids: list[str]
     _subspaces: Subspaces | None = None
-    _passages: tuple[PassageIndex, pd.DataFrame] | None = None
+    _passages: tuple[PassageIndex, PassageRows] | None = None
 
     @classmethod
     def open(cls, root: str | PathLike[str]) -> Library:
@@ -103,6 +104,9 @@ class Library:
         *,
         k: int = 10,
         mode: SearchMode = "auto",
+        same_work: bool = False,
+        other_performer: bool = False,
+        where: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Tracks most like `track` in the wanted aspects.
 
@@ -118,6 +122,8 @@ class Library:
             "cosine" compares by everything that the aspect's layers hold; "subspace" only by
             what probes read of the aspect's targets there. "auto" takes for each aspect what the
             faithfulness table found nearer to the targets.
+        same_work, other_performer, where
+            As in `passages`.
 
         Returns
         -------
@@ -133,57 +139,58 @@ class Library:
         Raises
         ------
         SearchError
-            If the track or an aspect is unknown, all weights are zero, or k < 1.
+            If the track or an aspect is unknown, all weights are zero, k < 1, or no track passes.
         """
-        import pandas as pd
-
         row = self._row(track)
         _checked_k(k)
+        wanted = dict(aspects or {})
         weights = layer_weights(aspects, self.aspects, self._index.layers)
-        modes = choose_modes(aspects or {}, mode, self._subspaces)
+        modes = choose_modes(wanted, mode, self._subspaces)
+        left = allowed_tracks(
+            self.tracks,
+            set(self._ids),
+            track,
+            where=where,
+            same_work=same_work,
+            other_performer=other_performer,
+        )
+        allowed = np.array([track_id in left for track_id in self._ids])
         if "subspace" in modes.values():
-            return self._similar_mixed(row, aspects or {}, modes, k)
+            parts = {
+                name: weight * self._similarity(name, row, modes[name])
+                for name, weight in wanted.items()
+            }
+            score = np.sum(list(parts.values()), axis=0)
+            order = np.argsort(-score, kind="stable")
+            hits = order[allowed[order]][:k]
+            parts = {name: values[hits] for name, values in parts.items()}
+            return self._told(hits, score[hits], parts, modes, wanted)
         query = self._index.vector(row)
-        _, rows = self._index.search(query, weights, k + 1)
-        hits = [int(hit) for hit in rows if hit != row][:k]
-        parts = {name: [self._part(name, query, hit) for hit in hits] for name in aspects or {}}
-        table = pd.DataFrame({"track_id": [self._ids[hit] for hit in hits]}, dtype="str")
-        if aspects is None:
-            cosines = [self._index.cosines(query, hit) for hit in hits]
-            table["score"] = [float(each.mean()) for each in cosines]
-        else:
-            columns = {name: np.asarray(parts[name]) * aspects[name] for name in aspects}
-            table["score"] = np.sum(list(columns.values()), axis=0) if hits else []
-            for name, values in columns.items():
-                table[name] = values
-        return self._told(table, aspects or {}, modes)
-
-    def _similar_mixed(
-        self, row: int, aspects: Mapping[str, float], modes: Mapping[str, Mode], k: int
-    ) -> pd.DataFrame:
-        """`similar` where some aspect is compared in its subspace."""
-        import pandas as pd
-
-        parts = {
-            name: weight * self._similarity(name, row, modes[name])
-            for name, weight in aspects.items()
-        }
-        score = np.sum(list(parts.values()), axis=0)
-        order = np.argsort(-score, kind="stable")
-        hits = order[order != row][:k]
-        table = pd.DataFrame({"track_id": [self._ids[hit] for hit in hits]}, dtype="str")
-        table["score"] = score[hits]
-        for name, values in parts.items():
-            table[name] = values[hits]
-        return self._told(table, aspects, modes)
+        scores, hits = self._index.search(query, weights, k, allowed=allowed)
+        return self._told(
+            hits,
+            scores,
+            aspect_parts(self._index, query, hits, wanted, self.aspects),
+            modes,
+            wanted,
+        )
 
     def _told(
-        self, table: pd.DataFrame, aspects: Mapping[str, float], modes: Mapping[str, Mode]
+        self,
+        hits: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        parts: Mapping[str, NDArray[np.float64]],
+        modes: Mapping[str, Mode],
+        aspects: Mapping[str, float],
     ) -> pd.DataFrame:
         """Hits with their rank, who plays what, and what a reader should know."""
-        table.insert(0, "rank", np.arange(1, len(table) + 1))
-        facts = self.tracks[["track_id", "composer", "title", "performer"]]
-        table = table.merge(facts, on="track_id", how="left")
+        import pandas as pd
+
+        table = pd.DataFrame({"track_id": [self._ids[hit] for hit in hits]}, dtype="str")
+        table["score"] = scores
+        for name, values in parts.items():
+            table[name] = values
+        table = self._with_facts(table)
         by_layer = {name: self.aspects[name] for name in aspects if modes[name] == "cosine"}
         table.attrs["notes"] = [
             f"{name}: {self.aspects[name].reason}"
@@ -191,7 +198,6 @@ class Library:
             if not self.aspects[name].available
         ] + opposed_aspects({name: aspects[name] for name in by_layer}, by_layer)
         table.attrs["modes"] = dict(modes)
-        table.attrs["encoder"] = self.encoder
         return table
 
     def passages(
@@ -236,22 +242,13 @@ class Library:
             If the track is unknown, `start_s` is outside it, k < 1, or no track passes.
         """
         _checked_k(k)
-        self._row(track)
         index, rows = self._opened_passages()
-        mine = np.flatnonzero(rows["track_id"].to_numpy() == track)
-        if len(mine) == 0:
-            raise SearchError(
-                f"the passage index has no {track!r}", remedy="Materialise passage_index again"
-            )
-        starts = rows["start_s"].to_numpy()[mine]
-        if not 0 <= start_s <= float(rows["end_s"].to_numpy()[mine].max()):
-            raise SearchError(f"{start_s} s is outside {track!r}")
-        query_row = int(mine[np.abs(starts - start_s).argmin()])
-        bounds = rows.iloc[query_row]
-        begin, end = float(bounds["start_s"]), float(bounds["end_s"])
+        self._row(track)
+        query_row = rows.at(track, start_s)
+        begin, end = float(rows.start_s[query_row]), float(rows.end_s[query_row])
         allowed = allowed_tracks(
             self.tracks,
-            set(rows["track_id"]),
+            set(rows.tracks),
             track,
             where=where,
             include_own=include_own,
@@ -261,7 +258,28 @@ class Library:
         hits = passage_hits(
             index, rows, index.vector(query_row), k, tracks=allowed, taken=(track, begin, end)
         )
-        return self._with_facts(hits, {"track_id": track, "start_s": begin, "end_s": end})
+        table = self._with_facts(hits)
+        table.attrs["query"] = {"track_id": track, "start_s": begin, "end_s": end}
+        return table
+
+    def moment(self, track: str, start_s: float, hit: str) -> tuple[float, float, float]:
+        """The passage of `hit` that is most like the one at `start_s` of `track`.
+
+        Returns
+        -------
+        start_s, end_s, score : float
+            Seconds in `hit`, and the cosine.
+
+        Raises
+        ------
+        SearchError
+            As `passages`.
+        """
+        index, rows = self._opened_passages()
+        vector = index.vector(rows.at(track, start_s))
+        rows.at(hit, 0.0)
+        best = passage_hits(index, rows, vector, 1, tracks={hit}).iloc[0]
+        return float(best["start_s"]), float(best["end_s"]), float(best["score"])
 
     def query_audio(
         self,
@@ -285,7 +303,7 @@ class Library:
             For whole tracks, by cosine.
         k : int
         where : mapping, optional
-            For passages, as in `passages`.
+            As in `passages`.
         encoder : Encoder, optional
             The library's, if it is at hand; loaded by its name otherwise.
 
@@ -301,8 +319,6 @@ class Library:
         AudioError
             If the audio cannot be used.
         """
-        import pandas as pd
-
         _checked_k(k)
         weights = layer_weights(aspects, self.aspects, self._index.layers)
         embedding = matching_encoder(self._identity, encoder).embed(path)
@@ -312,17 +328,19 @@ class Library:
             index, rows = self._opened_passages()
             nearest = int(np.abs(embedding.start_s - start_s).argmin())
             vector = embedding.segments[nearest, self._index.layers.index(index.layer)]
-            allowed = allowed_tracks(self.tracks, set(rows["track_id"]), None, where=where)
-            hits = passage_hits(index, rows, unit_layers(vector), k, tracks=allowed)
+            tracks = allowed_tracks(self.tracks, set(rows.tracks), None, where=where)
+            hits = passage_hits(index, rows, unit_layers(vector), k, tracks=tracks)
+            table = self._with_facts(hits)
             begin, end = float(embedding.start_s[nearest]), float(embedding.end_s[nearest])
-            return self._with_facts(hits, {"path": str(path), "start_s": begin, "end_s": end})
+            table.attrs["query"] = {"path": str(path), "start_s": begin, "end_s": end}
+            return table
+        wanted = dict(aspects or {})
         query = unit_layers(embedding.track)
-        scores, found = self._index.search(query, weights, k)
-        table = pd.DataFrame({"track_id": [self._ids[row] for row in found]}, dtype="str")
-        table["score"] = scores
-        for name, weight in (aspects or {}).items():
-            table[name] = [weight * self._part(name, query, int(row)) for row in found]
-        return self._told(table, aspects or {}, dict.fromkeys(aspects or {}, "cosine"))
+        left = allowed_tracks(self.tracks, set(self._ids), None, where=where)
+        allowed = np.array([track_id in left for track_id in self._ids])
+        scores, found = self._index.search(query, weights, k, allowed=allowed)
+        parts = aspect_parts(self._index, query, found, wanted, self.aspects)
+        return self._told(found, scores, parts, dict.fromkeys(wanted, "cosine"), wanted)
 
     def explain(self, query: str, hit: str) -> pd.DataFrame:
         """Why `hit` is like `query`: every aspect, among the whole library, with its targets.
@@ -358,19 +376,13 @@ class Library:
             distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
         return relative_similarity(distance, row)
 
-    def _with_facts(self, hits: pd.DataFrame, query: dict[str, Any]) -> pd.DataFrame:
-        """Passages with their rank and who plays what."""
+    def _with_facts(self, hits: pd.DataFrame) -> pd.DataFrame:
+        """Hits with their rank and who plays what."""
         hits.insert(0, "rank", np.arange(1, len(hits) + 1))
         facts = self.tracks[["track_id", "composer", "title", "performer"]]
         table = hits.merge(facts, on="track_id", how="left")
-        table.attrs["query"] = query
         table.attrs["encoder"] = self.encoder
         return table
-
-    def _part(self, name: str, query: NDArray[np.float32], row: int) -> float:
-        cosines = dict(zip(self._index.layers, self._index.cosines(query, row), strict=True))
-        weights = self.aspects[name].weights
-        return float(sum(share * cosines[layer] for layer, share in weights.items()))
 
     def _row(self, track: str) -> int:
         if track not in self._row_of:
@@ -379,11 +391,8 @@ class Library:
             raise SearchError(f"track {track!r} is not in the index", remedy=hint)
         return self._row_of[track]
 
-    def _opened_passages(self) -> tuple[PassageIndex, pd.DataFrame]:
-        if self._passages is None:
-            index, rows, manifest = load_artifact(self.layout.indices, "passage")
-            layer = int(manifest["made_from"]["layer"])
-            self._passages = PassageIndex(index, layer), rows
+    def _opened_passages(self) -> tuple[PassageIndex, PassageRows]:
+        self._passages = self._passages or load_passages(self.layout.indices)
         return self._passages
 
 

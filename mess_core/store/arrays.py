@@ -11,6 +11,9 @@ import contextlib
 import io
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,14 @@ from numpy.typing import NDArray
 from mess_core.errors import StoreError
 from mess_core.store.layout import is_local
 
-__all__ = ["read_array", "remove_stale_parts", "write_array", "write_bytes"]
+__all__ = [
+    "move_into_place",
+    "part_file",
+    "read_array",
+    "remove_stale_parts",
+    "write_array",
+    "write_bytes",
+]
 
 _PART = ".part-"
 
@@ -39,18 +49,59 @@ def write_bytes(path: Any, content: bytes) -> None:
         except OSError as error:
             raise _unwritable(path, error) from error
         return
-    part = path.parent / f"{_PART}{path.name[:150]}-{os.getpid()}-{secrets.token_hex(4)}"
+    with part_file(path) as part:
+        try:
+            Path(part).write_bytes(content)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        move_into_place(part, path)
+
+
+@contextlib.contextmanager
+def part_file(path: Any) -> Iterator[str]:
+    """An unused local file name to write the content of `path` to; what is left of it is removed.
+
+    It lies beside a local `path`, so that it can be renamed, and else among temporary files.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be made.
+    """
+    name = f"{_PART}{path.name[:150]}-{os.getpid()}-{secrets.token_hex(4)}"
+    if is_local(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        part = Path(str(path.parent)) / name
+    else:
+        part = Path(tempfile.gettempdir()) / name
+    try:
+        yield str(part)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def move_into_place(part: str, path: Any) -> None:
+    """Put a local file at `path` atomically: flushed and renamed, or uploaded.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written there.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
+        if not is_local(path):
+            path.fs.put_file(part, path.path)
+            return
+        with Path(part).open("rb+") as file:
             os.fsync(file.fileno())
-        part.replace(path)
+        Path(part).replace(str(path))
         _sync_folder(str(path.parent))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise _unwritable(path, error) from error
 
 

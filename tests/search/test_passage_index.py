@@ -1,0 +1,165 @@
+"""Passages in every kind of index: recall is measured, filters reach rare rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mess_core.errors import SearchError
+from mess_core.search import passage_index
+from mess_core.search.artifact import save_artifact
+from mess_core.search.passage_index import KINDS, PassageIndex, choose_kind
+from mess_core.search.passages import load_passages, passage_hits
+from mess_core.store import Layout
+
+DIM = 16
+
+
+def _tracks(count=60, segments=30, seed=0):
+    """Segments near their track, tracks near their work."""
+    rng = np.random.default_rng(seed)
+    works = rng.standard_normal((count // 4, DIM))
+    return [
+        (
+            works[track % len(works)]
+            + 0.5 * rng.standard_normal(DIM)
+            + 0.4 * rng.standard_normal((segments, DIM))
+        ).astype(np.float16)
+        for track in range(count)
+    ]
+
+
+def _unit(vectors):
+    wide = np.concatenate(vectors).astype(np.float64)
+    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def tracks():
+    return _tracks()
+
+
+@pytest.fixture(scope="module", params=[kind.name for kind in KINDS])
+def index(request, tracks):
+    return PassageIndex.build(lambda: tracks, 3, kind=request.param)
+
+
+def test_every_kind_keeps_the_recall_it_reports(index, tracks):
+    unit = _unit(tracks)
+    assert index.measured["recall_at_10"] >= 0.99
+    assert index.measured["fell_back"] is None
+    hit = 0
+    queries = range(0, len(unit), 30)
+    for query in queries:
+        _, rows = index.search(unit[query].astype(np.float32), 10)
+        hit += len(np.intersect1d(rows, np.argsort(-(unit @ unit[query]))[:10]))
+    assert hit / (10 * len(queries)) >= 0.95
+
+
+def test_every_kind_scores_by_cosine_in_order(index, tracks):
+    unit = _unit(tracks)
+    scores, rows = index.search(unit[100].astype(np.float32), 25)
+    assert rows[0] == 100
+    assert (np.diff(scores) <= 0).all()
+    np.testing.assert_allclose(scores, unit[rows] @ unit[100], atol=2e-3)
+    np.testing.assert_allclose(index.vector(100), unit[100], atol=2e-3)
+
+
+def test_filters_reach_a_single_rare_track(index, tracks):
+    unit = _unit(tracks)
+    for track in (0, 31, 59):
+        allowed = np.zeros(len(unit), dtype=bool)
+        allowed[30 * track : 30 * (track + 1)] = True
+        far = int(np.argmin(unit @ unit[30 * track]))
+        _, rows = index.search(unit[far].astype(np.float32), 50, allowed=allowed)
+        assert sorted(rows.tolist()) == np.flatnonzero(allowed).tolist()
+
+
+def test_every_kind_survives_saving(index, tracks, tmp_path):
+    layout = Layout(tmp_path)
+    starts = np.tile(np.arange(30) * 2.5, len(tracks))
+    rows = pd.DataFrame(
+        {
+            "track_id": np.repeat([f"t{place}" for place in range(len(tracks))], 30),
+            "start_s": starts,
+            "end_s": starts + 5.0,
+        }
+    )
+    made_from = {"layer": 3}
+    save_artifact(layout.indices, "passage", index.index, rows, made_from, index.measured)
+    opened, table = load_passages(layout.indices)
+    assert opened.probes == index.probes
+    assert opened.measured == index.measured
+    query = index.vector(77)
+    np.testing.assert_array_equal(opened.search(query, 20)[1], index.search(query, 20)[1])
+    hits = passage_hits(opened, table, query, 5, tracks=set(table.tracks), taken=("t2", 42.5, 47.5))
+    assert len(hits) == 5
+    near = hits[hits["track_id"] == "t2"]
+    assert ((near["start_s"] >= 47.5) | (near["end_s"] <= 42.5)).all()
+
+
+def test_a_missed_recall_is_said_and_falls_back(tracks, monkeypatch):
+    true = passage_index._Nearest.recall
+
+    def poor(self, index, part):
+        return 0.5 if passage_index._lists_of(index.index) else true(self, index, part)
+
+    monkeypatch.setattr(passage_index._Nearest, "recall", poor)
+    built = PassageIndex.build(lambda: tracks, 0, kind="ivfpq")
+    assert built.measured["kind"] == "fp16"
+    assert "ivfpq reached recall@10 0.500" in built.measured["fell_back"]
+    assert "ivf reached" in built.measured["fell_back"]
+    assert built.measured["recall_at_10"] >= 0.99
+
+
+def test_recall_leaves_the_own_track_out_and_is_of_other_queries(tracks):
+    nearest = passage_index._nearest(lambda: tracks, [30] * 60, 0)
+    unit = _unit(tracks)
+    for query, (first, last), rows in zip(
+        nearest.queries, nearest.spans, nearest.rows, strict=True
+    ):
+        scores = unit @ query
+        scores[first:last] = -2
+        assert sorted(rows) == sorted(np.argsort(-scores)[:10])
+        assert np.isclose(unit[first:last] @ query, 1, atol=1e-3).any()
+
+
+def test_size_decides_the_kind():
+    sizes = [100, *(kind.largest for kind in KINDS), 10**9]
+    places = [[one.name for one in KINDS].index(choose_kind(size, 768).name) for size in sizes]
+    assert places == sorted(places)
+    assert choose_kind(100, 768).name == "flat"
+    # What decides is how much there is to read, not how many rows it is in.
+    assert choose_kind(4 * KINDS[0].largest, 192) == choose_kind(KINDS[0].largest, 768)
+
+
+def test_nothing_to_index_and_unknown_kinds_say_so(tracks):
+    with pytest.raises(SearchError, match="no segments"):
+        PassageIndex.build(list, 0)
+    with pytest.raises(SearchError, match="no index 'tree'"):
+        PassageIndex.build(lambda: tracks, 0, kind="tree")
+
+
+@pytest.mark.parametrize("segments", [1, 3, 11])
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_tiny_libraries_are_answered_by_every_kind(segments, kind):
+    few = [_tracks(4, segments)[0][:segments]]
+    built = PassageIndex.build(lambda: few, 0, kind=kind)
+    _, rows = built.search(built.vector(0), 50)
+    assert rows[0] == 0
+    assert len(rows) == segments
+
+
+def test_clusters_are_found_on_gpus_where_faiss_has_them(tracks, monkeypatch):
+    import faiss
+
+    used = []
+
+    def to_gpus(index):
+        used.append(index.d)
+        return index
+
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", to_gpus, raising=False)
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    built = PassageIndex.build(lambda: tracks, 0, kind="ivf")
+    assert used == [DIM]
+    assert built.measured["recall_at_10"] >= 0.99

@@ -11,7 +11,7 @@ from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect
 from mess_core.search.index import TrackIndex
 
-__all__ = ["aspect_parts", "layer_weights", "opposed_aspects", "parse_aspects"]
+__all__ = ["aspect_parts", "layer_weights", "opposed_aspects", "parse_aspects", "weight_notes"]
 
 
 def parse_aspects(text: str) -> dict[str, float]:
@@ -144,3 +144,17 @@ def aspect_parts(
             shares[places[layer]] = share
         parts[name] = weight * (cosines @ shares)
     return parts
+
+
+def weight_notes(
+    wanted: Mapping[str, float], aspects: Mapping[str, Aspect], modes: Mapping[str, str]
+) -> list[str]:
+    """What a reader of a ranking should know of its weights.
+
+    Aspects that probing does not support, and opposite weights that meet on a layer.
+    """
+    by_layer = {name: weight for name, weight in wanted.items() if modes[name] == "cosine"}
+    unsupported = [
+        f"{name}: {aspects[name].reason}" for name in wanted if not aspects[name].available
+    ]
+    return unsupported + opposed_aspects(by_layer, {name: aspects[name] for name in by_layer})

@@ -84,6 +84,12 @@ class TrackIndex:
         vector: Floats = self._blocks[int(row)].copy()
         return vector
 
+    def vectors(self) -> Floats:
+        """Unit vectors of all rows, read-only, [tracks, layers, dim]."""
+        view = self._blocks.view()
+        view.flags.writeable = False
+        return view
+
     def search(
         self,
         query: Floats,

@@ -15,7 +15,7 @@ from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
-from mess_core.search.aspects import aspect_parts, layer_weights, opposed_aspects
+from mess_core.search.aspects import aspect_parts, layer_weights, weight_notes
 from mess_core.search.explain import explain_hit
 from mess_core.search.faithfulness import Mode
 from mess_core.search.index import TrackIndex, unit_layers
@@ -52,13 +52,15 @@ class Library:
         Name to `Aspect`.
     encoder : str
         Identity of the encoder that the vectors come from.
+    identity : dict
+        All that a recording must share with the library's embeddings to be searched with.
     """
 
     layout: Layout
     tracks: pd.DataFrame
     aspects: dict[str, Aspect]
     encoder: str
-    _identity: dict[str, Any]
+    identity: dict[str, Any]
     _index: TrackIndex
     _row_of: dict[str, int]
     _ids: list[str]
@@ -90,7 +92,7 @@ class Library:
             tracks=tracks,
             aspects=aspects,
             encoder=str(manifest["made_from"]["encoder"]),
-            _identity=manifest["made_from"],
+            identity=manifest["made_from"],
             _index=TrackIndex(index, layers),
             _row_of={track_id: row for row, track_id in enumerate(ids)},
             _ids=ids,
@@ -177,27 +179,19 @@ class Library:
 
     def _told(
         self,
-        hits: NDArray[np.int64],
+        rows: NDArray[np.int64],
         scores: NDArray[np.float64],
         parts: Mapping[str, NDArray[np.float64]],
         modes: Mapping[str, Mode],
-        aspects: Mapping[str, float],
+        wanted: Mapping[str, float],
     ) -> pd.DataFrame:
-        """Hits with their rank, who plays what, and what a reader should know."""
+        """Ranked tracks as a table that says how they were compared."""
         import pandas as pd
 
-        table = pd.DataFrame({"track_id": [self._ids[hit] for hit in hits]}, dtype="str")
-        table["score"] = scores
-        for name, values in parts.items():
-            table[name] = values
-        table = self._with_facts(table)
-        by_layer = {name: self.aspects[name] for name in aspects if modes[name] == "cosine"}
-        table.attrs["notes"] = [
-            f"{name}: {self.aspects[name].reason}"
-            for name in aspects
-            if not self.aspects[name].available
-        ] + opposed_aspects({name: aspects[name] for name in by_layer}, by_layer)
+        hits = pd.DataFrame({"track_id": [self._ids[row] for row in rows]}, dtype="str")
+        table = self._with_facts(hits.assign(score=scores, **parts))
         table.attrs["modes"] = dict(modes)
+        table.attrs["notes"] = weight_notes(wanted, self.aspects, modes)
         return table
 
     def passages(
@@ -321,7 +315,7 @@ class Library:
         """
         _checked_k(k)
         weights = layer_weights(aspects, self.aspects, self._index.layers)
-        embedding = matching_encoder(self._identity, encoder).embed(path)
+        embedding = matching_encoder(self.identity, encoder).embed(path)
         if start_s is not None:
             if not 0 <= start_s < embedding.duration_s:
                 raise SearchError(f"{start_s} s is outside the recording", path=path)
@@ -341,6 +335,10 @@ class Library:
         scores, found = self._index.search(query, weights, k, allowed=allowed)
         parts = aspect_parts(self._index, query, found, wanted, self.aspects)
         return self._told(found, scores, parts, dict.fromkeys(wanted, "cosine"), wanted)
+
+    def vectors(self) -> tuple[list[str], NDArray[np.float32]]:
+        """Ids and unit vectors of all indexed tracks, float32 [tracks, layers, dim]."""
+        return list(self._ids), self._index.vectors()
 
     def explain(self, query: str, hit: str) -> pd.DataFrame:
         """Why `hit` is like `query`: every aspect, among the whole library, with its targets.

@@ -1,0 +1,1 @@
+"""The page to search by ear: `mess listen`."""

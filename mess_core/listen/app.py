@@ -1,0 +1,286 @@
+"""The web application behind the page: JSON about one library, its audio, and static files."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from mess_core.errors import AudioError, EncoderError, MessError, SearchError, StoreError
+from mess_core.listen.media import audio_file, peaks
+from mess_core.listen.moments import moment
+from mess_core.listen.overview import heatmap
+from mess_core.listen.shelf import Shelf
+from mess_core.search.aspects import parse_aspects
+from mess_core.search.passages import parse_filters
+from mess_core.search.query import SearchMode
+
+__all__ = ["create_app"]
+
+_STATIC = Path(__file__).parent / "static"
+_LARGEST_UPLOAD = 500 * 2**20
+_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".aif", ".aiff"}
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    # The waveform player styles its shadow root by a style element.
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+Hits = Annotated[int, Query(ge=1, le=200)]
+Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
+
+
+def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastAPI:
+    """Make the application for one data root.
+
+    Parameters
+    ----------
+    root : path-like or fsspec URL
+    hosts : sequence of str
+        Host names that requests may name beside this machine's own; ``*`` for any. Others are
+        refused, so that no foreign page can read the library through the visitor's browser.
+
+    Returns
+    -------
+    FastAPI
+        Without any request it reads nothing; a library that is not there yet is shown as such.
+    """
+    app = FastAPI(title="MESS", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(GZipMiddleware, minimum_size=2000)
+    allowed = ["127.0.0.1", "localhost", "[::1]", *hosts]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
+    app.middleware("http")(_headers)
+    app.exception_handler(MessError)(_told)
+    shelf = Shelf(root)
+    for path, answer in (
+        ("library", _library),
+        ("similar", _similar),
+        ("passages", _passages),
+        ("explain", _explain),
+        ("moment", _moment),
+        ("map", _map),
+        ("heatmap", _heatmap),
+        ("peaks", _peaks),
+        ("audio", _audio),
+    ):
+        app.get(f"/api/{path}", response_model=None)(_bound(answer, shelf))
+    app.post("/api/query", response_model=None)(_bound(_query, shelf))
+    app.mount("/", StaticFiles(directory=_STATIC, html=True))
+    return app
+
+
+def _bound(answer: Callable[..., Any], shelf: Shelf) -> Callable[..., Any]:
+    return partial(answer, shelf)
+
+
+async def _headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers.setdefault("Cache-Control", "no-cache")
+    return response
+
+
+async def _told(_request: Request, error: Exception) -> JSONResponse:
+    """A problem as JSON: 404 for what is not there, 422 for what cannot be asked."""
+    assert isinstance(error, MessError)
+    missing = isinstance(error, StoreError | EncoderError) or "missing" in error.problem
+    found = {"problem": str(error), "kind": type(error).__name__, "remedy": error.remedy}
+    return JSONResponse(found, status_code=404 if missing else 422)
+
+
+def _library(shelf: Shelf) -> dict[str, Any]:
+    try:
+        library = shelf.library()
+    except StoreError as error:
+        return {"state": "empty", "problem": str(error), "tracks": [], "aspects": []}
+    columns = ["track_id", "title", "composer", "performer", "year", "split", "work_id"]
+    columns += ["dataset", "duration_s"]
+    indexed = set(library.vectors()[0])
+    table = library.tracks[library.tracks["track_id"].isin(indexed)]
+    records = _records(table[columns])
+    for record, path in zip(records, table["audio_path"], strict=True):
+        record["audio"] = isinstance(path, str) and ("://" in path or os.path.exists(path))  # noqa: PTH110  1,300 at once
+    aspects = [
+        {
+            "name": one.name,
+            "available": one.available,
+            "confidence": one.confidence,
+            "reason": one.reason,
+            "r2": one.r2,
+        }
+        for one in library.aspects.values()
+    ]
+    return {
+        "state": "ready",
+        "encoder": library.encoder,
+        "untrained": library.encoder.startswith("untrained:"),
+        "tracks": records,
+        "aspects": _plain(aspects),
+    }
+
+
+def _similar(
+    shelf: Shelf,
+    track: str,
+    where: Where,
+    aspects: str = "",
+    k: Hits = 20,
+    mode: SearchMode = "auto",
+    same_work: bool = False,
+    other_performer: bool = False,
+) -> dict[str, Any]:
+    wanted = parse_aspects(aspects) or None
+    hits = shelf.library().similar(
+        track,
+        wanted,
+        k=k,
+        mode=mode,
+        same_work=same_work,
+        other_performer=other_performer,
+        where=parse_filters(where),
+    )
+    return _ranked(hits, list(wanted or {}))
+
+
+def _passages(
+    shelf: Shelf,
+    track: str,
+    start_s: float,
+    where: Where,
+    k: Hits = 20,
+    own: bool = False,
+    same_work: bool = False,
+    other_performer: bool = False,
+) -> dict[str, Any]:
+    hits = shelf.library().passages(
+        track,
+        start_s,
+        k=k,
+        include_own=own,
+        same_work=same_work,
+        other_performer=other_performer,
+        where=parse_filters(where),
+    )
+    return {"hits": _records(hits), "query": _plain(hits.attrs["query"])}
+
+
+def _explain(shelf: Shelf, query: str, hit: str) -> dict[str, Any]:
+    return {"rows": _records(shelf.library().explain(query, hit))}
+
+
+def _moment(shelf: Shelf, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
+    found = moment(shelf.library(), query, hit, time_s)
+    return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
+
+
+def _map(shelf: Shelf) -> dict[str, Any]:
+    return shelf.map()
+
+
+def _heatmap(shelf: Shelf) -> dict[str, Any]:
+    return heatmap(shelf.layout)
+
+
+def _peaks(shelf: Shelf, track: str) -> dict[str, Any]:
+    found, duration_s = peaks(audio_file(shelf.library(), track))
+    return {"peaks": found, "duration_s": duration_s}
+
+
+def _audio(shelf: Shelf, track: str) -> FileResponse:
+    return FileResponse(audio_file(shelf.library(), track))
+
+
+async def _query(
+    shelf: Shelf,
+    request: Request,
+    where: Where,
+    name: str = "recording.wav",
+    aspects: str = "",
+    start_s: float | None = None,
+    k: Hits = 20,
+) -> dict[str, Any]:
+    """Search with a recording, sent as the plain body of the request."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        raise SearchError("a recording was sent from another page", remedy="Open this page itself")
+    suffix = Path(name).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise AudioError(f"{name} is not a kind of audio that is read", remedy="Use WAV or FLAC")
+    with tempfile.TemporaryDirectory(prefix="mess-query-") as folder:
+        place = Path(folder) / f"query{suffix}"
+        size = 0
+        with place.open("wb") as file:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > _LARGEST_UPLOAD:
+                    raise AudioError(
+                        f"{name} is larger than {_LARGEST_UPLOAD // 2**20} MB",
+                        remedy="Cut it, or use `mess search FILE`",
+                    )
+                file.write(piece)
+        try:
+            return await run_in_threadpool(
+                _answer, shelf, place, aspects, start_s, k, parse_filters(where)
+            )
+        except AudioError as error:
+            raise AudioError(
+                f"{name} {error.problem}".replace(str(place), name), remedy=error.remedy
+            ) from error
+
+
+def _answer(
+    shelf: Shelf,
+    place: Path,
+    aspects: str,
+    start_s: float | None,
+    k: int,
+    where: dict[str, list[Any]],
+) -> dict[str, Any]:
+    wanted = parse_aspects(aspects) or None
+    hits = shelf.library().query_audio(
+        place, start_s=start_s, aspects=wanted, k=k, where=where, encoder=shelf.encoder()
+    )
+    return _ranked(hits, list(wanted or {}))
+
+
+def _ranked(hits: Any, aspects: list[str]) -> dict[str, Any]:
+    records = _records(hits)
+    for record in records:
+        record["parts"] = {name: record.pop(name, None) for name in aspects}
+    attributes = {name: hits.attrs.get(name) for name in ("notes", "modes", "query")}
+    return {"hits": records, **_plain(attributes)}
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _plain(table.astype(object).to_dict(orient="records"))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: missing values are null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else None

@@ -1,0 +1,93 @@
+"""Audio of the library for a browser: a local file to serve, and its outline to draw."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from upath import UPath
+
+from mess_core.audio import audio_info, stream_audio
+from mess_core.errors import AudioError
+from mess_core.search.query import Library
+from mess_core.store.layout import is_local
+
+__all__ = ["audio_file", "peaks"]
+
+_RATE = 8_000
+
+
+def audio_file(library: Library, track: str) -> Path:
+    """Local file of a track's audio; a remote one is downloaded once to a cache.
+
+    Only paths that stand in the track table are ever opened.
+
+    Raises
+    ------
+    AudioError
+        If the track is unknown, has no audio, or its file is gone.
+    """
+    rows = library.tracks.loc[library.tracks["track_id"] == track, "audio_path"]
+    if rows.empty or not isinstance(rows.iloc[0], str):
+        raise AudioError(
+            f"track {track!r} has no audio here",
+            remedy="Search works without; to listen, register the audio and materialise tracks",
+        )
+    place = UPath(rows.iloc[0])
+    if is_local(place):
+        local = Path(str(place))
+    else:
+        import fsspec
+
+        try:
+            local = Path(fsspec.open_local(f"filecache::{rows.iloc[0]}", mode="rb"))
+        except (OSError, ValueError) as error:
+            raise AudioError(f"cannot be fetched ({error})", path=rows.iloc[0]) from error
+    if not local.is_file():
+        raise AudioError(
+            "the audio file is missing",
+            path=str(local),
+            remedy="Put it back, or materialise tracks again",
+        )
+    return local
+
+
+def peaks(path: Path, count: int = 1000) -> tuple[list[float], float]:
+    """Outline of a recording.
+
+    Parameters
+    ----------
+    path : Path
+    count : int
+        At most as many values are returned.
+
+    Returns
+    -------
+    peaks : list of float
+        Largest magnitude of each part of the recording, 0..1.
+    duration_s : float
+
+    Raises
+    ------
+    AudioError
+        If it cannot be decoded.
+    """
+    return _peaks(str(path), path.stat().st_mtime_ns, count)
+
+
+@lru_cache(maxsize=256)
+def _peaks(path: str, _changed: int, count: int) -> tuple[list[float], float]:
+    duration_s = audio_info(path).duration_s
+    per_part = max(1, int(np.ceil(duration_s * _RATE / count)))
+    found: list[float] = []
+    rest = np.zeros(0, dtype=np.float32)
+    for block in stream_audio(path, sample_rate=_RATE, allow_silence=True):
+        rest = np.concatenate([rest, np.abs(block)])
+        whole = len(rest) // per_part
+        if whole:
+            found += rest[: whole * per_part].reshape(whole, per_part).max(axis=1).tolist()
+        rest = rest[whole * per_part :]
+    if len(rest):
+        found.append(float(rest.max()))
+    return [round(min(value, 1.0), 3) for value in found], duration_s

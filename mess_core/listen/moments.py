@@ -1,0 +1,157 @@
+"""Which moment of a hit belongs to a moment of the query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.audio import audio_info, stream_audio
+from mess_core.errors import AudioError, MidiError, SearchError, StoreError
+from mess_core.midi.alignment import TRUSTED, align
+from mess_core.search.query import Library
+
+__all__ = ["Moment", "chroma_map", "moment"]
+
+_STEP_S = 0.2
+_RATE = 11_025
+_LONGEST_S = 1800.0
+TimeMap = Callable[[float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a hit.
+
+    Attributes
+    ----------
+    time_s : float
+    how : {"notes", "sound", "passage", "start"}
+        By aligned notes of the same work, by aligned chroma of the same work, the most alike
+        passage, or the beginning where nothing else can be said.
+    confidence : float
+        Share of notes that agree, similarity of the chroma, or cosine; 0..1.
+    """
+
+    time_s: float
+    how: Literal["notes", "sound", "passage", "start"]
+    confidence: float
+
+
+def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
+    """The moment of `hit` that belongs to `time_s` of `query`.
+
+    Parameters
+    ----------
+    library : Library
+    query, hit : str
+        Track ids.
+    time_s : float
+        Seconds in `query`.
+
+    Raises
+    ------
+    SearchError
+        If a track is unknown.
+    """
+    rows = library.tracks.set_index("track_id")
+    for track in (query, hit):
+        if track not in rows.index:
+            raise SearchError(f"track {track!r} is not in the library")
+    if query == hit:
+        return Moment(time_s, "notes", 1.0)
+    one, other = rows.loc[query], rows.loc[hit]
+    same = isinstance(one["work_id"], str) and one["work_id"] == other["work_id"]
+    if same:
+        for how, column, mapped in (
+            ("notes", "midi_path", _by_notes),
+            ("sound", "audio_path", _by_sound),
+        ):
+            paths = one[column], other[column]
+            if all(isinstance(path, str) for path in paths):
+                found = mapped(*paths)
+                if found is not None:
+                    there, confidence = found(time_s)
+                    if confidence >= TRUSTED:
+                        last = float(other["duration_s"])
+                        return Moment(min(max(there, 0.0), last), how, confidence)  # type: ignore[arg-type]
+    try:
+        begin, _, score = library.moment(query, time_s, hit)
+    except (SearchError, StoreError):  # no passages of these tracks: still something to play
+        return Moment(0.0, "start", 0.0)
+    return Moment(begin, "passage", score)
+
+
+@lru_cache(maxsize=64)
+def _by_notes(a: str, b: str) -> TimeMap | None:
+    try:
+        alignment = align(a, b)
+    except MidiError:
+        return None
+
+    def at(time_s: float) -> tuple[float, float]:
+        return float(alignment.map_time(time_s)), float(alignment.confidence(time_s))
+
+    return at
+
+
+@lru_cache(maxsize=16)
+def _by_sound(a: str, b: str) -> TimeMap | None:
+    try:
+        if max(audio_info(a).duration_s, audio_info(b).duration_s) > _LONGEST_S:
+            return None
+        return chroma_map(_chroma(a), _chroma(b))
+    except AudioError:
+        return None
+
+
+def chroma_map(a: NDArray[np.float32], b: NDArray[np.float32]) -> TimeMap:
+    """Time map between two recordings by dynamic time warping of their chroma.
+
+    Parameters
+    ----------
+    a, b : ndarray, float32, shape [12, frames]
+        Chroma every 0.2 s.
+
+    Returns
+    -------
+    callable
+        Seconds in `a` to seconds in `b` and the mean similarity within 5 s, 0..1.
+
+    References
+    ----------
+    M. Müller, *Fundamentals of Music Processing*, 2015, section 3.2; `librosa.sequence.dtw`.
+    """
+    import librosa
+
+    _, path = librosa.sequence.dtw(a, b, metric="cosine")
+    path = path[::-1]
+    unit_a, unit_b = (x / np.maximum(np.linalg.norm(x, axis=0), 1e-9) for x in (a, b))
+    alike = (unit_a[:, path[:, 0]] * unit_b[:, path[:, 1]]).sum(axis=0)
+    frames = np.arange(a.shape[1])
+    counts = np.bincount(path[:, 0], minlength=len(frames))
+    there = np.bincount(path[:, 0], weights=path[:, 1], minlength=len(frames)) / counts
+    agreed = np.bincount(path[:, 0], weights=alike, minlength=len(frames)) / counts
+    window = np.ones(25)
+    agreed = np.convolve(agreed, window, "same") / np.convolve(np.ones(len(agreed)), window, "same")
+
+    def at(time_s: float) -> tuple[float, float]:
+        frame = time_s / _STEP_S
+        mapped = np.interp(frame, frames, there) * _STEP_S
+        return float(mapped), float(np.interp(frame, frames, agreed))
+
+    return at
+
+
+def _chroma(path: str) -> NDArray[np.float32]:
+    import librosa
+
+    blocks: list[Any] = list(stream_audio(path, sample_rate=_RATE))
+    found: NDArray[np.float32] = librosa.feature.chroma_stft(
+        y=np.concatenate(blocks), sr=_RATE, n_fft=4096, hop_length=int(_RATE * _STEP_S), tuning=0.0
+    )
+    return found

@@ -1,0 +1,404 @@
+// The page's state and what happens when something is chosen.
+import { ask, send } from './api.js';
+import { drawHeatmap } from './heatmap.js';
+import { LibraryMap } from './map.js';
+import { Deck, clock } from './player.js';
+
+const $ = (id) => document.getElementById(id);
+const SHOWN = 150;
+const FILTERS = { composer: 'composer', year: 'year', split: 'split', dataset: 'data set', performer: 'performer' };
+
+const state = {
+  tracks: new Map(), aspects: [], query: null, file: null, hits: [], hit: -1, passageAt: null, on: null,
+};
+let running = null;
+
+function made(tag, text = '', attributes = {}) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+function notice(text) {
+  $('notice').textContent = text;
+  $('notice').hidden = !text;
+}
+
+// --- Decks ------------------------------------------------------------------------------
+
+const deckA = new Deck($('deck-a'), '#1d5fa8', played);
+const deckB = new Deck($('deck-b'), '#a8411d', played);
+
+function played(deck) {
+  const sounding = deckA.playing || deckB.playing;
+  $('play').textContent = sounding ? 'Pause' : 'Play';
+  if (deck === deckA) $('now').textContent = clock(deckA.time);
+}
+
+function turnOn(deck) {
+  state.on = deck;
+  for (const one of [deckA, deckB]) one.root.classList.toggle('on', one === deck);
+  $('switch').textContent = deck === deckB ? 'Switch to query' : 'Switch to hit';
+}
+
+async function start(deck, from) {
+  (deck === deckA ? deckB : deckA).pause();
+  turnOn(deck);
+  try {
+    await deck.play(from);
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+function togglePlay() {
+  const deck = state.on || deckA;
+  if (deck.playing) deck.pause();
+  else start(deck);
+}
+
+const HOW = {
+  notes: 'the same notes', sound: 'the same harmony, by ear', passage: 'the most alike passage', start: 'the beginning',
+};
+
+function tellMoment(found) {
+  $('moment').textContent = `At ${HOW[found.how]} (${Math.round(100 * found.confidence)} %).`;
+}
+
+async function switchDeck() {
+  const hit = state.hits[state.hit];
+  if (!hit || !deckB.track || !deckA.track) return;
+  const toB = state.on !== deckB;
+  const [from, to] = toB ? [deckA, deckB] : [deckB, deckA];
+  try {
+    const found = await ask('moment', { query: from.track, hit: to.track, time_s: from.time });
+    tellMoment(found);
+    await start(to, found.time_s);
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+async function loadDeck(deck, track) {
+  $('player').hidden = false;
+  const facts = state.tracks.get(track);
+  try {
+    await deck.load(track, facts?.label || track);
+    return true;
+  } catch (error) {
+    if (deck.track === track) notice(error.message);
+    return false;
+  }
+}
+
+// --- Query ------------------------------------------------------------------------------
+
+function listTracks() {
+  const wanted = $('find').value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  const matching = [...state.tracks.values()].filter((track) => wanted.every((word) => track.text.includes(word)));
+  const list = $('tracks');
+  list.replaceChildren(...matching.slice(0, SHOWN).map((track) => {
+    const row = made('li');
+    const button = made('button', track.label, { type: 'button' });
+    if (track.track_id === state.query) button.setAttribute('aria-current', 'true');
+    const rest = [track.composer, track.performer, track.year, track.audio ? null : 'no audio'].filter(Boolean);
+    button.append(made('small', rest.join(' · ')));
+    button.addEventListener('click', () => choose(track.track_id));
+    row.append(button);
+    return row;
+  }));
+  const more = matching.length > SHOWN ? `, the first ${SHOWN} shown` : '';
+  $('found').textContent = `${matching.length} of ${state.tracks.size} tracks${more}`;
+}
+
+async function choose(track) {
+  notice('');
+  deckA.pause(); deckB.pause(); deckB.empty();
+  Object.assign(state, { query: track, file: null, passageAt: null, hits: [], hit: -1 });
+  $('upload-state').textContent = '';
+  listTracks();
+  turnOn(deckA);
+  $('moment').textContent = '';
+  $('passage-line').hidden = false;
+  for (const name of ['same-work', 'other-performer']) $(name).disabled = false;
+  loadDeck(deckA, track);
+  await search();
+}
+
+async function chooseFile() {
+  const file = $('file').files[0];
+  if (!file) return;
+  notice('');
+  deckA.pause(); deckB.pause(); deckA.empty(); deckB.empty();
+  Object.assign(state, { query: null, file, passageAt: null, hits: [], hit: -1 });
+  for (const name of ['same-work', 'other-performer']) {
+    $(name).checked = false;
+    $(name).disabled = true;
+  }
+  $('passage-line').hidden = true;
+  listTracks();
+  await search();
+}
+
+function weights() {
+  return [...document.querySelectorAll('#sliders input')].filter((one) => Number(one.value) !== 0)
+    .map((one) => `${one.dataset.aspect}=${one.value}`).join(',');
+}
+
+function filters() {
+  return [...document.querySelectorAll('#selects select')].filter((one) => one.value)
+    .map((one) => `${one.dataset.column}=${one.value}`);
+}
+
+async function search() {
+  if (!state.query && !state.file) return;
+  running?.abort();
+  const mine = running = new AbortController();
+  const common = { where: filters(), k: 20 };
+  const relations = { same_work: $('same-work').checked, other_performer: $('other-performer').checked };
+  $('results').setAttribute('aria-busy', 'true');
+  try {
+    let found;
+    if (state.file) {
+      $('upload-state').textContent = `Listening to ${state.file.name}…`;
+      found = await send('query', { ...common, name: state.file.name, aspects: weights() }, state.file);
+      $('upload-state').textContent = `Searched with ${state.file.name}.`;
+    } else if (state.passageAt !== null) {
+      found = await ask('passages', { ...common, ...relations, track: state.query, start_s: state.passageAt }, mine.signal);
+    } else {
+      found = await ask('similar', { ...common, ...relations, track: state.query, aspects: weights() }, mine.signal);
+    }
+    if (running !== mine) return;
+    notice('');
+    state.hits = found.hits;
+    state.hit = -1;
+    showHits(found);
+  } catch (error) {
+    if (error.name === 'AbortError' || running !== mine) return;
+    state.hits = [];
+    showHits({ hits: [] });
+    if (state.file) $('upload-state').textContent = `${state.file.name} could not be searched with.`;
+    notice(error.message);
+  } finally {
+    if (running === mine) $('results').removeAttribute('aria-busy');
+  }
+}
+
+// --- Hits -------------------------------------------------------------------------------
+
+function bars(parts) {
+  const names = Object.keys(parts);
+  const grid = made('div', '', { class: 'bars' });
+  const largest = Math.max(1, ...names.map((name) => Math.abs(parts[name])));
+  for (const name of names) {
+    const track = made('i'), bar = made('b');
+    const wide = 50 * Math.abs(parts[name]) / largest;
+    bar.style.width = `${wide}%`;
+    bar.style.left = `${parts[name] < 0 ? 50 - wide : 50}%`;
+    if (parts[name] < 0) bar.className = 'minus';
+    track.append(bar);
+    grid.append(made('span', name), track, made('span', parts[name].toFixed(3)));
+  }
+  return grid;
+}
+
+function showHits(found) {
+  $('notes').replaceChildren(...(found.notes || []).map((note) => made('li', note)));
+  $('hits').replaceChildren(...state.hits.map((hit, place) => {
+    const facts = state.tracks.get(hit.track_id) || { label: hit.track_id };
+    const row = made('li');
+    const button = made('button', '', { class: 'main', type: 'button' });
+    button.append(made('span', hit.score.toFixed(3), { class: 'score' }), `${hit.rank}. ${facts.label}`);
+    const where = hit.start_s === undefined ? null : `${clock(hit.start_s)} to ${clock(hit.end_s)}`;
+    const rest = [where, facts.composer, facts.performer, facts.year, facts.audio ? null : 'no audio'];
+    button.append(made('small', rest.filter(Boolean).join(' · ')));
+    button.addEventListener('click', () => playHit(place));
+    row.append(button);
+    if (hit.parts && Object.keys(hit.parts).length) row.append(bars(hit.parts));
+    if (state.query) row.append(why(hit.track_id));
+    return row;
+  }));
+  tellQuery(found);
+  map.mark(state.query, state.hits.map((hit) => hit.track_id));
+  $('whole').hidden = state.passageAt === null;
+  $('switch').disabled = true;
+}
+
+function tellQuery(found) {
+  const name = state.file ? state.file.name : state.tracks.get(state.query)?.label;
+  const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} by ${how}`);
+  const part = state.passageAt !== null && found.query
+    ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
+  const by = state.passageAt !== null ? 'passages' : modes.join(', ') || 'overall';
+  $('query-line').textContent = `${state.hits.length} hits like ${name}${part}: ${by}.`;
+}
+
+function why(hit) {
+  const details = made('details', '', { class: 'why' });
+  details.append(made('summary', 'Why'));
+  details.addEventListener('toggle', async () => {
+    if (!details.open || details.children.length > 1) return;
+    const box = made('div', '', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Why' });
+    details.append(box);
+    try {
+      const found = await ask('explain', { query: state.query, hit });
+      const table = made('table');
+      const head = table.createTHead().insertRow();
+      for (const title of ['aspect', 'more alike than', 'target', 'query', 'hit']) head.append(made('th', title, { scope: 'col' }));
+      const body = table.createTBody();
+      for (const one of found.rows) {
+        const number = (value) => (value === null ? 'not known' : `${Number(value.toPrecision(3))} ${one.unit}`);
+        const row = body.insertRow();
+        const cells = [one.aspect, `${Math.round(one.percentile)} %`, one.target, number(one.query), number(one.hit)];
+        row.append(...cells.map((text) => made('td', text)));
+      }
+      box.append(table);
+    } catch (error) {
+      box.textContent = error.message;
+    }
+  });
+  return details;
+}
+
+async function playHit(place) {
+  const hit = state.hits[place];
+  if (!hit) return;
+  notice('');
+  state.hit = place;
+  [...$('hits').children].forEach((row, number) => {
+    if (number === place) row.setAttribute('aria-current', 'true');
+    else row.removeAttribute('aria-current');
+  });
+  $('hits').children[place].scrollIntoView({ block: 'nearest' });
+  deckA.pause();
+  if (hit.track_id !== deckB.track) deckB.pause();
+  if (!(await loadDeck(deckB, hit.track_id)) || state.hit !== place) return;
+  $('switch').disabled = !state.query;
+  let from = hit.start_s ?? 0;
+  if (hit.start_s === undefined && state.query) {
+    try {
+      const found = await ask('moment', { query: state.query, hit: hit.track_id, time_s: deckA.time });
+      tellMoment(found);
+      from = found.time_s;
+    } catch (error) {
+      notice(error.message);
+    }
+  }
+  if (state.hit === place) await start(deckB, from);
+}
+
+// --- Set up -----------------------------------------------------------------------------
+
+const map = new LibraryMap($('map'), $('map-line'), choose);
+
+function addSliders() {
+  $('sliders').replaceChildren(...state.aspects.map((aspect) => {
+    const row = made('div', '', { class: aspect.available ? 'aspect' : 'aspect off' });
+    const id = `weight-${aspect.name}`;
+    const slider = made('input', '', {
+      type: 'range', id, min: -1, max: 1, step: 0.1, value: 0, 'data-aspect': aspect.name, 'aria-describedby': `${id}-said`,
+    });
+    slider.disabled = !aspect.available;
+    const shown = made('output', '0', { for: id });
+    let waiting = 0;
+    slider.addEventListener('input', () => {
+      shown.textContent = Number(slider.value).toFixed(1).replace(/^-?0\.0$/, '0');
+      clearTimeout(waiting);
+      state.passageAt = null;
+      waiting = setTimeout(search, state.file ? 600 : 60);
+    });
+    const said = aspect.available
+      ? `confidence ${aspect.confidence}${aspect.r2 === null ? '' : `, R² ${aspect.r2.toFixed(2)}`}`
+      : `unavailable: ${aspect.reason}`;
+    row.append(made('label', aspect.name, { for: id }), slider, shown, made('small', said, { id: `${id}-said` }));
+    return row;
+  }));
+}
+
+function addFilters() {
+  $('selects').replaceChildren(...Object.entries(FILTERS).map(([column, name]) => {
+    const values = [...new Set([...state.tracks.values()].map((track) => track[column]).filter((value) => value !== null))];
+    values.sort((a, b) => (typeof a === 'number' ? a - b : String(a).localeCompare(b)));
+    const label = made('label', name);
+    const select = made('select', '', { 'data-column': column });
+    select.append(made('option', 'any', { value: '' }), ...values.map((value) => made('option', value, { value })));
+    select.addEventListener('change', search);
+    label.append(select);
+    label.hidden = values.length < 2;
+    return label;
+  }));
+}
+
+async function open() {
+  let found;
+  try {
+    found = await ask('library');
+  } catch (error) {
+    notice(error.message);
+    return;
+  }
+  if (found.state !== 'ready') {
+    notice(`There is no library here yet. ${found.problem}`);
+    $('query-line').textContent = 'Nothing to search yet.';
+    $('find').disabled = $('file').disabled = true;
+    return;
+  }
+  $('encoder').textContent = `${found.tracks.length} tracks, encoder ${found.encoder}`
+    + (found.untrained ? ': the untrained control, which shows the mechanics and not the music' : '');
+  for (const track of found.tracks) {
+    track.label = track.title || track.track_id;
+    track.text = [track.track_id, track.title, track.composer, track.performer, track.year].join(' ').toLocaleLowerCase();
+    state.tracks.set(track.track_id, track);
+  }
+  state.aspects = found.aspects;
+  addSliders();
+  addFilters();
+  listTracks();
+  try {
+    map.fill(await ask('map'), state.tracks);
+  } catch (error) {
+    $('map-line').textContent = `No map: ${error.message}`;
+  }
+}
+
+function view(name) {
+  for (const one of ['map', 'heatmap']) {
+    $(`${one}-view`).hidden = one !== name;
+    $(`show-${one}`).setAttribute('aria-pressed', String(one === name));
+  }
+  if (name === 'heatmap') drawHeatmap($('heatmap-view'));
+}
+
+$('find').addEventListener('input', listTracks);
+$('file').addEventListener('change', chooseFile);
+$('play').addEventListener('click', togglePlay);
+$('switch').addEventListener('click', switchDeck);
+$('show-map').addEventListener('click', () => view('map'));
+$('show-heatmap').addEventListener('click', () => view('heatmap'));
+$('same-work').addEventListener('change', search);
+$('other-performer').addEventListener('change', search);
+$('passages').addEventListener('click', () => { state.passageAt = deckA.time; search(); });
+$('whole').addEventListener('click', () => { state.passageAt = null; search(); });
+$('clear').addEventListener('click', () => {
+  for (const slider of document.querySelectorAll('#sliders input')) {
+    slider.value = 0;
+    slider.nextElementSibling.textContent = '0';
+  }
+  state.passageAt = null;
+  search();
+});
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const writing = event.target.matches('input[type=search], select, textarea');
+  if (writing || (event.key === ' ' && event.target.matches('button, summary, input'))) return;
+  const act = {
+    ' ': togglePlay, b: switchDeck, '/': () => $('find').focus(),
+    j: () => playHit(Math.min(state.hit + 1, state.hits.length - 1)), k: () => playHit(Math.max(state.hit - 1, 0)),
+  }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+open();

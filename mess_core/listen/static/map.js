@@ -1,0 +1,85 @@
+// The library as points on a canvas; a click or the arrow keys choose the nearest track.
+
+const COLOURS = ['#1d5fa8', '#a8411d', '#2b7a3d', '#7a2b8f', '#8a6a00', '#00757a', '#9c1f5c', '#4d5663'];
+
+export class LibraryMap {
+  constructor(canvas, line, choose) {
+    Object.assign(this, { canvas, line, points: [], chosen: null, hits: new Set(), how: '' });
+    canvas.addEventListener('click', (event) => {
+      const point = this.nearest(event);
+      if (point) choose(point.track_id);
+    });
+    canvas.addEventListener('mousemove', (event) => {
+      const point = this.nearest(event);
+      this.tell(point);
+    });
+    canvas.addEventListener('mouseleave', () => this.tell(null));
+    canvas.addEventListener('keydown', (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step || !this.points.length) return;
+      event.preventDefault();
+      const ordered = [...this.points].sort((a, b) => a.x - b.x);
+      const place = ordered.findIndex((point) => point.track_id === this.chosen);
+      choose(ordered[(place + step + ordered.length) % ordered.length].track_id);
+    });
+    new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  fill(found, tracks) {
+    this.how = found.how;
+    this.points = found.points.filter((point) => tracks.has(point.track_id))
+      .map((point) => ({ ...point, track: tracks.get(point.track_id) }));
+    const counts = new Map();
+    for (const { track } of this.points) counts.set(track.composer, (counts.get(track.composer) || 0) + 1);
+    const ranked = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+    this.colours = new Map(ranked.map((name, place) => [name, COLOURS[Math.min(place, COLOURS.length - 1)]]));
+    this.tell(null);
+    this.draw();
+  }
+
+  mark(chosen, hits) {
+    this.chosen = chosen;
+    this.hits = new Set(hits);
+    this.draw();
+  }
+
+  tell(point) {
+    this.line.textContent = point ? `${point.track.label} (${point.track.composer || 'unknown composer'})`
+      : `${this.points.length} tracks by ${this.how}, coloured by composer. Near means alike overall.`;
+  }
+
+  place(point) {
+    const size = this.canvas.clientWidth;
+    return [size / 2 + point.x * (size / 2 - 12), size / 2 - point.y * (size / 2 - 12)];
+  }
+
+  nearest(event) {
+    const box = this.canvas.getBoundingClientRect();
+    let best = null, least = 24 ** 2;
+    for (const point of this.points) {
+      const [x, y] = this.place(point);
+      const apart = (x - event.clientX + box.left) ** 2 + (y - event.clientY + box.top) ** 2;
+      if (apart < least) [best, least] = [point, apart];
+    }
+    return best;
+  }
+
+  draw() {
+    const size = this.canvas.clientWidth, scale = window.devicePixelRatio || 1;
+    if (!size) return;
+    this.canvas.width = this.canvas.height = Math.round(size * scale);
+    const pen = this.canvas.getContext('2d');
+    pen.scale(scale, scale);
+    const dot = (point, radius, stroke) => {
+      const [x, y] = this.place(point);
+      pen.beginPath();
+      pen.arc(x, y, radius, 0, 7);
+      pen.fillStyle = this.colours.get(point.track.composer);
+      pen.fill();
+      if (stroke) { pen.lineWidth = 2.5; pen.strokeStyle = stroke; pen.stroke(); }
+    };
+    for (const point of this.points) if (!this.hits.has(point.track_id)) dot(point, 3);
+    for (const point of this.points) if (this.hits.has(point.track_id)) dot(point, 5, '#000');
+    for (const point of this.points) if (point.track_id === this.chosen) dot(point, 7, '#e00');
+  }
+}

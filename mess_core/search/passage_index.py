@@ -25,7 +25,7 @@ Parts = Callable[[], Iterable[NDArray[np.floating[Any]]]]
 _QUERIES = 200
 _POINTS_PER_LIST = 40
 _FEWEST = 1000
-_REFINED = 64
+_REFINED = 256
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ function bars(parts) {
     bar.style.left = `${parts[name] < 0 ? 50 - wide : 50}%`;
     if (parts[name] < 0) bar.className = 'minus';
     track.append(bar);
-    grid.append(made('span', name), track, made('span', parts[name].toFixed(3)));
+    grid.append(made('span', name.replace('_', ' ')), track, made('span', parts[name].toFixed(3)));
   }
   return grid;
 }
@@ -311,7 +311,7 @@ function addSliders() {
     const said = aspect.available
       ? `confidence ${aspect.confidence}${aspect.r2 === null ? '' : `, R² ${aspect.r2.toFixed(2)}`}`
       : `unavailable: ${aspect.reason}`;
-    row.append(made('label', aspect.name, { for: id }), slider, shown, made('small', said, { id: `${id}-said` }));
+    row.append(made('label', aspect.name.replace('_', ' '), { for: id }), slider, shown, made('small', said, { id: `${id}-said` }));
     return row;
   }));
 }

@@ -195,7 +195,7 @@ def _map(shelf: Shelf) -> dict[str, Any]:
 
 
 def _heatmap(shelf: Shelf) -> dict[str, Any]:
-    return heatmap(shelf.layout)
+    return heatmap(shelf.library().layout)
 
 
 def _peaks(shelf: Shelf, track: str) -> dict[str, Any]:

@@ -27,7 +27,6 @@ class Shelf:
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
-        self.layout = Layout(root)
         self._root = root
         self._lock = threading.RLock()
         self._stamp: Any = None
@@ -76,6 +75,7 @@ class Shelf:
         """What tells one version from another, cheap enough to look at before each answer."""
         layout = Layout(self._root)
         watched = (
+            layout.root / "latest",
             layout.indices / "track" / "latest",
             layout.indices / "passage" / "latest",
             layout.probing / "aspects.json",

@@ -21,6 +21,7 @@ from mess_core.search.faithfulness import Mode
 from mess_core.search.index import TrackIndex, unit_layers
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
+from mess_core.search.published import served_root
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.subspace import (
     SearchMode,
@@ -74,14 +75,14 @@ class Library:
         Parameters
         ----------
         root : path-like or fsspec URL
+            A data root, or a place that a library was published to.
 
         Raises
         ------
         StoreError
             If no track table or track index is there, or a file is damaged.
         """
-        layout = Layout(root)
-        tracks = read_table(layout.tracks)
+        tracks = read_table((layout := Layout(served_root(root))).tracks)
         index, rows, manifest = load_artifact(layout.indices, "track")
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
         place = layout.probing / "aspects.json"

@@ -54,9 +54,9 @@ def served(built):
     running.stop()
 
 
-@pytest.fixture(params=[WIDE, NARROW], ids=["1280", "390"])
+@pytest.fixture
 def page(request, browser, served):
-    opened, complaints = _opened(browser, request.param)
+    opened, complaints = _opened(browser, getattr(request, "param", WIDE))
     opened.goto(served.address)
     opened.wait_for_selector("#tracks button")
     yield opened
@@ -105,6 +105,7 @@ def _accessible(page):
     assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_sliders_rank_and_say_why(page):
     _chosen(page)
     assert page.locator("#hits li").count() > 3
@@ -133,6 +134,7 @@ def test_unavailable_aspects_are_grey_and_say_why(page):
     assert on.count() + off.count() == 13
 
 
+@pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_a_hit_plays_and_switches_at_the_aligned_moment(page):
     _chosen(page)
     page.check("#same-work")
@@ -201,6 +203,7 @@ def test_the_map_is_clicked_and_the_layers_are_shown(page):
     assert page.locator("#heatmap-view tbody tr").count() > 10
 
 
+@pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_the_page_fits_and_is_accessible(page):
     _accessible(page)
     _chosen(page)

@@ -1,0 +1,24 @@
+"""kill -9 while an index is built, published, or switched: readers open complete versions."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("stage", ["build", "publish", "switch"])
+def test_readers_open_a_complete_version_after_50_kills(stage, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("killed.py")), stage, str(tmp_path), "50"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["killed"] == 50
+    assert found["met"] >= 2

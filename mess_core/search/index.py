@@ -172,11 +172,11 @@ class TrackIndex:
         candidates = min(k + 54, most)
         while True:
             near, found = copy.search(flat, candidates, params=parameters)
-            rows = found[0]
-            scores = self._exact(query, weight, rows)
-            kth = np.partition(scores, -k)[-k]
-            if candidates == most or near[0][-1] + off < kth:
-                return rows, scores
+            # The kth best is at least near[k - 1] - off: what cannot reach that is out.
+            reach = near[0] >= near[0][k - 1] - 2 * off
+            if candidates == most or not reach.all():
+                rows = found[0][reach]
+                return rows, self._exact(query, weight, rows)
             candidates = min(4 * candidates, most)
 
     def _exact(

@@ -51,7 +51,7 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind("flat", "Flat", 25_000, True),
-    Kind("fp16", "SQfp16", 40_000, True),
+    Kind("fp16", "SQfp16", 25_000, True),
     Kind("ivf", "IVF{lists},SQfp16", 5_000_000, False),
     Kind("ivfpq", "IVF{lists},PQ{codes}x4fsr,Refine(SQfp16)", 100_000_000, False),
 )

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,16 @@ _data_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--same-work", is_flag=True, help="Only performances of TRACK's work."),
+        click.option("--other-performer", is_flag=True, help="Only by other performers."),
+        click.option("--where", multiple=True, help="COLUMN=VALUE, for example composer=Liszt."),
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @_data_option
 @click.option("--failed", is_flag=True, help="Show failed tracks with reason and remedy instead.")
@@ -103,19 +114,39 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
     show_default=True,
     help="By all that an aspect's layers hold, by what probes read there, or what measured better.",
 )
+@_filter_options
 @_data_option
 @_json_option
-def search(track: str, aspects: str, k: int, mode: SearchMode, data: str, as_json: bool) -> None:
+def search(
+    track: str,
+    aspects: str,
+    k: int,
+    mode: SearchMode,
+    same_work: bool,
+    other_performer: bool,
+    where: tuple[str, ...],
+    data: str,
+    as_json: bool,
+) -> None:
     """Rank the library by likeness to TRACK, a track id or an audio file; overall or by aspects."""
     from mess_core.search import Library
     from mess_core.search.aspects import parse_aspects
+    from mess_core.search.passages import parse_filters
 
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
     if _is_file(track, library):
-        hits = library.query_audio(track, aspects=weights, k=k)
+        hits = library.query_audio(track, aspects=weights, k=k, where=parse_filters(where))
     else:
-        hits = library.similar(track, weights, k=k, mode=mode)
+        hits = library.similar(
+            track,
+            weights,
+            k=k,
+            mode=mode,
+            same_work=same_work,
+            other_performer=other_performer,
+            where=parse_filters(where),
+        )
     _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
     if modes := hits.attrs["modes"]:
         _note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
@@ -130,13 +161,7 @@ def search(track: str, aspects: str, k: int, mode: SearchMode, data: str, as_jso
 @click.option("--start", "start_s", default=0.0, show_default=True, help="Second in TRACK.")
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
 @click.option("--own/--no-own", default=False, help="Whether TRACK itself may be among the hits.")
-@click.option("--same-work", is_flag=True, help="Only performances of TRACK's work.")
-@click.option("--other-performer", is_flag=True, help="Only by other performers.")
-@click.option(
-    "--where",
-    multiple=True,
-    help="COLUMN=VALUE: composer, year, split, work_id, performer, dataset.",
-)
+@_filter_options
 @_data_option
 @_json_option
 def passages(

@@ -81,6 +81,23 @@ def test_filters_reach_every_passage_that_they_allow(library):
         assert (spans["start_s"].to_numpy()[1:] >= spans["end_s"].to_numpy()[:-1] - 1e-9).all()
 
 
+@pytest.mark.parametrize("aspects", [None, {"tempo": 1.0}])
+@pytest.mark.parametrize("mode", ["cosine", "subspace"])
+def test_whole_tracks_are_filtered_alike_in_both_modes(library, aspects, mode):
+    first = library.tracks.iloc[0]
+    options = {"aspects": aspects, "mode": mode if aspects else "auto", "k": 50}
+    everything = library.similar(first["track_id"], **options)
+    kept = library.similar(first["track_id"], where={"performer": "player2"}, **options)
+    performers = library.tracks.set_index("track_id")["performer"]
+    expected = everything[performers[everything["track_id"]].to_numpy() == "player2"]
+    assert kept["track_id"].tolist() == expected["track_id"].tolist()
+    np.testing.assert_allclose(kept["score"], expected["score"], atol=1e-9)
+    same = library.similar(first["track_id"], same_work=True, **options)
+    assert set(library.tracks.set_index("track_id")["work_id"][same["track_id"]]) == {
+        first["work_id"]
+    }
+
+
 def test_a_file_finds_itself(library, encoder, corpus):
     first = str(library.tracks["track_id"].iloc[0])
     path = corpus / f"{first}.flac"

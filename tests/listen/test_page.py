@@ -134,7 +134,6 @@ def test_unavailable_aspects_are_grey_and_say_why(page):
     assert on.count() + off.count() == 13
 
 
-@pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_a_hit_plays_and_switches_at_the_aligned_moment(page):
     _chosen(page)
     page.check("#same-work")

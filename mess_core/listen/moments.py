@@ -21,6 +21,7 @@ _STEP_S = 0.2
 _RATE = 11_025
 _LONGEST_S = 1800.0
 TimeMap = Callable[[float], tuple[float, float]]
+How = Literal["notes", "sound", "passage", "start"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Moment:
     """
 
     time_s: float
-    how: Literal["notes", "sound", "passage", "start"]
+    how: How
     confidence: float
 
 
@@ -66,11 +67,12 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
         return Moment(time_s, "notes", 1.0)
     one, other = rows.loc[query], rows.loc[hit]
     same = isinstance(one["work_id"], str) and one["work_id"] == other["work_id"]
+    ways: list[tuple[How, str, Callable[[str, str], TimeMap | None]]] = [
+        ("notes", "midi_path", _by_notes),
+        ("sound", "audio_path", _by_sound),
+    ]
     if same:
-        for how, column, mapped in (
-            ("notes", "midi_path", _by_notes),
-            ("sound", "audio_path", _by_sound),
-        ):
+        for how, column, mapped in ways:
             paths = one[column], other[column]
             if all(isinstance(path, str) for path in paths):
                 found = mapped(*paths)
@@ -78,7 +80,7 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
                     there, confidence = found(time_s)
                     if confidence >= TRUSTED:
                         last = float(other["duration_s"])
-                        return Moment(min(max(there, 0.0), last), how, confidence)  # type: ignore[arg-type]
+                        return Moment(min(max(there, 0.0), last), how, confidence)
     try:
         begin, _, score = library.moment(query, time_s, hit)
     except (SearchError, StoreError):  # no passages of these tracks: still something to play

@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import faiss  # noqa: F401  imported before forking
 import numpy as np
 import pandas as pd
 
@@ -64,6 +63,7 @@ def read_library(place):
 def main():
     stage, folder, times = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     place = folder / "place"
+    made(0)  # everything is imported before forking, so that kills hit the writing
 
     def root(turn):
         found = folder / f"root{turn}"

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
+from mess_assets.assets.failures import failures
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
 from mess_assets.assets.targets import (
@@ -15,8 +16,9 @@ from mess_assets.assets.targets import (
     track_targets,
 )
 from mess_assets.assets.tracks import tracks
+from mess_assets.automation import condition_sensor
 from mess_assets.checks import CHECKS
-from mess_assets.jobs import IN_PROCESS, JOBS
+from mess_assets.jobs import EXECUTOR, JOBS
 from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.schedules import SCHEDULES
 from mess_assets.sensors import SENSORS
@@ -25,6 +27,7 @@ ASSETS = [
     tracks,
     embeddings,
     track_targets,
+    failures,
     aligned_targets,
     proxy_targets,
     embedding_matrix,
@@ -46,8 +49,8 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         asset_checks=CHECKS,
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
-        executor=IN_PROCESS,
+        sensors=[*SENSORS, condition_sensor()],
+        executor=EXECUTOR,
         resources={
             "store": StoreResource(),
             "encoder": EncoderResource(),

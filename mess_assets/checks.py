@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
+from mess_assets.assets.failures import failures
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
 from mess_assets.assets.targets import (
@@ -19,7 +20,7 @@ from mess_assets.assets.targets import (
 )
 from mess_assets.assets.tracks import tracks
 from mess_assets.per_track import failure_table
-from mess_assets.resources import StoreResource
+from mess_assets.resources import EncoderResource, StoreResource
 
 
 def _result(finding: Any, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
@@ -44,31 +45,30 @@ def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=embeddings, description="Coverage, staleness, shape and finiteness of every track."
 )
-def embeddings_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.store.checks import check_embeddings
 
-    return _result(check_embeddings(store.layout), WARN)
+    return _result(check_embeddings(store.layout, encoder.identity()), WARN)
 
 
-@dg.asset_check(asset=embeddings, description="No track has failed.")
-def no_embedding_failed(store: StoreResource) -> dg.AssetCheckResult:
-    return _failures(store, "embeddings")
+@dg.asset_check(
+    asset=track_targets, description="No recording is far louder or quieter than its data set."
+)
+def loudness_is_plausible(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.checks import check_loudness
+
+    return _result(check_loudness(store.layout), WARN)
 
 
-@dg.asset_check(asset=track_targets, description="No track has failed.")
-def no_target_failed(store: StoreResource) -> dg.AssetCheckResult:
-    return _failures(store, "track_targets")
-
-
-def _failures(store: StoreResource, stage: str) -> dg.AssetCheckResult:
+@dg.asset_check(asset=failures, description="No track fails.")
+def no_track_fails(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.store.failures import failures_table
 
     table = failures_table(store.layout)
-    mine = table[table["stage"] == stage].to_dict("records")
-    metadata: dict[str, Any] = {"failed": len(mine)}
-    if mine:
-        metadata["tracks"] = failure_table(mine)
-    return dg.AssetCheckResult(passed=not mine, severity=WARN, metadata=metadata)
+    metadata: dict[str, Any] = {"failed": int(table["track_id"].nunique())}
+    if len(table):
+        metadata["tracks"] = failure_table(table.to_dict("records"))
+    return dg.AssetCheckResult(passed=table.empty, severity=WARN, metadata=metadata)
 
 
 @dg.asset_check(
@@ -106,6 +106,22 @@ def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.search.checks import check_probing
 
     return _result(check_probing(store.layout), ERROR)
+
+
+@dg.asset_check(
+    asset=probing, description="No work and no audio on both sides of a split.", blocking=True
+)
+def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.checks import check_splits
+
+    return _result(check_splits(store.layout), ERROR)
+
+
+@dg.asset_check(asset=probing, description="No target's R² fell far since the last run.")
+def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.checks import check_r2_drop
+
+    return _result(check_r2_drop(store.layout), WARN)
 
 
 @dg.asset_check(
@@ -166,13 +182,15 @@ def targets_follow_their_property(store: StoreResource) -> dg.AssetCheckResult:
 CHECKS = [
     tracks_are_distinct,
     embeddings_are_complete,
-    no_embedding_failed,
-    no_target_failed,
+    loudness_is_plausible,
+    no_track_fails,
     works_are_aligned,
     proxy_targets_are_complete,
     matrix_matches_store,
     control_fits_encoder,
     probing_is_current,
+    splits_do_not_leak,
+    r2_has_not_dropped,
     segment_probing_is_current,
     aspects_are_complete,
     faithfulness_is_current,

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ def demo(data: str) -> None:
     corpus = Path(data) / "datasets" / "demo"
     count = write_demo_corpus(corpus)
     click.echo(f"demo corpus: {count} performances in {corpus}")
-    _refresh(data, "", None, 100, report=True)
+    _refresh(data, "", None, None, report=True)
 
 
 @click.command()
@@ -26,34 +27,43 @@ def demo(data: str) -> None:
 )
 @click.option("--datasets", default=None, help="name=path pairs; default: MESS_DATASETS.")
 @click.option("--encoder", default=None, help="Encoder name or folder; default: MESS_ENCODER.")
-@click.option("--batch", default=100, show_default=True, help="Tracks per Dagster run.")
-def run(data: str, datasets: str | None, encoder: str | None, batch: int) -> None:
+@click.option("--batch", type=click.IntRange(1), default=None, help="Tracks per Dagster run.")
+def run(data: str, datasets: str | None, encoder: str | None, batch: int | None) -> None:
     """Bring every asset up to date: scan, embed, describe, probe, index."""
     _refresh(data, datasets, encoder, batch)
 
 
-def _refresh(
-    data: str, datasets: str | None, encoder: str | None, batch: int, *, report: bool = False
-) -> None:
-    import time
-    import warnings
-
-    import dagster as dg
-
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from mess_assets.refresh import any_embedding, refresh
+def resources(data: str, datasets: str | None, encoder: str | None) -> tuple[Any, Any]:
+    """Store and encoder as options say, and else as the environment does."""
     from mess_assets.resources import EncoderResource, StoreResource
 
     store = StoreResource(data_root=data, **({} if datasets is None else {"datasets": datasets}))
-    chosen = EncoderResource(**({} if encoder is None else {"name": encoder}))
+    return store, EncoderResource(**({} if encoder is None else {"name": encoder}))
+
+
+def open_instance() -> Any:
+    """The Dagster instance of ``DAGSTER_HOME``, or of the folder ``.dagster`` here."""
+    import dagster as dg
+
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path(".dagster").resolve())))
     home.mkdir(parents=True, exist_ok=True)
+    return dg.DagsterInstance.get()
+
+
+def _refresh(
+    data: str, datasets: str | None, encoder: str | None, batch: int | None, *, report: bool = False
+) -> None:
+    import time
+
+    from mess_assets.refresh import any_embedding, refresh
+
+    store, chosen = resources(data, datasets, encoder)
     began = time.perf_counter()
 
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - began:7.1f} s  {line}")
 
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch, report=report)
     say("done" if done.success else "done, with failures: mess tracks --failed")
     if any_embedding(store.layout):

@@ -1,27 +1,44 @@
-"""The three steps of every refresh, each a job: scan, per-track work, tables and indices."""
+"""The steps of every refresh, each a job: scan, embed, describe, tables and indices.
+
+Embedding and describing are jobs of their own, so that a run that holds a GPU and one that
+needs none go on side by side.
+"""
 
 import dagster as dg
 
-IN_PROCESS = dg.in_process_executor
-"""A process per step costs seconds and loads the model again; one process serves a run."""
+from mess_assets.executors import configured_executor
+from mess_assets.op_tags import CPU_TAGS, DEVICE_TAG
+
+EXECUTOR = configured_executor()
 
 scan = dg.define_asset_job(
     "scan",
     selection=dg.AssetSelection.assets("tracks"),
-    description="Read the data sets and register new tracks.",
-    executor_def=IN_PROCESS,
+    description="Read the data sets, register new tracks, follow renamed ones.",
+    executor_def=EXECUTOR,
+    tags=CPU_TAGS,
 )
 
-per_track = dg.define_asset_job(
-    "per_track",
-    selection=dg.AssetSelection.assets("embeddings", "track_targets").without_checks(),
-    description="Embed and describe tracks; what is up to date is left alone.",
-    executor_def=IN_PROCESS,
+embed = dg.define_asset_job(
+    "embed",
+    selection=dg.AssetSelection.assets("embeddings").without_checks(),
+    description="Embed tracks; what is up to date is left alone.",
+    executor_def=EXECUTOR,
+    tags={DEVICE_TAG: "gpu"},
+)
+
+describe = dg.define_asset_job(
+    "describe",
+    selection=dg.AssetSelection.assets("track_targets").without_checks(),
+    description="Compute the targets of tracks; what is up to date is left alone.",
+    executor_def=EXECUTOR,
+    tags=CPU_TAGS,
 )
 
 tables = dg.define_asset_job(
     "tables",
     selection=dg.AssetSelection.assets(
+        "failures",
         "aligned_targets",
         "proxy_targets",
         "embedding_matrix",
@@ -33,9 +50,13 @@ tables = dg.define_asset_job(
         "track_index",
         "passage_index",
     )
-    | dg.AssetSelection.checks_for_assets(dg.AssetKey("embeddings"), dg.AssetKey("track_targets")),
+    | dg.AssetSelection.checks_for_assets(
+        dg.AssetKey("embeddings"), dg.AssetKey("track_targets"), dg.AssetKey("tracks")
+    ),
     description="Rebuild tables, probing, aspects and indices from the store, and check all.",
-    executor_def=IN_PROCESS,
+    executor_def=EXECUTOR,
+    tags=CPU_TAGS,
 )
 
-JOBS = [scan, per_track, tables]
+PER_TRACK = [embed, describe]
+JOBS = [scan, embed, describe, tables]

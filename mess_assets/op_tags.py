@@ -1,5 +1,8 @@
 """Tags and names that several assets share, each with its reason."""
 
+import os
+from typing import Any
+
 OWNERS = ["team:mess"]
 
 GPU_POOL = "gpu"
@@ -8,12 +11,24 @@ GPU_POOL = "gpu"
 CPU_POOL = "cpu"
 """Pool of its own, so that CPU stages run beside GPU stages."""
 
-GPU_TAGS = {
-    "mess/device": "gpu",
-    "dagster-k8s/config": {
-        "container_config": {"resources": {"limits": {"nvidia.com/gpu": "1"}}},
-    },
-}
-"""Read by the Kubernetes executor; without it they only describe."""
+DEVICE_TAG = "mess/device"
+"""On runs and steps: limits of the run queue go by it."""
 
-CPU_TAGS = {"mess/device": "cpu"}
+
+def gpu_tags() -> dict[str, Any]:
+    """Op tags of a step that uses a GPU.
+
+    ``MESS_STEP_GPUS`` says how many a cluster shall reserve for it (default 1; 0 where there
+    are none: a scheduler waits for ever for what it does not have). The executors of Kubernetes
+    and Ray read their own entry; without them both only describe.
+    """
+    gpus = int(os.environ.get("MESS_STEP_GPUS") or "1")
+    tags: dict[str, Any] = {DEVICE_TAG: "gpu"}
+    if gpus:
+        limits = {"nvidia.com/gpu": str(gpus)}
+        tags["dagster-k8s/config"] = {"container_config": {"resources": {"limits": limits}}}
+    tags["dagster-ray/config"] = {"num_gpus": gpus}
+    return tags
+
+
+CPU_TAGS = {DEVICE_TAG: "cpu"}

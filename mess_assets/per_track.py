@@ -12,6 +12,10 @@ from typing import Any
 
 import dagster as dg
 
+from mess_assets.links import listen_url
+from mess_assets.plots import picture, throughput_png
+from mess_assets.workers import sign
+
 
 def report_outcomes(
     context: dg.AssetExecutionContext, outcomes: Iterable[Any], code_version: str
@@ -21,6 +25,8 @@ def report_outcomes(
 
     total = len(context.partition_keys)
     failed: list[dict[str, Any]] = []
+    rates: list[float] = []
+    sign(context)
     began = time.perf_counter()
     for count, outcome in enumerate(outcomes, start=1):
         if outcome.status == "failed":
@@ -33,15 +39,34 @@ def report_outcomes(
         if outcome.digest is not None:
             tags["dagster/data_version"] = outcome.digest
         facts = {name: value for name, value in outcome.facts.items() if value is not None}
+        if outcome.status == "done" and facts.get("audio_s_per_s"):
+            rates.append(facts["audio_s_per_s"])
         yield dg.AssetMaterialization(
             asset_key=context.asset_key,
             partition=escape_track_id(outcome.track_id),
-            metadata={"status": outcome.status, "track_id": outcome.track_id, **facts},
+            metadata={
+                "status": outcome.status,
+                "track_id": outcome.track_id,
+                "listen": dg.MetadataValue.url(listen_url(outcome.track_id)),
+                **facts,
+            },
             tags=tags,
         )
         if count % 25 == 0 or count == total:
             rate = count / (time.perf_counter() - began)
             context.log.info(f"{count} of {total} tracks, {rate:.2f} tracks/s")
+    if rates:
+        # An observation of the whole asset: a plot of a run belongs to none of its partitions.
+        context.log_event(
+            dg.AssetObservation(
+                context.asset_key,
+                metadata={
+                    "tracks": len(rates),
+                    "seconds": time.perf_counter() - began,
+                    "throughput": picture(throughput_png(rates)),
+                },
+            )
+        )
     if failed:
         raise dg.Failure(
             description=f"{len(failed)} of {total} tracks failed; the others are stored. "

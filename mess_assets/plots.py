@@ -29,6 +29,34 @@ def tracks_png(tracks: Any) -> bytes:
     return _png(figure)
 
 
+def throughput_png(audio_s_per_s: Sequence[float]) -> bytes:
+    """Seconds of audio per second, track after track of a run, and their median."""
+    figure, axis = _figure(1, 1, 7, 2.2)
+    axis.plot(range(1, len(audio_s_per_s) + 1), audio_s_per_s, ".", color="#4477aa")
+    median = sorted(audio_s_per_s)[len(audio_s_per_s) // 2]
+    axis.axhline(median, color="#ee6677", label=f"median {median:.3g}")
+    axis.set(xlabel="track of this run", ylabel="audio s per s", ylim=(0, None))
+    axis.legend(fontsize=7)
+    return _png(figure)
+
+
+def coverage_png(tracks: Any, covered: set[str]) -> bytes:
+    """Tracks of each year (those without a year apart) that have what `covered` names."""
+    figure, axis = _figure(1, 1, 8.5, 2.6)
+    table = tracks.assign(
+        year=tracks["year"].astype("string").fillna("none"),
+        covered=tracks["track_id"].isin(covered),
+    )
+    counts = table.groupby("year")["covered"].agg(["sum", "size"])
+    years = counts.index.tolist()
+    axis.bar(years, counts["size"], color="#dddddd", label="tracks")
+    axis.bar(years, counts["sum"], color="#4477aa", label="embedded")
+    axis.set(xlabel="year", ylabel="tracks")
+    axis.tick_params(axis="x", labelsize=7, rotation=45)
+    axis.legend(fontsize=7)
+    return _png(figure)
+
+
 def distributions_png(table: Any, names: Sequence[str]) -> bytes:
     """A histogram per target."""
     columns = 6

@@ -1,17 +1,29 @@
 """Run the whole pipeline from one process: scan, per-track work, tables and indices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from mess_assets.build import build_defs
-from mess_assets.partitions import TRACKS, range_tags
+from mess_assets.partitions import TRACKS, batches, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
-from mess_assets.sensors import contiguous, pending_keys
+from mess_assets.sensors import pending_keys
+
+STAGES = {"embeddings": "embed", "track_targets": "describe"}
+"""Per-track asset to the job that makes it."""
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One run to come: an asset, the partitions that need it, and the range that covers them."""
+
+    asset: str
+    wanted: list[str]
+    span: list[str]
 
 
 @dataclass
@@ -26,13 +38,57 @@ class Refreshed:
         return all(ok for _, _, ok in self.runs)
 
 
+def plan_batches(
+    instance: dg.DagsterInstance,
+    *,
+    store: StoreResource,
+    encoder: EncoderResource,
+    batch: int | None = None,
+    stages: Sequence[str] = tuple(STAGES),
+    only: Callable[[str], bool] | None = None,
+    everything: bool = False,
+) -> list[Batch]:
+    """The runs that would bring every track up to date.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+    store, encoder : resources
+    batch : int, optional
+        Tracks per run; default: `partitions.tracks_per_run`.
+    stages : sequence of {"embeddings", "track_targets"}
+    only : callable, optional
+        Which partition keys to consider.
+    everything : bool
+        Also what is up to date: it costs a look, and Dagster then knows of it.
+    """
+    order = instance.get_dynamic_partitions(TRACKS.name)
+    if everything:
+        keys = {stage: list(order) for stage in stages}
+    else:
+        pending = pending_keys(instance, store, encoder)
+        keys = {stage: pending[STAGES[stage]] for stage in stages}
+    planned: dict[str, list[Batch]] = {}
+    for stage in stages:
+        wanted = set(filter(only, keys[stage]))
+        planned[stage] = [
+            Batch(stage, [key for key in span if key in wanted], span)
+            for span in batches(sorted(wanted), order, batch)
+        ]
+    # By turns, so that an interruption leaves the same tracks complete in all stages.
+    longest = max((len(runs) for runs in planned.values()), default=0)
+    return [
+        runs[index] for index in range(longest) for runs in planned.values() if index < len(runs)
+    ]
+
+
 def refresh(
     instance: dg.DagsterInstance,
     *,
     store: StoreResource,
     encoder: EncoderResource,
     say: Callable[[str], None],
-    batch: int = 100,
+    batch: int | None = None,
     report: bool = False,
 ) -> Refreshed:
     """Bring every asset up to date, in batches of partitions.
@@ -43,8 +99,8 @@ def refresh(
     store, encoder : resources
     say : callable
         Called with a line per run.
-    batch : int
-        Tracks per run.
+    batch : int, optional
+        Tracks per run; default: `partitions.tracks_per_run`.
     report : bool
         Whether to examine the targets as well, which takes minutes.
 
@@ -53,39 +109,44 @@ def refresh(
     Refreshed
         Failed tracks make their run fail; tables are built from the others.
     """
-    runner = _Runner(
+    runner = Runner(
         build_defs(resource_overrides={"store": store, "encoder": encoder}), instance, say
     )
-    done = runner.done
     if not runner.run("scan the data sets", ["tracks"]):
-        return done
-    keys = pending_keys(instance, store, encoder)
-    done.pending = len(keys)
-    order = instance.get_dynamic_partitions(TRACKS.name)
-    for stretch in contiguous(keys, order):
-        for first in range(0, len(stretch), batch):
-            part = stretch[first : first + batch]
-            span = list(order[order.index(part[0]) : order.index(part[-1]) + 1])
-            for asset in ("embeddings", "track_targets"):
-                runner.run(f"{asset}: {len(span)} tracks", [asset], range_tags(span))
-    if any_embedding(store.layout):
-        runner.run("tables, probing, aspects, indices, checks", job="tables")
-    else:
-        runner.run("works aligned, table of targets", ["aligned_targets", "proxy_targets"])
-        say("no track has audio that could be embedded: no matrix, probing or index to build")
+        return runner.done
+    planned = plan_batches(instance, store=store, encoder=encoder, batch=batch)
+    runner.done.pending = len({key for one in planned for key in one.wanted})
+    for one in planned:
+        runner.run_batch(one)
+    runner.rebuild(store)
     if report:
         runner.run("report on the targets (planted clips)", ["targets_report"])
-    return done
+    return runner.done
 
 
 @dataclass
-class _Runner:
+class Runner:
     """Runs assets in this process and says in a line each how it went."""
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
     say: Callable[[str], None]
     done: Refreshed = field(default_factory=Refreshed)
+
+    def run_batch(self, batch: Batch, told: Callable[[str], None] | None = None) -> bool:
+        """Run one batch; `told` is called with each partition key as it is done."""
+        what = f"{batch.asset}: {len(batch.span)} tracks"
+        tags = range_tags(batch.span)
+        return self.run(what, job=STAGES[batch.asset], tags=tags, told=told)
+
+    def rebuild(self, store: StoreResource) -> bool:
+        """Tables, probing, aspects and indices, as far as there is something to build from."""
+        if any_embedding(store.layout):
+            return self.run("tables, probing, aspects, indices, checks", job="tables")
+        self.say("no track has audio that could be embedded: no matrix, probing or index to build")
+        return self.run(
+            "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
+        )
 
     def run(
         self,
@@ -94,14 +155,20 @@ class _Runner:
         tags: dict[str, str] | None = None,
         *,
         job: str = "__ASSET_JOB",
+        told: Callable[[str], None] | None = None,
     ) -> bool:
+        """Run a job, or some assets of it, and note how it went."""
         self.say(f"{what} …")
+        run_id = dg.DagsterRun(job_name=job).run_id
+        if told is not None:
+            self.instance.add_event_listener(run_id, lambda event: _tell(event, told))
         result = self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
             run_config=_QUIET,
             tags=tags,
             raise_on_error=False,
+            run_id=run_id,
         )
         self.done.runs.append((what, result.run_id, result.success))
         for event in result.all_events:
@@ -113,6 +180,12 @@ class _Runner:
 def any_embedding(layout: Any) -> bool:
     """Whether the store holds an embedding of any track."""
     return any((layout.root / "embeddings").glob("*-emb/sidecars/*.json"))
+
+
+def _tell(entry: dg.EventLogEntry, told: Callable[[str], None]) -> None:
+    event = entry.dagster_event
+    if event is not None and event.is_step_materialization and event.partition:
+        told(event.partition)
 
 
 def _reason(event: dg.DagsterEvent) -> str:

@@ -6,10 +6,12 @@ Environment variables give the defaults; run config or the launchpad override th
 (SQLite in the data root).
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
@@ -70,19 +72,46 @@ class EncoderResource(dg.ConfigurableResource):
             return "the encoder is untrained: it is the control itself"
         return None
 
-    def load(self) -> Any:
-        """The encoder, loaded once per process."""
-        return _load(
-            self.name, self.device, self.dtype, self.window_s, self.hop_s, self.normalise,
-            self.pooling, self.batch_size, self.keep_raw,
+    def load(self, device: str | None = None) -> Any:
+        """The encoder on `device` (default: the configured one), loaded once per process."""
+        return _load(device or self.device, self.dtype, *self._settings())
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[Any]:
+        """The encoder on a device that no other process uses while the block runs."""
+        from mess_core.encoders.devices import reserve_device
+
+        with reserve_device(self.device) as device:
+            yield self.load(device)
+
+    def identity(self) -> dict[str, Any]:
+        """What the encoder's embeddings are known by, without using the GPU.
+
+        For sensors and checks, whose process lives on beside those that use the GPU.
+        """
+        from mess_core.encoders.loading import pick_device, pick_dtype
+
+        dtype = str(pick_dtype(self.dtype, pick_device(self.device))).removeprefix("torch.")
+        return dict(_identity(dtype, *self._settings()))
+
+    def _settings(self) -> tuple[Any, ...]:
+        return (
+            self.name, self.window_s, self.hop_s, self.normalise, self.pooling, self.batch_size,
+            self.keep_raw,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def _identity(dtype: str, *settings: Any) -> dict[str, Any]:
+    identity: dict[str, Any] = _load.__wrapped__("cpu", dtype, *settings).identity
+    return identity
 
 
 @lru_cache(maxsize=1)
 def _load(
-    name: str,
     device: str,
     dtype: str,
+    name: str,
     window_s: float,
     hop_s: float,
     normalise: Any,
@@ -113,20 +142,40 @@ class TrackingResource(dg.ConfigurableResource):
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes] | None = None,
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Log one MLflow run that names the Dagster run, and return metadata that names it."""
+        from mess_assets.links import dagster_run_url, mlflow_run_url
         from mess_core.tracking import default_tracking_uri, log_run
 
         uri = self.uri or default_tracking_uri(store.layout.root)
-        run_id = log_run(
+        page = dagster_run_url(context.run.run_id)
+        logged = log_run(
             experiment,
             uri=uri,
             name=f"{context.asset_key.to_user_string()} {context.run.run_id[:8]}",
             params=params,
             metrics=metrics,
             artifacts=artifacts,
-            tags={"dagster_run_id": context.run.run_id},
+            tags={
+                "dagster_run_id": context.run.run_id,
+                "dagster_run_url": page,
+                "mlflow.note.content": f"[Dagster run]({page})",
+            },
         )
-        if run_id is None:
+        if logged is None:
             return {"mlflow_run": "not logged"}
-        return {"mlflow_run": run_id, "mlflow_experiment": experiment, "mlflow_store": uri}
+        return {
+            "mlflow_run": dg.MetadataValue.url(mlflow_run_url(logged.experiment_id, logged.run_id)),
+            "mlflow_run_id": logged.run_id,
+            "mlflow_experiment": experiment,
+            "mlflow_store": without_password(uri),
+        }
+
+
+def without_password(uri: str) -> str:
+    """A URI that may be shown: logs and metadata are read by more people than secrets are."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()

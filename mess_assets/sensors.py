@@ -1,28 +1,35 @@
-"""From a new file to a new hit: three sensors, off until switched on.
+"""From a new file to a new hit: sensors, off until switched on.
 
 ``new_tracks`` sees where the folders and the track table differ, registers new partitions and
-scans; when a scan succeeds, ``pending_tracks`` starts one run over what is missing or stale;
-when the last of these runs has ended, well or not, ``rebuild_tables`` renews tables and indices
-once.
+scans; when a scan succeeds, ``pending_tracks`` starts runs over what is missing or stale, a
+batch each and embeddings apart from targets; when the last of these has ended, well or not,
+``rebuild_tables`` renews tables and indices once. ``lost_workers`` reports runs whose process
+was killed, and Dagster retries those.
 """
 
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from mess_assets.jobs import per_track, scan, tables
-from mess_assets.partitions import TRACKS, range_tags
+from mess_assets.automation import seconds_between_looks, sensor_status
+from mess_assets.jobs import PER_TRACK, describe, embed, scan, tables
+from mess_assets.partitions import TRACKS, batches, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
+from mess_assets.workers import lost_runs
 
-_OFF = dg.DefaultSensorStatus.STOPPED
 _PATIENCE_S = 600.0
 """How long a requested scan has before the same difference is asked for again."""
 
 _LONGEST_RUN = datetime.timedelta(days=2)
-"""Runs that look active for longer were lost by a daemon, and are not waited for."""
+"""Runs that look active for longer were lost, and are not waited for."""
+
+_FOLLOWS_WITHIN = datetime.timedelta(minutes=10)
+"""How long the daemon has to start the retry of a run that died, or the batches of a scan."""
+
+WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 
 _Status = dg.DagsterRunStatus
 _ACTIVE = [
@@ -35,7 +42,11 @@ _ACTIVE = [
 _ENDED = [_Status.SUCCESS, _Status.FAILURE, _Status.CANCELED]
 
 
-@dg.sensor(job=scan, minimum_interval_seconds=60, default_status=_OFF)
+@dg.sensor(
+    job=scan,
+    minimum_interval_seconds=seconds_between_looks(60),
+    default_status=sensor_status(),
+)
 def new_tracks(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
@@ -46,12 +57,12 @@ def new_tracks(
     from mess_core.store.tables import read_table
 
     try:
-        found = set(list_track_ids(store.sources()))
+        found = list_track_ids(store.sources())
         place = store.layout.tracks
         known = set(read_table(place)["track_id"]) if place.exists() else set()
     except MessError as error:
         return dg.SkipReason(str(error))
-    new, gone = sorted(found - known), sorted(known - found)
+    new, gone = [one for one in found if one not in known], sorted(known - set(found))
     if not new and not gone:
         return dg.SkipReason(f"the track table has all {len(found)} tracks")
     difference = hashlib.sha256(json.dumps([new, gone]).encode()).hexdigest()
@@ -71,26 +82,44 @@ def new_tracks(
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[scan],
-    request_job=per_track,
-    default_status=_OFF,
+    request_jobs=PER_TRACK,
+    minimum_interval_seconds=seconds_between_looks(30),
+    default_status=sensor_status(),
 )
 def pending_tracks(
     context: dg.RunStatusSensorContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """After a scan: one run for every contiguous stretch of tracks that lack something."""
-    keys = pending_keys(context.instance, store, encoder)
-    if not keys:
+    """After a scan: a run for every batch of tracks that lack something, for each job."""
+    order = context.instance.get_dynamic_partitions(TRACKS.name)
+    pending = pending_keys(context.instance, store, encoder)
+    if not any(pending.values()):
         yield dg.SkipReason("every track is up to date")
         return
-    for stretch in contiguous(keys, context.instance.get_dynamic_partitions(TRACKS.name)):
-        yield dg.RunRequest(
-            run_key=f"{context.dagster_run.run_id}-{stretch[0]}", tags=range_tags(stretch)
-        )
+    for job in PER_TRACK:
+        for part in batches(pending[job.name], order):
+            yield dg.RunRequest(
+                run_key=f"{context.dagster_run.run_id}-{job.name}-{part[0]}",
+                job_name=job.name,
+                tags=range_tags(part),
+            )
 
 
-@dg.sensor(job=tables, minimum_interval_seconds=30, default_status=_OFF)
+@dg.sensor(minimum_interval_seconds=seconds_between_looks(60), default_status=sensor_status())
+def lost_workers(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Report runs of this machine whose process was killed, so that they are retried."""
+    lost = lost_runs(context.instance)
+    if lost:
+        context.log.warning(f"their process is gone: {', '.join(lost)}")
+    return dg.SkipReason(f"{len(lost)} runs were lost")
+
+
+@dg.sensor(
+    job=tables,
+    minimum_interval_seconds=seconds_between_looks(30),
+    default_status=sensor_status(),
+)
 def rebuild_tables(
-    context: dg.SensorEvaluationContext, store: StoreResource
+    context: dg.SensorEvaluationContext, store: StoreResource, encoder: EncoderResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Rebuild once after the last run of per-track work, or after a scan that took tracks away.
 
@@ -103,7 +132,8 @@ def rebuild_tables(
     if context.cursor is None:
         return dg.SensorResult(skip_reason="watching from now on", cursor=now.isoformat())
     since = datetime.datetime.fromisoformat(context.cursor)
-    for job in (scan, per_track):
+    jobs = [scan, *PER_TRACK]
+    for job in jobs:
         active = dg.RunsFilter(
             job_name=job.name, statuses=_ACTIVE, created_after=now - _LONGEST_RUN
         )
@@ -113,10 +143,16 @@ def rebuild_tables(
         job.name: context.instance.get_run_records(
             dg.RunsFilter(job_name=job.name, statuses=_ENDED, updated_after=since)
         )
-        for job in (scan, per_track)
+        for job in jobs
     }
-    reason = "tracks were worked on" if ended[per_track.name] else None
+    for record in (record for records in ended.values() for record in records):
+        if _retry_is_due(record, now):
+            return dg.SkipReason(f"the retry of {record.dagster_run.run_id} is waited for")
+    worked_on = [*ended[embed.name], *ended[describe.name]]
+    reason = "tracks were worked on" if worked_on else None
     try:
+        if _batches_are_due(context.instance, store, encoder, ended[scan.name], now):
+            return dg.SkipReason("the batches of the last scan are waited for")
         if reason is None and ended[scan.name]:
             reason = outdated_tables(store.layout)
     except MessError as error:
@@ -130,33 +166,48 @@ def rebuild_tables(
     )
 
 
+def _retry_is_due(record: dg.RunRecord, now: datetime.datetime) -> bool:
+    """Whether a run that died will be retried and its retry does not exist yet."""
+    tags = record.dagster_run.tags
+    recent = record.update_timestamp.astimezone(datetime.UTC) > now - _FOLLOWS_WITHIN
+    return recent and tags.get(WILL_RETRY) == "true" and RETRIED_AS not in tags
+
+
+def _batches_are_due(
+    instance: dg.DagsterInstance,
+    store: StoreResource,
+    encoder: EncoderResource,
+    scans: Sequence[dg.RunRecord],
+    now: datetime.datetime,
+) -> bool:
+    """Whether the last scan found work and no run over it exists yet."""
+    good = [one for one in scans if one.dagster_run.status == _Status.SUCCESS]
+    if not good:
+        return False
+    last = max(record.update_timestamp.astimezone(datetime.UTC) for record in good)
+    if last < now - _FOLLOWS_WITHIN:
+        return False
+    for job in PER_TRACK:
+        if instance.get_runs(dg.RunsFilter(job_name=job.name, created_after=last), limit=1):
+            return False
+    return any(pending_keys(instance, store, encoder).values())
+
+
 def pending_keys(
     instance: dg.DagsterInstance, store: StoreResource, encoder: EncoderResource
-) -> list[str]:
-    """Partition keys of tracks that lack an up-to-date embedding or targets."""
+) -> dict[str, list[str]]:
+    """Partition keys of tracks that lack something, by the name of the job that makes it."""
     from mess_core.store import escape_track_id
     from mess_core.store.tracks import pending_tracks as pending
     from mess_core.targets import TARGETS_VERSION
 
-    found = pending(store.layout, wanted=encoder.load().identity, targets_version=TARGETS_VERSION)
+    found = pending(store.layout, wanted=encoder.identity(), targets_version=TARGETS_VERSION)
     known = set(instance.get_dynamic_partitions(TRACKS.name))
-    return [key for track_id in found if (key := escape_track_id(track_id)) in known]
+    keys = {track_id: key for track_id in found if (key := escape_track_id(track_id)) in known}
+    return {
+        job.name: [key for track_id, key in keys.items() if stage in found[track_id]]
+        for job, stage in ((embed, "embeddings"), (describe, "track_targets"))
+    }
 
 
-def contiguous(keys: list[str], order: list[str] | tuple[str, ...]) -> list[list[str]]:
-    """Split keys into stretches that are neighbours in `order`.
-
-    A partition range covers everything between its ends; what is up to date in between costs
-    only a look, so gaps of up to 20 keys are bridged.
-    """
-    position = {key: index for index, key in enumerate(order)}
-    stretches: list[list[str]] = []
-    for key in sorted(keys, key=lambda one: position[one]):
-        if stretches and position[key] - position[stretches[-1][-1]] <= 20:
-            stretches[-1].append(key)
-        else:
-            stretches.append([key])
-    return stretches
-
-
-SENSORS = [new_tracks, pending_tracks, rebuild_tables]
+SENSORS = [new_tracks, pending_tracks, lost_workers, rebuild_tables]

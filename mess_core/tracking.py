@@ -12,19 +12,31 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["default_tracking_uri", "log_run"]
+__all__ = ["LoggedRun", "default_tracking_uri", "log_run"]
 
 _log = logging.getLogger("mess")
 _BATCH = 1000
 _PARAM_LENGTH = 500
 
 
+class LoggedRun(NamedTuple):
+    """Ids of an MLflow run, as they stand in its page's address."""
+
+    experiment_id: str
+    run_id: str
+
+
 def default_tracking_uri(data_root: Any) -> str:
-    """``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``."""
+    """``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``.
+
+    A database cannot lie in an object store: there it is "off" without the variable.
+    """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
+    if "://" in str(data_root):
+        return "off"
     return f"sqlite:///{data_root}/mlflow.db"
 
 
@@ -37,7 +49,7 @@ def log_run(
     metrics: Mapping[str, float],
     artifacts: Mapping[str, bytes] | None = None,
     tags: Mapping[str, str] | None = None,
-) -> str | None:
+) -> LoggedRun | None:
     """Log one finished run.
 
     Parameters
@@ -54,8 +66,8 @@ def log_run(
 
     Returns
     -------
-    str or None
-        Run id; None if tracking is off or failed, which is logged as a warning.
+    LoggedRun or None
+        None if tracking is off or failed, which is logged as a warning.
     """
     if uri == "off":
         return None
@@ -76,7 +88,7 @@ def _log_run(
     metrics: Mapping[str, float],
     artifacts: Mapping[str, bytes],
     tags: Mapping[str, str],
-) -> str:
+) -> LoggedRun:
     import math
 
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -122,4 +134,4 @@ def _log_run(
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)
-    return run_id
+    return LoggedRun(str(experiment_id), run_id)

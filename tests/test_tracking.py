@@ -11,7 +11,7 @@ def test_a_run_can_be_read_back(tmp_path):
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run_id = log_run(
+    _, run_id = log_run(
         "layer_discovery",
         uri=uri,
         name="a run",
@@ -42,7 +42,7 @@ def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
     metrics = {f"r2.target{index % 66}.layer_{index // 66:02d}": 0.1 for index in range(13 * 66)}
     settings = {f"setting{index}": index for index in range(20)}
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    run_id = log_run("layer_discovery", uri=uri, name="n", params=settings, metrics=metrics)
+    _, run_id = log_run("layer_discovery", uri=uri, name="n", params=settings, metrics=metrics)
     assert calls == [13 * 66]
     run = MlflowClient(uri).get_run(run_id)
     assert len(run.data.metrics) == 13 * 66

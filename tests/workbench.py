@@ -1,13 +1,10 @@
 """Libraries built through Dagster: one for all tests that only read, copies to change."""
 
 import shutil
-import warnings
 from pathlib import Path
 
 import dagster as dg
 import pytest
-
-warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 class Workbench:

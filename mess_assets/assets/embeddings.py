@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mess_assets.op_tags import GPU_POOL, GPU_TAGS, OWNERS
-from mess_assets.partitions import TRACKS
+from mess_assets.op_tags import GPU_POOL, OWNERS, gpu_tags
+from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
-from mess_assets.plots import picture, similarity_png
+from mess_assets.plots import coverage_png, picture, similarity_png
 from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.tables import column_schema, sample
 
@@ -17,14 +17,14 @@ EMBEDDINGS_CODE_VERSION = "1"
 
 @dg.asset(
     partitions_def=TRACKS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
+    backfill_policy=backfill_policy(),
     output_required=False,
     deps=["tracks"],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "pytorch"},
     pool=GPU_POOL,
-    op_tags=GPU_TAGS,
+    op_tags=gpu_tags(),
     code_version=EMBEDDINGS_CODE_VERSION,
     description=(
         "Hidden states of every encoder layer, mean-pooled over 5 s windows and over the track "
@@ -46,34 +46,34 @@ def embeddings(
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
-    model = encoder.load()
-    context.log.info(f"{model!r}: {len(rows)} tracks")
-    done: list[dict] = []
-    began = time.perf_counter()
+    with encoder.reserved() as model:
+        context.log.info(f"{model!r}: {len(rows)} tracks")
+        done: list[dict] = []
+        began = time.perf_counter()
 
-    def watched() -> Iterator[object]:
-        for outcome in embed_tracks(rows, model, store.layout):
-            if outcome.status == "done":
-                done.append(outcome.facts)
-            yield outcome
+        def watched() -> Iterator[object]:
+            for outcome in embed_tracks(rows, model, store.layout):
+                if outcome.status == "done":
+                    done.append(outcome.facts)
+                yield outcome
 
-    try:
-        yield from report_outcomes(context, watched(), EMBEDDINGS_CODE_VERSION)
-    finally:
-        if done:
-            seconds = time.perf_counter() - began
-            heard = sum(facts["seconds"] * facts["audio_s_per_s"] for facts in done)
-            tracking.log(
-                context,
-                store,
-                "feature_extraction",
-                params={**model.identity, "device": str(model.device)},
-                metrics={
-                    "tracks": len(done),
-                    "seconds": seconds,
-                    "audio_s_per_s": heard / seconds,
-                },
-            )
+        try:
+            yield from report_outcomes(context, watched(), EMBEDDINGS_CODE_VERSION)
+        finally:
+            if done:
+                seconds = time.perf_counter() - began
+                heard = sum(facts["seconds"] * facts["audio_s_per_s"] for facts in done)
+                tracking.log(
+                    context,
+                    store,
+                    "feature_extraction",
+                    params={**model.identity, "device": str(model.device)},
+                    metrics={
+                        "tracks": len(done),
+                        "seconds": seconds,
+                        "audio_s_per_s": heard / seconds,
+                    },
+                )
 
 
 @dg.asset(
@@ -95,7 +95,8 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
     from mess_core.store.tables import read_table
 
     began = time.perf_counter()
-    manifest = build_matrix(store.layout, read_table(store.layout.tracks))
+    tracks = read_table(store.layout.tracks)
+    manifest = build_matrix(store.layout, tracks)
     matrix, rows, _ = load_matrix(store.layout)
     shown = unit_layers(matrix[:200]).reshape(min(len(matrix), 200), -1)
     return dg.MaterializeResult(
@@ -110,6 +111,7 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
             "picture": picture(
                 similarity_png(shown @ shown.T / matrix.shape[1], "first 200 tracks")
             ),
+            "coverage": picture(coverage_png(tracks, set(rows["track_id"]))),
             "path": dg.MetadataValue.path(str(store.layout.matrix)),
             "seconds": time.perf_counter() - began,
         },
@@ -122,7 +124,7 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
     owners=OWNERS,
     kinds={"python", "pytorch"},
     pool=GPU_POOL,
-    op_tags=GPU_TAGS,
+    op_tags=gpu_tags(),
     code_version="1",
     description=(
         "Track vectors by the encoder's untrained twin (same architecture, random weights): what "
@@ -145,9 +147,10 @@ def control_matrix(
     _, rows, _ = load_matrix(store.layout)
     tracks = read_table(store.layout.tracks)
     tracks = tracks[tracks["track_id"].isin(rows["track_id"])]
-    manifest, failed = build_control_matrix(
-        tracks, encoder.load(), store.layout, progress=context.log.debug
-    )
+    with encoder.reserved() as model:
+        manifest, failed = build_control_matrix(
+            tracks, model, store.layout, progress=context.log.debug
+        )
     if failed:
         context.log.warning(f"{len(failed)} tracks failed; probing leaves them out")
     return dg.MaterializeResult(

@@ -6,10 +6,11 @@ import dagster as dg
 
 from mess_assets.assets.embeddings import embedding_matrix, embeddings
 from mess_assets.assets.probing import aspects
+from mess_assets.links import listen_url
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import bars_png, picture
 from mess_assets.resources import StoreResource
-from mess_assets.tables import sample
+from mess_assets.tables import column_schema, sample
 
 
 @dg.asset(
@@ -49,6 +50,7 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
             "picture": picture(
                 bars_png({str(k): float(v) for k, v in per_work.items()}, "performances of a work")
             ),
+            "listen": dg.MetadataValue.url(listen_url()),
             "path": dg.MetadataValue.path(str(store.layout.indices / "track" / built["version"])),
             "seconds": time.perf_counter() - began,
         },
@@ -92,6 +94,8 @@ def passage_index(store: StoreResource) -> dg.MaterializeResult:
             "picture": picture(
                 bars_png({str(k): float(v) for k, v in per_track.items()}, "passages of a track")
             ),
+            "listen": dg.MetadataValue.url(listen_url()),
+            "dagster/column_schema": column_schema(passages),
             "path": dg.MetadataValue.path(str(store.layout.indices / "passage" / built["version"])),
             "seconds": time.perf_counter() - began,
         },

@@ -9,6 +9,7 @@ import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix
 from mess_assets.assets.targets import proxy_targets
+from mess_assets.links import listen_url
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import bars_png, picture
 from mess_assets.resources import StoreResource, TrackingResource
@@ -165,7 +166,7 @@ def _log(
     made_from: Mapping[str, Any],
     folder: Any,
     began: float,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """One MLflow run: settings, every layer x target score, tables, pictures, the page."""
     from mess_core.probing.report import PICTURES
 
@@ -217,6 +218,8 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
         metadata={
             "available": int(sum(aspect.available for aspect in resolved.values())),
             "aspects": sample(table, rows=20),
+            "dagster/column_schema": column_schema(table),
+            "listen": dg.MetadataValue.url(listen_url()),
             "picture": picture(
                 bars_png(
                     {name: max(aspect.r2_low, -1.0) for name, aspect in resolved.items()},
@@ -250,6 +253,7 @@ def faithfulness(store: StoreResource) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "aspects": sample(table, rows=30),
+            "dagster/column_schema": column_schema(table),
             "picture": picture(bars_png(bars, "faithfulness (0 = like random tracks)")),
             "path": dg.MetadataValue.path(str(store.layout.probing / "faithfulness.parquet")),
             "seconds": time.perf_counter() - began,

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from mess_assets.automation import WEEKLY
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
-from mess_assets.partitions import TRACKS
+from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
 from mess_assets.resources import EncoderResource, StoreResource
@@ -33,7 +34,7 @@ class ExaminationConfig(dg.Config):
 
 @dg.asset(
     partitions_def=TRACKS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
+    backfill_policy=backfill_policy(),
     output_required=False,
     deps=["tracks"],
     group_name="features",
@@ -143,6 +144,7 @@ def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
 
 @dg.asset(
     deps=[proxy_targets],
+    automation_condition=WEEKLY,
     group_name="evaluation",
     owners=OWNERS,
     kinds={"python", "matplotlib"},

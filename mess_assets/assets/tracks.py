@@ -18,8 +18,9 @@ from mess_assets.tables import column_schema, sample
     code_version="1",
     description=(
         "One row per performance of all configured data sets (MAESTRO v3, SMD, folders, the "
-        "demo corpus), validated with a schema; adds a partition for every new track. Work "
-        "identity is read from titles and catalogue numbers."
+        "demo corpus), validated with a schema; adds a partition for every new track, removes "
+        "those of tracks that are gone, and lets a renamed file (told by its audio's hash) keep "
+        "what was computed. Work identity is read from titles and catalogue numbers."
     ),
 )
 def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
@@ -31,9 +32,11 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     table, report = refresh_tracks(store.layout, store.sources())
     keys = [escape_track_id(track_id) for track_id in table["track_id"]]
     known = set(context.instance.get_dynamic_partitions(TRACKS.name))
-    new = sorted(set(keys) - known)
+    new = [key for key in keys if key not in known]
     if new:
         context.instance.add_dynamic_partitions(TRACKS.name, new)
+    for old_id, new_id in report["renamed"]:
+        _tell_rename(context, store, old_id, new_id)
     gone = sorted(known - set(keys))
     forgotten = _forget(context, gone)
     skipped = [
@@ -53,6 +56,10 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
             "added": len(report["added"]),
             "removed": len(report["removed"]),
             "changed": len(report["changed"]),
+            "renamed": dg.MetadataValue.md(
+                "\n".join(f"- `{old}` is now `{now}`" for old, now in report["renamed"][:100])
+                or "nothing"
+            ),
             "partitions_added": len(new),
             "partitions_removed": forgotten,
             "skipped": dg.MetadataValue.md("\n".join(skipped[:100]) or "nothing"),
@@ -62,6 +69,31 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
             "seconds": time.perf_counter() - began,
         },
     )
+
+
+def _tell_rename(
+    context: dg.AssetExecutionContext, store: StoreResource, old_id: str, new_id: str
+) -> None:
+    """Show what was moved as materialised under its new name."""
+    from mess_core.store import EmbeddingStore, escape_track_id
+    from mess_core.store.tables import read_table
+
+    table = read_table(store.layout.tracks).set_index("track_id")
+    sidecar = EmbeddingStore(store.layout).sidecar(str(table.at[new_id, "dataset"]), new_id)
+    tags = {}
+    if sidecar is not None:
+        tags = {"embeddings": {"dagster/data_version": sidecar["sha256"]["segments"]}}
+    if store.layout.track_targets(str(table.at[new_id, "dataset"]), new_id).exists():
+        tags["track_targets"] = {}
+    for asset, versions in tags.items():
+        context.log_event(
+            dg.AssetMaterialization(
+                asset,
+                partition=escape_track_id(new_id),
+                metadata={"status": "renamed", "track_id": new_id, "renamed_from": old_id},
+                tags=versions,
+            )
+        )
 
 
 def _forget(context: dg.AssetExecutionContext, keys: list[str]) -> int:

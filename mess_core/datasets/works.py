@@ -129,20 +129,47 @@ def work_id(composer: str, title: str) -> str:
     return f"{key}:{'-'.join(words) or 'untitled'}"
 
 
-def leak_safe_groups(work_ids: Sequence[str]) -> list[str]:
+def leak_safe_groups(
+    work_ids: Sequence[str], audio: Sequence[str | None] | None = None
+) -> list[str]:
     """Groups for folds: pieces of an opus join its complete recordings, where there are any.
+
+    Parameters
+    ----------
+    work_ids : sequence of str
+    audio : sequence of str or None, optional
+        Hashes of the recordings: works that share one are one group, since a file that is
+        there twice under two names would be on both sides of a fold.
 
     Examples
     --------
     >>> leak_safe_groups(["chopin:op25", "chopin:op25-11", "chopin:op28-4"])
     ['chopin:op25', 'chopin:op25', 'chopin:op28-4']
+    >>> leak_safe_groups(["a", "b", "c"], audio=["f0", "3e", "f0"])
+    ['a', 'b', 'a']
     """
     present = set(work_ids)
     groups = []
     for name in work_ids:
         whole = re.sub(r"-\d+$", "", name)
         groups.append(whole if whole in present else name)
-    return groups
+    return groups if audio is None else _joined(groups, audio)
+
+
+def _joined(groups: list[str], audio: Sequence[str | None]) -> list[str]:
+    """Groups that share an audio hash under the name of the first of them."""
+    home = {name: name for name in groups}
+
+    def root(name: str) -> str:
+        while home[name] != name:
+            name = home[name]
+        return name
+
+    first: dict[str, str] = {}
+    for name, heard in zip(groups, audio, strict=True):
+        if heard is not None:
+            home[root(name)] = root(first.setdefault(heard, name))
+    return [root(name) for name in groups]
 
 
 def _numbered(key: str, text: str) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 from mess_core.audio import file_sha256
 from mess_core.errors import AudioError, StoreError
 from mess_core.store.embeddings import EmbeddingStore
-from mess_core.store.failures import clear_failure, is_transient, record_failure
+from mess_core.store.failures import clear_failure, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 
@@ -136,9 +136,7 @@ def _embed_track(
         prepared.close()
         raise
     except Exception as error:  # whatever a library raises, the next track goes on
-        cause: dict[str, Any] = {}
-        if not is_transient(error):
-            cause = {"audio": audio_sha256 or "unreadable", **encoder.identity}
+        cause = {"audio": audio_sha256 or "unreadable", **encoder.identity}
         # What is stored belongs to audio that is no longer there: better none than that.
         layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
@@ -147,6 +145,7 @@ def _embed_track(
     seconds = time.perf_counter() - began
     facts = {
         "why": stale,
+        "shape": str(list(embedding.segments.shape)),
         "segments": int(embedding.segments.shape[0]),
         "layers": int(embedding.segments.shape[1]),
         "dim": int(embedding.segments.shape[2]),

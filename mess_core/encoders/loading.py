@@ -15,7 +15,7 @@ from mess_core.encoders.mert import HUB_MODELS, fetch, open_checkpoint
 from mess_core.encoders.untrained import SIZES, untrained_checkpoint
 from mess_core.errors import EncoderError
 
-__all__ = ["load_encoder", "pick_device"]
+__all__ = ["load_encoder", "pick_device", "pick_dtype"]
 
 _log = logging.getLogger("mess")
 _licence_shown: set[str] = set()
@@ -98,7 +98,7 @@ def load_encoder(
         identity,
         checkpoint,
         device=place,
-        dtype=_pick_dtype(dtype, place),
+        dtype=pick_dtype(dtype, place),
         layers=layers,
         settings=settings,
     )
@@ -138,7 +138,8 @@ def pick_device(wanted: str = "auto") -> torch.device:
     return place
 
 
-def _pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """Resolve a dtype name; "auto" is float16 on CUDA and float32 elsewhere."""
     if wanted == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if wanted not in _DTYPES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from mess_core.probing.probes import fit_probes, place_tracks, save_probes
 from mess_core.probing.report import save_discovery
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
-from mess_core.store.tables import read_json, read_table
+from mess_core.store.tables import read_json, read_table, write_table
 from mess_core.targets.registry import TARGETS_VERSION, targets
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GROUPINGS",
+    "PREVIOUS",
     "Grouping",
     "ProbingInputs",
     "probe_store",
@@ -34,6 +36,9 @@ __all__ = [
 Grouping = Literal["work", "performer", "track", "as first published"]
 GROUPINGS: tuple[Grouping, ...] = ("work", "performer", "track", "as first published")
 _FIRST_ALPHA = 1.0
+
+PREVIOUS = "previous_summary.parquet"
+"""Summary of the discovery before the present one, beside it."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,7 @@ def probe_store(
         If inputs are missing, or `group_by` is unknown.
     """
     inputs = probing_inputs(layout)
-    groups = grouping(inputs.rows, group_by)
+    groups = grouping(layout, inputs.rows, group_by)
     present = len(set(groups))
     usable = max(2, min(folds, present))
     discovery = discover(
@@ -182,12 +187,21 @@ def probe_store(
         discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} groups")
     made_from = origin(inputs.manifest)
     folder = probing_folder(layout, group_by)
+    _keep_previous(folder)
     save_discovery(discovery, folder, made_from=made_from)
     probes = fit_probes(inputs.x, inputs.y, discovery)
     placed = place_tracks(inputs.x, inputs.y, discovery, probes)
     placed.insert(0, "track_id", inputs.rows["track_id"])
     save_probes(folder, probes, placed, made_from=made_from)
     return discovery, made_from
+
+
+def _keep_previous(folder: Any) -> None:
+    """Set the present summary aside, with its encoder, for comparison with the next."""
+    with contextlib.suppress(StoreError, KeyError):  # none yet, or an interrupted one
+        encoder = read_json(folder / "results.json")["made_from"]["encoder"]
+        summary = read_table(folder / "summary.parquet")
+        write_table(folder / PREVIOUS, summary.assign(encoder=encoder))
 
 
 def probing_folder(layout: Layout, group_by: Grouping) -> Any:
@@ -207,13 +221,16 @@ def origin(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def grouping(rows: pd.DataFrame, group_by: Grouping) -> list[str]:
+def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str]:
     """What folds keep together, one name per row of ``track_id, work_id, performer``.
 
-    Tracks without a performer are on their own.
+    Works that share a recording stay together. Tracks without a performer are on their own.
     """
     if group_by == "work":
-        return leak_safe_groups(rows["work_id"].tolist())
+        tracks = read_table(layout.tracks).set_index("track_id")
+        hashes = rows["track_id"].map(tracks["audio_sha256"])
+        heard = [one if isinstance(one, str) else None for one in hashes]
+        return leak_safe_groups(rows["work_id"].tolist(), heard)
     if group_by in ("track", "as first published"):
         return [str(track) for track in rows["track_id"]]
     if group_by != "performer":

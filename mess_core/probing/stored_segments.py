@@ -126,7 +126,7 @@ def probe_segments(
     _, rows, manifest = load_matrix(layout)
     identity = manifest["identity"]
     x, table, courses = segment_inputs(layout, rows, identity, per_track=per_track)
-    groups = grouping(table, "work")
+    groups = grouping(layout, table, "work")
     usable = max(2, min(folds, len(set(groups))))
     works = table["work_id"].tolist()
     options: dict[str, Any] = {

@@ -64,7 +64,7 @@ def measure_store(layout: Layout) -> pd.DataFrame:
         inputs.manifest["identity"]["layers"],
         placed,
         inputs.y,
-        grouping(inputs.rows, "work"),
+        grouping(layout, inputs.rows, "work"),
         load_aspects(layout.probing / "aspects.json"),
     )
     (layout.probing / "faithfulness.json").unlink(missing_ok=True)

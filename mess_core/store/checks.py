@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "EXAMPLES",
     "Finding",
     "check_control",
     "check_embeddings",
+    "check_loudness",
     "check_matrix",
     "check_proxy_targets",
     "check_tracks",
 ]
 
-_EXAMPLES = 5
+EXAMPLES = 5
+"""How many names a finding lists."""
+
+_OUTLYING = 3.5
+_LOUD_BY_DB = 6.0
 
 
 @dataclass(frozen=True)
@@ -54,15 +61,22 @@ def check_tracks(layout: Layout) -> Finding:
         twins.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
         {
             "tracks": len(tracks),
-            "same_audio": twins["track_id"].head(_EXAMPLES).tolist(),
-            "without_hash": unhashed["track_id"].head(_EXAMPLES).tolist(),
-            "repeated_ids": repeated["track_id"].head(_EXAMPLES).tolist(),
+            "same_audio": twins["track_id"].head(EXAMPLES).tolist(),
+            "without_hash": unhashed["track_id"].head(EXAMPLES).tolist(),
+            "repeated_ids": repeated["track_id"].head(EXAMPLES).tolist(),
         },
     )
 
 
-def check_embeddings(layout: Layout) -> Finding:
-    """Every track with audio has a finite embedding of one encoder and of its present audio."""
+def check_embeddings(layout: Layout, wanted: dict[str, Any] | None = None) -> Finding:
+    """Every track with audio has a finite embedding of one encoder and of its present audio.
+
+    Parameters
+    ----------
+    layout : Layout
+    wanted : dict, optional
+        Identity that embeddings should have: the configured encoder's, settings and version.
+    """
     store = EmbeddingStore(layout)
     tracks = _with_audio(layout)
     missing, stale, broken, encoders = [], [], [], set()
@@ -73,8 +87,12 @@ def check_embeddings(layout: Layout) -> Finding:
             missing.append(track_id)
             continue
         encoders.add(sidecar["encoder"])
-        if sidecar["audio_sha256"] != row.audio_sha256:
-            stale.append(track_id)
+        audio = row.audio_sha256 if isinstance(row.audio_sha256, str) else None
+        reason = store.staleness(
+            dataset, track_id, wanted=sidecar if wanted is None else wanted, audio_sha256=audio
+        )
+        if reason is not None:
+            stale.append(f"{track_id}: {reason}")
         try:
             finite = bool(np.isfinite(store.read("aggregated", dataset, track_id)).all())
         except StoreError:
@@ -85,10 +103,39 @@ def check_embeddings(layout: Layout) -> Finding:
         not (missing or stale or broken) and len(encoders) <= 1,
         {
             "coverage": 1.0 - len(missing) / max(1, len(tracks)),
-            "missing": missing[:_EXAMPLES],
-            "stale": stale[:_EXAMPLES],
-            "broken": broken[:_EXAMPLES],
+            "missing": missing[:EXAMPLES],
+            "stale": stale[:EXAMPLES],
+            "broken": broken[:EXAMPLES],
             "encoders": sorted(encoders),
+        },
+    )
+
+
+def check_loudness(layout: Layout) -> Finding:
+    """No track is far louder or quieter than its data set: a wrong gain, or hardly any signal.
+
+    Judged by the modified z-score of Iglewicz and Hoaglin (1993), at 3.5, and at least 6 dB
+    from the median; by data set, since each was recorded at its own level.
+    """
+    import pandas as pd
+
+    rows = []
+    for row in _with_audio(layout).itertuples():
+        with contextlib.suppress(StoreError):  # no targets: another check's finding
+            record = read_json(layout.track_targets(str(row.dataset), str(row.track_id)))
+            if record.get("level_db") is not None:
+                rows.append((str(row.track_id), str(row.dataset), float(record["level_db"])))
+    table = pd.DataFrame(rows, columns=["track_id", "dataset", "level_db"])
+    levels = table.groupby("dataset")["level_db"]
+    distance = (table["level_db"] - levels.transform("median")).abs()
+    spread = distance.groupby(table["dataset"]).transform("median") / 0.6745
+    outliers = table[distance > (_OUTLYING * spread).clip(lower=_LOUD_BY_DB)]
+    return Finding(
+        outliers.empty,
+        {
+            "tracks": len(table),
+            "median_db": {str(name): float(value) for name, value in levels.median().items()},
+            "outliers": dict(zip(outliers["track_id"], outliers["level_db"].round(1), strict=True)),
         },
     )
 
@@ -108,8 +155,8 @@ def check_matrix(layout: Layout) -> Finding:
         {
             "shape": list(matrix.shape),
             "finite": finite,
-            "differs_from_store": differing[:_EXAMPLES],
-            "without_embedding": manifest["without_embedding"][:_EXAMPLES],
+            "differs_from_store": differing[:EXAMPLES],
+            "without_embedding": manifest["without_embedding"][:EXAMPLES],
         },
     )
 
@@ -126,7 +173,7 @@ def check_control(layout: Layout) -> Finding:
         return Finding(False, {"control": "none: scores do not tell what training adds"})
     missing = sorted(set(rows["track_id"]) - set(have["track_id"]))
     current = control.get("control_of") == manifest["identity"]
-    facts = {"of_present_encoder": current, "missing": missing[:_EXAMPLES], "rows": len(have)}
+    facts = {"of_present_encoder": current, "missing": missing[:EXAMPLES], "rows": len(have)}
     return Finding(current and not missing, facts)
 
 
@@ -144,7 +191,7 @@ def check_proxy_targets(layout: Layout, version: str) -> Finding:
         {
             "rows": len(table),
             "coverage": 1.0 - len(missing) / max(1, len(tracks)),
-            "missing": missing[:_EXAMPLES],
+            "missing": missing[:EXAMPLES],
             "infinite": infinite,
             "never_available": empty,
             "version": manifest["version"],

@@ -3,25 +3,40 @@
 A record is written when a track fails and removed when it succeeds, so the folder
 always tells the present state. ``cause`` holds everything that the failure follows from
 (file hashes, encoder, versions): while all of it stays the same, there is no point in
-trying again. It is empty where the same input may succeed another time.
+trying again. Where the same input may succeed another time (memory, disk, network, a
+device), it is tried `MAX_ATTEMPTS` times in all, and then waits for a change like the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mess_core.errors import MessError
+from mess_core.errors import MessError, StoreError
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["clear_failure", "failures_table", "is_transient", "record_failure"]
+__all__ = [
+    "MAX_ATTEMPTS",
+    "clear_failure",
+    "failures_table",
+    "is_transient",
+    "record_failure",
+    "settled_cause",
+]
 
-COLUMNS = ["track_id", "dataset", "stage", "error", "problem", "path", "remedy", "cause", "at"]
+COLUMNS = [
+    "track_id", "dataset", "stage", "error", "problem", "path", "remedy", "transient", "attempts",
+    "cause", "at",
+]  # fmt: skip
+
+MAX_ATTEMPTS = 3
+"""How often a track is tried whose failure may pass, while nothing about it changes."""
 
 
 def record_failure(
@@ -33,11 +48,24 @@ def record_failure(
     *,
     cause: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write down why `stage` failed for a track, and return the record."""
+    """Write down why `stage` failed for a track, and return the record.
+
+    Parameters
+    ----------
+    layout : Layout
+    stage, dataset, track_id : str
+    error : Exception
+    cause : mapping
+        File hashes, encoder settings and versions that the failure follows from.
+    """
+    before: dict[str, Any] = {}
+    with contextlib.suppress(StoreError):  # its first failure, or a damaged record
+        before = read_json(layout.failure(stage, track_id))
+    again = before.get("cause") == dict(cause)
     if isinstance(error, MessError):
         remedy = error.remedy
     elif is_transient(error):
-        remedy = "Check memory, disk and device; it is tried again after the next scan"
+        remedy = "Check memory, disk and device; it is tried again after the next scans"
     else:
         remedy = "This looks like a bug in MESS: please report it"
     record = {
@@ -48,6 +76,8 @@ def record_failure(
         "problem": error.problem if isinstance(error, MessError) else repr(error)[:2000],
         "path": error.path if isinstance(error, MessError) else None,
         "remedy": remedy,
+        "transient": is_transient(error),
+        "attempts": 1 + (int(before.get("attempts", 1)) if again else 0),
         "cause": dict(cause),
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -66,6 +96,15 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, MemoryError | OSError | RuntimeError)
 
 
+def settled_cause(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The cause of a failure that is not to be tried again while it stays; else empty."""
+    if not isinstance(record["cause"], dict):
+        return {}
+    if record["transient"] and record["attempts"] < MAX_ATTEMPTS:
+        return {}
+    return record["cause"]
+
+
 def clear_failure(layout: Layout, stage: str, track_id: str) -> None:
     """Forget a failure after a success."""
     layout.failure(stage, track_id).unlink(missing_ok=True)
@@ -78,6 +117,8 @@ def failures_table(layout: Layout) -> pd.DataFrame:
     rows = []
     if layout.failures.exists():
         for stage in sorted(layout.failures.iterdir()):
-            rows += [read_json(file) for file in sorted(stage.glob("*.json"))]
+            if stage.is_dir():
+                files = sorted(stage.glob("*.json"))
+                rows += [{"transient": False, "attempts": 1, **read_json(file)} for file in files]
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values(["track_id", "stage"], ignore_index=True)

@@ -10,8 +10,9 @@ from mess_core.datasets.sources import Source, read_tracks
 from mess_core.errors import AudioError, StoreError
 from mess_core.store.arrays import remove_stale_parts
 from mess_core.store.embeddings import EmbeddingStore
-from mess_core.store.failures import clear_failure, failures_table
+from mess_core.store.failures import clear_failure, failures_table, settled_cause
 from mess_core.store.layout import Layout, escape_track_id
+from mess_core.store.renames import find_renames, follow_rename
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def refresh_tracks(
     tracks : DataFrame
     report : dict
         As from `read_tracks`, with ``added``, ``removed`` and ``changed`` track ids since
-        the last table.
+        the last table, and ``renamed``: pairs of old and new id of the same audio, whose
+        embeddings and targets were moved to the new name. A renamed track counts as neither
+        added nor removed.
 
     Raises
     ------
@@ -53,6 +56,15 @@ def refresh_tracks(
     for stage in ("embeddings", "track_targets"):
         for track_id in report["removed"]:
             clear_failure(layout, stage, track_id)
+    renamed = [] if before is None else find_renames(before, tracks)
+    if before is not None and renamed:
+        homes = dict(zip(before["track_id"], before["dataset"], strict=True))
+        now = dict(zip(tracks["track_id"], tracks["dataset"], strict=True))
+        for old_id, new_id in renamed:
+            follow_rename(layout, (homes[old_id], old_id), (now[new_id], new_id))
+    report["renamed"] = [list(pair) for pair in renamed]
+    report["added"] = sorted(set(report["added"]) - {new_id for _, new_id in renamed})
+    report["removed"] = sorted(set(report["removed"]) - {old_id for old_id, _ in renamed})
     for folder in ("embeddings", "proxy_targets", "indices", "metadata"):
         remove_stale_parts(layout.root / folder)
     write_table(layout.audio_hashes, hashes)
@@ -73,8 +85,8 @@ def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[s
 
 def pending_tracks(
     layout: Layout, *, wanted: dict[str, Any], targets_version: str
-) -> dict[str, str]:
-    """Tracks that lack an embedding or targets as they would be made now, with the reason.
+) -> dict[str, dict[str, str]]:
+    """Tracks that lack an embedding or targets as they would be made now, with the reasons.
 
     Judged by the hashes in the track table and without opening audio. A track that failed is
     left out as long as everything that the failure follows from is the same: its file, the
@@ -90,43 +102,55 @@ def pending_tracks(
     Returns
     -------
     dict
-        Track id to reason, in the order of the table.
+        Track id to {stage: reason}, in the order of the table; stages are "embeddings" and
+        "track_targets".
     """
     failed = {
-        (row["track_id"], row["stage"]): row["cause"] if isinstance(row["cause"], dict) else {}
+        (row["track_id"], row["stage"]): settled_cause(row)
         for row in failures_table(layout).to_dict("records")
     }
     store = EmbeddingStore(layout)
-    pending: dict[str, str] = {}
+    pending: dict[str, dict[str, str]] = {}
     for row in read_table(layout.tracks).to_dict("records"):
         track_id, dataset = str(row["track_id"]), str(row["dataset"])
         sources = _sources(row)
+        lacks: dict[str, str] = {}
         audio = sources.get("audio")
         if audio is not None and failed.get((track_id, "embeddings")) != {"audio": audio, **wanted}:
             stale = store.staleness(dataset, track_id, wanted=wanted, audio_sha256=audio)
             if stale is not None:
-                pending[track_id] = f"embedding: {stale}"
-                continue
+                lacks["embeddings"] = stale
         cause = failed.get((track_id, "track_targets"), {})
         wanted_sources = {
             source: digest
             for source, digest in sources.items()
             if (cause.get("version"), cause.get(source)) != (targets_version, digest)
         }
-        place = layout.track_targets(dataset, track_id)
-        if not wanted_sources:
-            continue
-        stored: dict[str, Any] = {}
-        with contextlib.suppress(StoreError):
-            stored = read_json(place)
         windows = {name: wanted[name] for name in ("window_s", "hop_s")}
-        if stored.get("version") != targets_version:
-            pending[track_id] = "targets: missing or of another version"
-        elif stored["windows"] != windows:
-            pending[track_id] = "targets: other windows than the encoder's"
-        elif stored["sources"] != wanted_sources:
-            pending[track_id] = "targets: a file has changed"
+        stale = _stale_targets(
+            layout.track_targets(dataset, track_id), targets_version, windows, wanted_sources
+        )
+        if stale is not None:
+            lacks["track_targets"] = stale
+        if lacks:
+            pending[track_id] = lacks
     return pending
+
+
+def _stale_targets(
+    place: Any, version: str, windows: dict[str, float], sources: dict[str, str]
+) -> str | None:
+    """Why stored targets are not those wanted of `sources`; None if they are."""
+    if not sources:
+        return None
+    stored: dict[str, Any] = {}
+    with contextlib.suppress(StoreError):
+        stored = read_json(place)
+    if stored.get("version") != version:
+        return "missing or of another version"
+    if stored["windows"] != windows:
+        return "other windows than the encoder's"
+    return None if stored["sources"] == sources else "a file has changed"
 
 
 def outdated_tables(layout: Layout) -> str | None:

@@ -213,7 +213,14 @@ class _Track:
         curve = curve_table(self.audio, self.performance, samples / SAMPLE_RATE)
         write_table(layout.curves(dataset, track_id), curve)
         vectors = track_vectors(self.audio, self.performance)
-        write_json(place, {**record, "values": self.values, "vectors": vectors})
+        level = None if self.audio is None else _level_db(self.audio)
+        write_json(place, {**record, "values": self.values, "vectors": vectors, "level_db": level})
+
+
+def _level_db(audio: AudioAnalysis) -> float:
+    """RMS level of the sounding frames in dB relative to full scale: for checks, no target."""
+    power = float(np.mean(np.square(audio.rms[audio.sounding], dtype=np.float64)))
+    return 10 * float(np.log10(max(power, 1e-12)))
 
 
 def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> TrackOutcome:
@@ -237,6 +244,7 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
     fresh = not failures and stored.get("sources") == digests
     fresh = fresh and all(stored.get(name) == value for name, value in record.items())
     values: dict[str, Any] = stored["values"] if fresh else {}
+    heard_s = 0.0
     if not fresh:
         track = _Track()
         for source in [one for one in paths if one not in failures]:
@@ -246,26 +254,27 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
                 failures[source] = error
         sources = {one: digest for one, digest in digests.items() if one not in failures}
         track.store(layout, dataset, track_id, {**record, "sources": sources})
-        values = track.values
+        values, heard_s = track.values, track.samples / SAMPLE_RATE
     if failures:
-        cause: dict[str, str] = {
-            one: digests[one] for one, error in failures.items() if not is_transient(error)
-        }
+        # What may pass decides whether to try again; what cannot is not worth another try.
+        shown = next((one for one in failures.values() if is_transient(one)), None)
         record_of = record_failure(
             layout,
             "track_targets",
             dataset,
             track_id,
-            next(iter(failures.values())),
-            cause={"version": TARGETS_VERSION, **cause} if cause else {},
+            shown or next(iter(failures.values())),
+            cause={"version": TARGETS_VERSION, **{one: digests[one] for one in failures}},
         )
         return TrackOutcome(track_id, dataset, "failed", record_of)
     clear_failure(layout, "track_targets", track_id)
     content = f"{TARGETS_VERSION}:{sorted(windows.items())}:{sorted(digests.items())}"
+    seconds = time.perf_counter() - began
     facts = {
         "targets": sum(value is not None and value == value for value in values.values()),
         "sources": ", ".join(digests),
-        "seconds": time.perf_counter() - began,
+        "seconds": seconds,
+        "audio_s_per_s": heard_s / seconds if heard_s else None,
     }
     return TrackOutcome(
         track_id,

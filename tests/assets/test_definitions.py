@@ -36,6 +36,7 @@ def test_every_asset_is_described_owned_grouped_and_versioned():
         "tracks",
         "embeddings",
         "track_targets",
+        "failures",
         "aligned_targets",
         "proxy_targets",
         "embedding_matrix",

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 import soundfile as sf
 
-from mess_assets.partitions import RANGE_END, RANGE_START
-from mess_assets.sensors import contiguous, new_tracks, pending_keys, rebuild_tables
+from mess_assets.partitions import RANGE_END, RANGE_START, contiguous
+from mess_assets.sensors import new_tracks, pending_keys, rebuild_tables
 
 
 def _evaluate(bench, cursor=None):
@@ -64,7 +64,9 @@ def _ended_run(bench, job, status):
 
 def _rebuild(bench, cursor):
     context = dg.build_sensor_context(
-        instance=bench.instance, resources={"store": bench.store}, cursor=cursor
+        instance=bench.instance,
+        resources={"store": bench.store, "encoder": bench.encoder},
+        cursor=cursor,
     )
     return rebuild_tables(context)
 
@@ -75,16 +77,16 @@ def test_tables_are_rebuilt_once_however_the_last_run_ended(workbench, status):
     assert not first.run_requests
     assert "nothing has ended" in _rebuild(workbench, first.cursor).skip_message
     for _ in range(2):
-        _ended_run(workbench, "per_track", dg.DagsterRunStatus[status])
+        _ended_run(workbench, "embed", dg.DagsterRunStatus[status])
     result = _rebuild(workbench, _since())
     assert len(result.run_requests) == 1
     assert "nothing has ended" in _rebuild(workbench, result.cursor).skip_message
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
-@pytest.mark.parametrize("job", ["scan", "per_track"])
+@pytest.mark.parametrize("job", ["scan", "embed", "describe"])
 def test_tables_wait_for_every_run_that_is_under_way(workbench, job, status):
-    _ended_run(workbench, "per_track", dg.DagsterRunStatus.SUCCESS)
+    _ended_run(workbench, "embed", dg.DagsterRunStatus.SUCCESS)
     _ended_run(workbench, job, dg.DagsterRunStatus[status])
     assert f"{job} is under way" in _rebuild(workbench, _since()).skip_message
 
@@ -101,12 +103,13 @@ def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
 
 def test_pending_keys_are_what_a_run_would_do(workbench):
     workbench.refresh()  # the copied table still names the original's paths
-    assert pending_keys(workbench.instance, workbench.store, workbench.encoder) == []
+    pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
+    assert pending == {"embed": [], "describe": []}
     sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_player1")
     sidecar.unlink()
     workbench.layout.track_targets("demo", "demo_04_player2").unlink()
     pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
-    assert pending == ["demo_02_player1", "demo_04_player2"]
+    assert pending == {"embed": ["demo_02_player1"], "describe": ["demo_04_player2"]}
 
 
 def test_scan_then_pending_then_rebuild(fresh):
@@ -123,13 +126,15 @@ def test_scan_then_pending_then_rebuild(fresh):
         dagster_event=scan.get_run_success_event(),
     )
     requests = list(sensors.pending_tracks(context, store=fresh.store, encoder=fresh.encoder))
-    assert [(one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
-        ("demo_01_player1", "demo_06_player2")
+    assert [(one.job_name, one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
+        (job, "demo_01_player1", "demo_06_player2") for job in ("embed", "describe")
     ]
-    run = defs.resolve_job_def("per_track").execute_in_process(
-        instance=fresh.instance, tags=requests[0].tags
-    )
-    assert run.success
+    assert "batches of the last scan" in _rebuild(fresh, _since()).skip_message
+    for one in requests:
+        run = defs.resolve_job_def(one.job_name).execute_in_process(
+            instance=fresh.instance, tags=one.tags
+        )
+        assert run.success
     assert len(_rebuild(fresh, _since()).run_requests) == 1
     assert defs.resolve_job_def("tables").execute_in_process(instance=fresh.instance).success
 

@@ -23,8 +23,9 @@ from mess_core.probing.stored import grouping, probe_store, probing_folder, prob
 from mess_core.probing.stored_segments import probe_segments, segment_inputs
 from mess_core.store.checks import check_control
 from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.layout import Layout
 from mess_core.store.matrix import build_matrix, load_matrix
-from mess_core.store.tables import read_json, read_table, write_json
+from mess_core.store.tables import read_json, read_table, write_json, write_table
 from mess_core.targets.registry import curves
 
 
@@ -63,7 +64,7 @@ def test_other_groupings_warn(workbench):
         probe_store(layout, group_by="composer")
 
 
-def test_tracks_without_a_performer_are_on_their_own():
+def test_tracks_without_a_performer_are_on_their_own(tmp_path):
     rows = pd.DataFrame(
         {
             "track_id": ["a", "b", "c"],
@@ -71,9 +72,13 @@ def test_tracks_without_a_performer_are_on_their_own():
             "performer": [None, "p", "p"],
         }
     )
-    assert grouping(rows, "performer") == ["track a", "p", "p"]
-    assert grouping(rows, "work") == ["chopin:op25", "chopin:op25", "x"]
-    assert grouping(rows, "track") == ["a", "b", "c"]
+    layout = Layout(tmp_path)
+    assert grouping(layout, rows, "performer") == ["track a", "p", "p"]
+    assert grouping(layout, rows, "track") == ["a", "b", "c"]
+    write_table(layout.tracks, rows.assign(audio_sha256=["1", "2", None]))
+    assert grouping(layout, rows, "work") == ["chopin:op25", "chopin:op25", "x"]
+    write_table(layout.tracks, rows.assign(audio_sha256=["1", "2", "1"]))
+    assert grouping(layout, rows, "work") == ["chopin:op25"] * 3
 
 
 def test_segments_are_spread_over_tracks_with_their_own_targets(built):
@@ -158,7 +163,7 @@ def test_probing_compares_with_the_twin(workbench, trained):
         twin,
         inputs.y,
         inputs.rows["work_id"].tolist(),
-        groups=grouping(inputs.rows, "work"),
+        groups=grouping(layout, inputs.rows, "work"),
         layers=[0, 4],
         permutations=0,
         resamples=10,

@@ -355,6 +355,8 @@ async function open() {
   addSliders();
   addFilters();
   listTracks();
+  const linked = new URLSearchParams(window.location.search).get('track');
+  if (state.tracks.has(linked)) choose(linked);
   try {
     map.fill(await ask('map'), state.tracks);
   } catch (error) {

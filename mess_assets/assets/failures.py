@@ -1,0 +1,40 @@
+"""Which tracks fail, and why: one table of all stages."""
+
+import dagster as dg
+
+from mess_assets.assets.embeddings import embeddings
+from mess_assets.assets.targets import track_targets
+from mess_assets.op_tags import OWNERS
+from mess_assets.per_track import failure_table
+from mess_assets.resources import StoreResource
+from mess_assets.tables import column_schema, sample
+
+
+@dg.asset(
+    deps=[embeddings, track_targets],
+    group_name="features",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    description=(
+        "One row per track and stage that fails at present: problem, file, remedy, how often it "
+        "was tried. Such tracks are left out downstream, and tried again when their file, the "
+        "encoder or the code's version changes; what may pass by itself, three times."
+    ),
+)
+def failures(store: StoreResource) -> dg.MaterializeResult:
+    """Collect the failure records into a table and a page."""
+    from mess_core.store.failures_page import reasons, write_failures
+
+    table = write_failures(store.layout)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(table),
+            "dagster/column_schema": column_schema(table),
+            "tracks": int(table["track_id"].nunique()),
+            "reasons": sample(reasons(table), rows=20),
+            "failed": failure_table(table.to_dict("records")),
+            "page": dg.MetadataValue.path(str(store.layout.failures / "failures.html")),
+            "path": dg.MetadataValue.path(str(store.layout.failures / "failures.parquet")),
+        }
+    )

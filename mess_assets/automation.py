@@ -1,0 +1,55 @@
+"""One switch for everything that starts by itself: ``MESS_AUTOMATION=on``.
+
+Off, sensors and schedules are there but stopped, and can be started one by one in the UI. What
+somebody has started or stopped there stays so; the switch only sets how they begin.
+"""
+
+import os
+
+import dagster as dg
+
+
+def switched_on() -> bool:
+    """Whether ``MESS_AUTOMATION`` is "on".
+
+    Raises
+    ------
+    ValueError
+        If it is neither "on" nor "off".
+    """
+    value = os.environ.get("MESS_AUTOMATION") or "off"
+    if value not in {"on", "off"}:
+        raise ValueError(f"MESS_AUTOMATION must be on or off, not {value!r}")
+    return value == "on"
+
+
+def timezone() -> str:
+    """``MESS_TIMEZONE``: of everything that happens by the clock."""
+    return os.environ.get("MESS_TIMEZONE") or "UTC"
+
+
+def sensor_status() -> dg.DefaultSensorStatus:
+    return dg.DefaultSensorStatus.RUNNING if switched_on() else dg.DefaultSensorStatus.STOPPED
+
+
+def schedule_status() -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if switched_on() else dg.DefaultScheduleStatus.STOPPED
+
+
+def seconds_between_looks(seconds: int) -> int:
+    """How often a sensor looks; ``MESS_SENSOR_SECONDS`` sets it for all (tests are in a hurry)."""
+    return int(os.environ.get("MESS_SENSOR_SECONDS") or seconds)
+
+
+WEEKLY = dg.AutomationCondition.on_cron("0 4 * * 0", timezone())
+"""On Sunday at 4:00, once what it is made from has been renewed since the Sunday before."""
+
+
+def condition_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions that assets declare."""
+    return dg.AutomationConditionSensorDefinition(
+        "conditions",
+        target=dg.AssetSelection.all(),
+        default_status=sensor_status(),
+        description="Starts what assets ask for by a condition: the report on targets, weekly.",
+    )

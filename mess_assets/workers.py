@@ -1,0 +1,64 @@
+"""Which process works on a run, so that one that has died is noticed by the others.
+
+A run whose process was killed together with the server that started it stays "started" for
+ever in the event log: nobody is left to report its end. Each per-track step therefore tags its
+run with host, process id and the process's start time, and `lost_runs` reports those that are
+gone from this host; Dagster's own retry then takes the run up again.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import dagster as dg
+
+WORKER_TAG = "mess/worker"
+
+
+def sign(context: dg.AssetExecutionContext) -> None:
+    """Tag this run with the process that works on it."""
+    context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: json.dumps(_me())})
+
+
+def lost_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report runs of this host whose process is gone as failed; returns their ids."""
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    lost = []
+    for run in started:
+        if WORKER_TAG in run.tags and _gone(json.loads(run.tags[WORKER_TAG])):
+            instance.report_run_failed(run, "Its process is gone: killed, or the machine restarted")
+            lost.append(run.run_id)
+    return lost
+
+
+def _me() -> dict[str, str | int]:
+    pid = os.getpid()
+    return {"host": socket.gethostname(), "pid": pid, "began": _began(pid)}
+
+
+def _gone(worker: dict[str, str | int]) -> bool:
+    """Whether a worker of this host is gone; of another host this process knows nothing."""
+    if worker["host"] != socket.gethostname():
+        return False
+    return _began(int(worker["pid"])) != worker["began"]
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the system's own unit; empty if there is none, or no telling."""
+    try:
+        # The name in brackets may hold blanks, so fields count from the last bracket.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "" if not _alive(pid) else "unknown"
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,115 @@
+"""Keys are safe whatever a file is called; batches cover what is wanted and stay small."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mess_assets.partitions import backfill_policy, batches, tracks_per_run
+from mess_core.errors import StoreError
+from mess_core.store import escape_track_id, unescape_track_id
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@given(st.text(max_size=80))
+@example("..")
+@example("a...b")
+@example("../../etc/passwd")
+@example("C:\\x")
+@example("key\nwith\x00controls")
+@example("-rf")
+@example("\u202egnp")
+@example("~root")
+def test_no_name_makes_a_dangerous_key(name):
+    try:
+        key = escape_track_id(name)
+    except StoreError:
+        return  # empty, over-long or not Unicode: refused by name
+    assert unescape_track_id(key) == name
+    assert key.isascii()
+    assert key.isprintable()
+    assert not set(key) & set("/\\ ~:*?\"'<>|$&;`(){}[]#!")
+    assert ".." not in key
+    assert not key.startswith((".", "-"))
+    assert 0 < len(key) <= 200
+
+
+@given(st.text(max_size=60))
+def test_what_is_no_key_is_refused(text):
+    try:
+        assert escape_track_id(unescape_track_id(text)) == text
+    except StoreError:
+        pass
+    except UnicodeDecodeError:
+        pytest.fail("a key that is not UTF-8 must be a StoreError")
+
+
+@given(
+    st.integers(1, 300).flatmap(
+        lambda size: st.tuples(st.just(size), st.sets(st.integers(0, size - 1)))
+    ),
+    st.integers(1, 50),
+)
+def test_batches_cover_what_is_wanted_once_and_are_ranges(drawn, size):
+    count, wanted = drawn
+    order = [f"k{index:03d}" for index in range(count)]
+    keys = [order[index] for index in wanted]
+    spans = batches(keys, order, size)
+    covered = [key for span in spans for key in span]
+    assert set(keys) <= set(covered)
+    assert len(covered) == len(set(covered))
+    for span in spans:
+        first = order.index(span[0])
+        assert span == order[first : first + len(span)]
+        assert len(set(span) & set(keys)) <= size
+
+
+def test_tracks_per_run_is_configured(monkeypatch):
+    monkeypatch.setenv("MESS_TRACKS_PER_RUN", "7")
+    assert tracks_per_run() == 7
+    assert backfill_policy() == dg.BackfillPolicy.multi_run(7)
+    monkeypatch.setenv("MESS_TRACKS_PER_RUN", "all")
+    with pytest.raises(ValueError, match="MESS_TRACKS_PER_RUN"):
+        tracks_per_run()
+
+
+def test_a_partition_and_a_range_typed_just_so(built, tmp_path):
+    """From the project's root, nothing else set but where the library is."""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DAGSTER", "MESS"))
+    } | {
+        "MESS_DATA_ROOT": str(built.root),
+        "MLFLOW_TRACKING_URI": "off",
+        "DAGSTER_HOME": str(home),
+    }
+    with dg.DagsterInstance.from_ref(
+        dg.DagsterInstance.local_temp(str(home)).get_ref()
+    ) as instance:
+        keys = list(built.instance.get_dynamic_partitions("tracks"))
+        instance.add_dynamic_partitions("tracks", keys)
+    command = [Path(sys.executable).with_name("dagster"), "asset", "materialize", "--select"]
+    for selected in (["--partition", keys[1]], ["--partition-range", f"{keys[3]}...{keys[5]}"]):
+        done = subprocess.run(
+            [*command, "embeddings", *selected],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    with dg.DagsterInstance.from_ref(
+        dg.DagsterInstance.local_temp(str(home)).get_ref()
+    ) as instance:
+        found = instance.get_materialized_partitions(dg.AssetKey("embeddings"))
+    assert found == {keys[1], *keys[3:6]}

@@ -1,0 +1,64 @@
+"""A renamed file keeps its embeddings and targets; what is not certain is computed again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mess_core.datasets import parse_sources
+from mess_core.encoders import embed_tracks
+from mess_core.store import EmbeddingStore, Layout
+from mess_core.store.renames import find_renames
+from mess_core.store.tracks import pending_tracks, refresh_tracks
+from mess_core.targets import TARGETS_VERSION, compute_track_targets
+
+
+def _table(**audio):
+    return pd.DataFrame({"track_id": list(audio), "audio_sha256": list(audio.values())})
+
+
+def test_only_certain_pairs_are_renames():
+    before = _table(kept="1", moved="2", twin_a="3", twin_b="3", silent=None, one="4")
+    after = _table(kept="1", now="2", twin_c="3", silent_b=None, first="4", second="4")
+    assert find_renames(before, after) == [("moved", "now")]
+
+
+@pytest.fixture
+def library(tmp_path, corpus, encoder):
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for path in corpus.glob("demo_0[12]_player1.*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    layout = Layout(tmp_path / "root")
+    tracks, _ = refresh_tracks(layout, parse_sources(f"takes={folder}"))
+    assert {one.status for one in embed_tracks(tracks, encoder, layout)} == {"done"}
+    assert {one.status for one in compute_track_targets(tracks, layout)} == {"done"}
+    return layout, folder
+
+
+def test_nothing_is_computed_again_after_a_rename(library, encoder):
+    layout, folder = library
+    store = EmbeddingStore(layout)
+    before = np.array(store.read("segments", "takes", "demo_02_player1"))
+    for path in folder.glob("demo_02_player1.*"):
+        path.rename(folder / f"Für Elise...{path.suffix}")
+    tracks, report = refresh_tracks(layout, parse_sources(f"takes={folder}"))
+    assert report["renamed"] == [["demo_02_player1", "Für Elise..."]]
+    assert (report["added"], report["removed"]) == ([], [])
+    identity = encoder.identity
+    assert pending_tracks(layout, wanted=identity, targets_version=TARGETS_VERSION) == {}
+    assert {one.status for one in embed_tracks(tracks, encoder, layout)} == {"fresh"}
+    assert {one.status for one in compute_track_targets(tracks, layout)} == {"fresh"}
+    np.testing.assert_array_equal(store.read("segments", "takes", "Für Elise..."), before)
+    assert store.sidecar("takes", "Für Elise...")["track_id"] == "Für Elise..."
+    left = [path.name for path in layout.root.rglob("*demo_02_player1*")]
+    assert left == []
+
+
+def test_a_data_set_can_be_renamed_too(library, encoder):
+    layout, folder = library
+    moved = folder.rename(folder.with_name("other"))
+    for path in list(moved.iterdir()):
+        path.rename(moved / f"new_{path.name}")
+    tracks, report = refresh_tracks(layout, parse_sources(f"other={moved}"))
+    assert len(report["renamed"]) == 2
+    assert {one.status for one in embed_tracks(tracks, encoder, layout)} == {"fresh"}

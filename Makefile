@@ -43,7 +43,7 @@ mlflow: setup
 	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CURDIR)/data/mlflow.db
 
 lock:
-	uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra dev --extra k8s --extra ray --no-header --no-annotate \
 	  -o constraints.txt pyproject.toml
 
 clean:

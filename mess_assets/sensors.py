@@ -16,7 +16,7 @@ import dagster as dg
 
 from mess_assets.automation import seconds_between_looks, sensor_status
 from mess_assets.jobs import PER_TRACK, describe, embed, scan, tables
-from mess_assets.partitions import TRACKS, batches, range_tags
+from mess_assets.partitions import RANGE_END, RANGE_START, TRACKS, batches, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.workers import lost_runs
 
@@ -94,9 +94,10 @@ def pending_tracks(
     pending = pending_keys(context.instance, store, encoder)
     if not any(pending.values()):
         yield dg.SkipReason("every track is up to date")
-        return
     for job in PER_TRACK:
-        for part in batches(pending[job.name], order):
+        at_work = keys_at_work(context.instance, job.name, order)
+        wanted = [key for key in pending[job.name] if key not in at_work]
+        for part in batches(wanted, order):
             yield dg.RunRequest(
                 run_key=f"{context.dagster_run.run_id}-{job.name}-{part[0]}",
                 job_name=job.name,
@@ -191,6 +192,22 @@ def _batches_are_due(
         if instance.get_runs(dg.RunsFilter(job_name=job.name, created_after=last), limit=1):
             return False
     return any(pending_keys(instance, store, encoder).values())
+
+
+def keys_at_work(instance: dg.DagsterInstance, job: str, order: Sequence[str]) -> set[str]:
+    """Partition keys in the range of a run that waits or works: not to be asked for again."""
+    position = {key: index for index, key in enumerate(order)}
+    active = dg.RunsFilter(
+        job_name=job,
+        statuses=_ACTIVE,
+        created_after=datetime.datetime.now(datetime.UTC) - _LONGEST_RUN,
+    )
+    found: set[str] = set()
+    for run in instance.get_runs(active):
+        first, last = (position.get(run.tags.get(end, "")) for end in (RANGE_START, RANGE_END))
+        if first is not None and last is not None:
+            found.update(order[first : last + 1])
+    return found
 
 
 def pending_keys(

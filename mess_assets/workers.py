@@ -18,7 +18,8 @@ WORKER_TAG = "mess/worker"
 
 def sign(context: dg.AssetExecutionContext) -> None:
     """Tag this run with the process that works on it."""
-    context.instance.add_run_tags(context.run.run_id, {WORKER_TAG: json.dumps(_me())})
+    run_id = context.run.run_id
+    context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps({"run": run_id, **_me()})})
 
 
 def lost_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -26,7 +27,9 @@ def lost_runs(instance: dg.DagsterInstance) -> list[str]:
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     lost = []
     for run in started:
-        if WORKER_TAG in run.tags and _gone(json.loads(run.tags[WORKER_TAG])):
+        worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
+        # A retry is born with its parent's tags.
+        if worker.get("run") == run.run_id and _gone(worker):
             instance.report_run_failed(run, "Its process is gone: killed, or the machine restarted")
             lost.append(run.run_id)
     return lost

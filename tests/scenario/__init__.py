@@ -1,0 +1,1 @@
+"""The pipeline among real processes: daemon, code server, workers that are killed."""

@@ -14,6 +14,8 @@ from pathlib import Path
 for _command in ("MATERIALIZE", "LIST", "WIPE"):
     os.environ.setdefault(f"DAGSTER_CLI_ASSET_{_command}_MODULE_NAME", "mess_assets.definitions")
 os.environ.setdefault("DAGSTER_HOME", str(Path.cwd() / ".dagster"))
+# Off whatever home is used, and not only where its dagster.yaml says so.
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
 
 # `dagster dev` and `dagster asset materialize` work as ever; their recommended successor
 # (`dg`) is documented, and need not be announced on every call.

@@ -47,6 +47,7 @@ def open_instance() -> Any:
 
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path(".dagster").resolve())))
     home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     return dg.DagsterInstance.get()
 
 

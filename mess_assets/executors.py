@@ -33,7 +33,10 @@ def configured_executor() -> dg.ExecutorDefinition:
             return k8s_job_executor
         from dagster_ray import ray_executor
 
-        return ray_executor
+        # Settings travel with the step; secrets stay in the environment of the nodes, since
+        # Ray shows what travels to everybody.
+        settings = [name for name in os.environ if name.startswith("MESS_")]
+        return ray_executor.configured({"ray": {"env_vars": settings}}, name="ray")
     except ImportError as error:
         raise ValueError(
             f"MESS_EXECUTOR={name} needs pip install 'mess[{name}]' ({error})"

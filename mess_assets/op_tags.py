@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+import dagster as dg
+
 OWNERS = ["team:mess"]
 
 GPU_POOL = "gpu"
@@ -27,8 +29,14 @@ def gpu_tags() -> dict[str, Any]:
     if gpus:
         limits = {"nvidia.com/gpu": str(gpus)}
         tags["dagster-k8s/config"] = {"container_config": {"resources": {"limits": limits}}}
-    tags["dagster-ray/config"] = {"num_gpus": gpus}
+    tags["dagster-ray/config"] = {"num_cpus": 1, "num_gpus": gpus}
     return tags
 
 
 CPU_TAGS = {DEVICE_TAG: "cpu"}
+
+WORKER_LOST = dg.RetryPolicy(max_retries=2, delay=5)
+"""A step whose process was killed is done again where an executor starts one for each step.
+
+Tracks that fail end the step with a failure that forbids retries.
+"""

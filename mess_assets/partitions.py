@@ -6,7 +6,9 @@ code is loaded, and since an asset has one definition: with one per data set the
 are neighbours, in the order of its manifest.
 """
 
+import math
 import os
+from collections.abc import Collection, Sequence
 
 import click
 import dagster as dg
@@ -49,16 +51,20 @@ def backfill_policy() -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(tracks_per_run())
 
 
-def contiguous(keys: list[str], order: list[str] | tuple[str, ...]) -> list[list[str]]:
+def contiguous(
+    keys: Sequence[str], order: Sequence[str], barred: Collection[str] = ()
+) -> list[list[str]]:
     """Split keys into stretches that are neighbours in `order`.
 
     A partition range covers everything between its ends; what is up to date in between costs
-    only a look, so gaps of up to 20 keys are bridged.
+    only a look, so gaps of up to 20 keys are bridged, unless a `barred` key lies in them.
     """
     position = {key: index for index, key in enumerate(order)}
     stretches: list[list[str]] = []
     for key in sorted(keys, key=lambda one: position[one]):
-        if stretches and position[key] - position[stretches[-1][-1]] <= 20:
+        here = position[key]
+        last = position[stretches[-1][-1]] if stretches else -math.inf
+        if here - last <= 20 and not any(one in barred for one in order[int(last) : here]):
             stretches[-1].append(key)
         else:
             stretches.append([key])
@@ -66,17 +72,20 @@ def contiguous(keys: list[str], order: list[str] | tuple[str, ...]) -> list[list
 
 
 def batches(
-    keys: list[str], order: list[str] | tuple[str, ...], size: int | None = None
+    keys: Sequence[str],
+    order: Sequence[str],
+    size: int | None = None,
+    barred: Collection[str] = (),
 ) -> list[list[str]]:
     """Ranges of partitions for one run each that together cover `keys`.
 
-    Each is complete, with the keys in between that are up to date, and has at most `size` of
-    `keys` (default: `tracks_per_run`).
+    Each is complete, with the keys in between that are up to date but none that is `barred`,
+    and has at most `size` of `keys` (default: `tracks_per_run`).
     """
     size = size or tracks_per_run()
     position = {key: index for index, key in enumerate(order)}
     ranges = []
-    for stretch in contiguous(keys, order):
+    for stretch in contiguous(keys, order, barred):
         for first in range(0, len(stretch), size):
             part = stretch[first : first + size]
             ranges.append(list(order[position[part[0]] : position[part[-1]] + 1]))

@@ -97,7 +97,7 @@ def pending_tracks(
     for job in PER_TRACK:
         at_work = keys_at_work(context.instance, job.name, order)
         wanted = [key for key in pending[job.name] if key not in at_work]
-        for part in batches(wanted, order):
+        for part in batches(wanted, order, barred=at_work):
             yield dg.RunRequest(
                 run_key=f"{context.dagster_run.run_id}-{job.name}-{part[0]}",
                 job_name=job.name,

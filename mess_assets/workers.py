@@ -13,13 +13,18 @@ from pathlib import Path
 
 import dagster as dg
 
+from mess_assets.executors import configured_executor
+
 WORKER_TAG = "mess/worker"
 
 
 def sign(context: dg.AssetExecutionContext) -> None:
     """Tag this run with the process that works on it."""
     run_id = context.run.run_id
-    context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps({"run": run_id, **_me()})})
+    # A step in a process of its own ends before its run, and is its executor's to watch.
+    alone = configured_executor() is dg.in_process_executor
+    worker = {"run": run_id, "alone": alone, **_me()}
+    context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
 
 
 def lost_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -29,7 +34,7 @@ def lost_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in started:
         worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
         # A retry is born with its parent's tags.
-        if worker.get("run") == run.run_id and _gone(worker):
+        if worker.get("run") == run.run_id and worker["alone"] and _gone(worker):
             instance.report_run_failed(run, "Its process is gone: killed, or the machine restarted")
             lost.append(run.run_id)
     return lost

@@ -43,6 +43,7 @@ class Story:
         self._say = say
         self.engine = ENGINES[engine](folder)
         self.stack = Stack(folder / "home", {**self.engine.environment, **self._settings()})
+        self.engine.start(self.stack.env)
         self.layout = Layout(self.engine.data_root)
 
     def _settings(self) -> dict[str, str]:
@@ -141,6 +142,8 @@ class Story:
             runs = instance.get_runs()
             materialised = instance.get_materialized_partitions(dg.AssetKey("embeddings"))
             again = [one for one in runs if one.parent_run_id == killed]
+            restarts = {dg.DagsterEventType.STEP_RESTARTED}
+            restarted = len(instance.all_logs(killed, of_type=restarts))
             checks = [
                 record
                 for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(
@@ -165,6 +168,7 @@ class Story:
             "embedded_twice": len([one for one, count in passes.items() if count > 1]),
             "embedded_more_often": len([one for one, count in passes.items() if count > 2]),
             "retries_of_killed_run": [one.status.value for one in again],
+            "steps_retried": restarted,
             "rebuilds": len([one for one in runs if one.job_name == "tables"]),
             "tables_of_good_tracks": set(indexed["track_id"]) == good == set(passages["track_id"]),
             "runs": dict(Counter(f"{one.job_name} {one.status.value}" for one in runs)),

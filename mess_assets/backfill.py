@@ -49,7 +49,7 @@ def backfill(
     in Dagster's UI like any others.
     """
     from mess_assets.build import build_defs
-    from mess_assets.commands import open_instance, resources
+    from mess_assets.commands import STOPPED, open_instance, resources
     from mess_assets.refresh import STAGES, Runner, plan_batches
 
     store, model = resources(data, datasets, encoder)
@@ -78,9 +78,7 @@ def backfill(
         try:
             _carry_out(runner, planned)
         except KeyboardInterrupt:
-            raise click.ClickException(
-                "stopped; what is done is stored, and the same command goes on from here"
-            ) from None
+            raise click.ClickException(STOPPED) from None
         if rebuild:
             runner.rebuild(store)
     if not runner.done.success:

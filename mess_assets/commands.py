@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+STOPPED = "stopped; what is done is stored, and the same command goes on from here"
+
 
 @click.command()
 @click.option(
@@ -64,8 +66,13 @@ def _refresh(
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - began:7.1f} s  {line}")
 
-    with open_instance() as instance:
-        done = refresh(instance, store=store, encoder=chosen, say=say, batch=batch, report=report)
+    try:
+        with open_instance() as instance:
+            done = refresh(
+                instance, store=store, encoder=chosen, say=say, batch=batch, report=report
+            )
+    except KeyboardInterrupt:
+        raise click.ClickException(STOPPED) from None
     say("done" if done.success else "done, with failures: mess tracks --failed")
     if any_embedding(store.layout):
         _point_to_results(data)

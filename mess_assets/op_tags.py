@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from mess_assets.executors import configured_executor
+
 OWNERS = ["team:mess"]
 
 GPU_POOL = "gpu"
@@ -35,8 +37,13 @@ def gpu_tags() -> dict[str, Any]:
 
 CPU_TAGS = {DEVICE_TAG: "cpu"}
 
-WORKER_LOST = dg.RetryPolicy(max_retries=2, delay=5)
-"""A step whose process was killed is done again where an executor starts one for each step.
 
-Tracks that fail end the step with a failure that forbids retries.
-"""
+def worker_lost() -> dg.RetryPolicy | None:
+    """Do a step again whose process was killed, where an executor starts one for each step.
+
+    Tracks that fail end the step with a failure that forbids retries. A run that has one process
+    for all its steps is retried as a whole, by the daemon.
+    """
+    if configured_executor() is dg.in_process_executor:
+        return None
+    return dg.RetryPolicy(max_retries=2, delay=5)

@@ -157,7 +157,13 @@ class Runner:
         job: str = "__ASSET_JOB",
         told: Callable[[str], None] | None = None,
     ) -> bool:
-        """Run a job, or some assets of it, and note how it went."""
+        """Run a job, or some assets of it, and note how it went.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If it was interrupted; the run has then ended as failed or canceled.
+        """
         self.say(f"{what} …")
         run_id = dg.DagsterRun(job_name=job).run_id
         if told is not None:
@@ -173,6 +179,8 @@ class Runner:
         self.done.runs.append((what, result.run_id, result.success))
         for event in result.all_events:
             if event.is_step_failure:
+                if _interrupted(event):
+                    raise KeyboardInterrupt
                 self.say(f"  {event.step_key} failed: {_reason(event)}")
         return result.success
 
@@ -186,6 +194,14 @@ def _tell(entry: dg.EventLogEntry, told: Callable[[str], None]) -> None:
     event = entry.dagster_event
     if event is not None and event.is_step_materialization and event.partition:
         told(event.partition)
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    # Dagster turns the interruption of a step into a failure of its own kind.
+    error = event.step_failure_data.error
+    while error is not None and error.cls_name != "DagsterExecutionInterruptedError":
+        error = error.cause
+    return error is not None
 
 
 def _reason(event: dg.DagsterEvent) -> str:

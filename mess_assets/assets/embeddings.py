@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mess_assets.op_tags import GPU_POOL, OWNERS, WORKER_LOST, gpu_tags
+from mess_assets.op_tags import GPU_POOL, OWNERS, gpu_tags, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import coverage_png, picture, similarity_png
@@ -19,7 +19,7 @@ EMBEDDINGS_CODE_VERSION = "1"
     partitions_def=TRACKS,
     backfill_policy=backfill_policy(),
     output_required=False,
-    retry_policy=WORKER_LOST,
+    retry_policy=worker_lost(),
     deps=["tracks"],
     group_name="features",
     owners=OWNERS,

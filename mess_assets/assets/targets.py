@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from mess_assets.automation import WEEKLY
-from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS, WORKER_LOST
+from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
@@ -36,7 +36,7 @@ class ExaminationConfig(dg.Config):
     partitions_def=TRACKS,
     backfill_policy=backfill_policy(),
     output_required=False,
-    retry_policy=WORKER_LOST,
+    retry_policy=worker_lost(),
     deps=["tracks"],
     group_name="features",
     owners=OWNERS,

@@ -22,8 +22,9 @@ from mess_core.store.failures import failures_table
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_table
 from tests.scenario.corpus import corrupt, write_tracks
+from tests.scenario.digests import FILE, digests
 from tests.scenario.engines import ENGINES
-from tests.scenario.stack import Stack, wait_for
+from tests.scenario.stack import ROOT, Stack, wait_for
 
 _COUNTING = Path(__file__).parent / "counting"
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -58,7 +59,7 @@ class Story:
             "MESS_STEP_GPUS": "0",
             "MESS_COUNTED": str(self.counted),
             "NUMBA_CACHE_DIR": str(self.folder / "numba"),
-            "PYTHONPATH": str(_COUNTING),
+            "PYTHONPATH": f"{_COUNTING}{os.pathsep}{ROOT}",
         }
 
     def say(self, text: str) -> None:
@@ -206,6 +207,8 @@ def tell(
         story.first_fill(tracks)
         killed = story.night(tracks, new, broken)
         story.morning(tracks + new - broken)
+        made = digests(story.layout)
+        (folder / FILE).write_text(json.dumps(made, indent=1))
         return story.findings(killed)
     finally:
         story.close()

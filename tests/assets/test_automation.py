@@ -1,0 +1,112 @@
+"""One switch; lost workers are told from living ones; nothing is asked for twice."""
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mess_assets import automation, executors, links, op_tags
+from mess_assets.partitions import range_tags
+from mess_assets.resources import without_password
+from mess_assets.sensors import keys_at_work
+from mess_assets.workers import WORKER_TAG, _began, _me, lost_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_one_switch_starts_everything():
+    script = (
+        "from mess_assets.definitions import defs\n"
+        "from dagster import DefaultSensorStatus as S, DefaultScheduleStatus as T\n"
+        "assert {one.default_status for one in defs.sensors} == {S.RUNNING}, defs.sensors\n"
+        "assert {one.default_status for one in defs.schedules} == {T.RUNNING}\n"
+        "assert defs.schedules[0].execution_timezone == 'Europe/Vienna'\n"
+    )
+    environment = {**os.environ, "MESS_AUTOMATION": "on", "MESS_TIMEZONE": "Europe/Vienna"}
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=environment)
+
+
+def test_settings_that_mean_nothing_are_refused(monkeypatch):
+    monkeypatch.setenv("MESS_AUTOMATION", "yes")
+    with pytest.raises(ValueError, match="MESS_AUTOMATION"):
+        automation.switched_on()
+    monkeypatch.setenv("MESS_EXECUTOR", "slurm")
+    with pytest.raises(ValueError, match="in_process, multiprocess, k8s, ray"):
+        executors.configured_executor()
+
+
+def test_the_report_waits_for_its_week_and_its_table():
+    from mess_assets.build import build_defs
+
+    selection = dg.AssetSelection.assets("targets_report")
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = dg.evaluate_automation_conditions(build_defs(), instance, asset_selection=selection)
+    assert first.total_requested == 0
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [("0", False), ("2", True)])
+def test_steps_ask_a_cluster_for_gpus_where_there_are_any(monkeypatch, gpus, asked):
+    monkeypatch.setenv("MESS_STEP_GPUS", gpus)
+    tags = op_tags.gpu_tags()
+    assert ("dagster-k8s/config" in tags) is asked
+    assert tags["dagster-ray/config"]["num_gpus"] == int(gpus)
+
+
+def _run(instance, status="STARTED", job="embed", **tags):
+    run_id = str(uuid.uuid4())
+    worker = tags.pop("worker", None)
+    if worker is not None:
+        tags[WORKER_TAG] = json.dumps({"run": run_id, "alone": True, **_me(), **worker})
+    run = dg.DagsterRun(job_name=job, run_id=run_id, status=dg.DagsterRunStatus[status], tags=tags)
+    instance.add_run(run)
+    return run
+
+
+def test_only_runs_whose_process_is_gone_are_lost():
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    with dg.DagsterInstance.ephemeral() as instance:
+        dead = _run(instance, worker={"pid": process.pid})
+        reused = _run(instance, worker={"began": "1"})
+        _run(instance, worker={})  # this very process
+        _run(instance, worker={"pid": process.pid, "host": "elsewhere"})
+        _run(instance, worker={"pid": process.pid, "run": "its parent's"})
+        _run(instance, worker={"pid": process.pid, "alone": False})
+        _run(instance, "SUCCESS", worker={"pid": process.pid})
+        _run(instance)
+        assert set(lost_runs(instance)) == {dead.run_id, reused.run_id}
+        assert instance.get_run_by_id(dead.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert lost_runs(instance) == []
+    assert _began(os.getpid()) == _me()["began"] != ""
+    assert _me()["host"] == socket.gethostname()
+
+
+def test_tracks_of_runs_that_wait_or_work_are_not_asked_for_again():
+    order = [f"k{index}" for index in range(9)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        _run(instance, "NOT_STARTED", **range_tags(order[1:3]))
+        _run(instance, "STARTED", **range_tags(order[6:7]))
+        _run(instance, "SUCCESS", **range_tags(order[7:9]))
+        _run(instance, "STARTED", job="describe", **range_tags(order[0:9]))
+        assert keys_at_work(instance, "embed", order) == {"k1", "k2", "k6"}
+
+
+def test_links_lead_where_the_browser_can_follow(monkeypatch):
+    assert links.dagster_run_url("ab") == "http://127.0.0.1:3000/runs/ab"
+    monkeypatch.setenv("MESS_MLFLOW_URL", "https://mlflow.example.org/")
+    assert links.mlflow_run_url("3", "ab") == "https://mlflow.example.org/#/experiments/3/runs/ab"
+    assert links.listen_url("a b/ü?") == "http://127.0.0.1:8765/?track=a%20b%2F%C3%BC%3F"
+
+
+def test_a_password_in_an_address_is_not_shown():
+    shown = without_password("postgresql://me:secret@host:5432/db")
+    assert shown == "postgresql://me:***@host:5432/db"
+    assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"

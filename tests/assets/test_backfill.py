@@ -1,5 +1,8 @@
 """`mess backfill`: it shows, asks, does only that, and goes on where it was stopped."""
 
+import os
+import signal
+
 import pytest
 import soundfile as sf
 from click.testing import CliRunner
@@ -38,7 +41,7 @@ def test_it_shows_asks_runs_and_resumes(invoke, fresh, monkeypatch):
     def interrupted(self, waves):
         calls.append(len(waves))
         if len(calls) == 8:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         return real(self, waves)
 
     monkeypatch.setattr(Encoder, "_forward", interrupted)

@@ -43,8 +43,12 @@ class Story:
         self.began = time.monotonic()
         self._say = say
         self.engine = ENGINES[engine](folder)
-        self.stack = Stack(folder / "home", {**self.engine.environment, **self._settings()})
-        self.engine.start(self.stack.env)
+        try:
+            self.stack = Stack(folder / "home", {**self.engine.environment, **self._settings()})
+            self.engine.start(self.stack.env)
+        except BaseException:
+            self.engine.close()
+            raise
         self.layout = Layout(self.engine.data_root)
 
     def _settings(self) -> dict[str, str]:

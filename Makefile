@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint ui mlflow lock clean
+.PHONY: help setup demo test scenario lint ui mlflow lock clean
 
 help:
 	@echo "make demo   set up, then materialise every asset on the demo corpus"
 	@echo "make test   set up, then run the tests"
+	@echo "make scenario  the pipeline among real processes that are killed (5 min)"
 	@echo "make lint   ruff and mypy"
 	@echo "make ui     Dagster UI on http://127.0.0.1:3000"
 	@echo "make mlflow MLflow UI on http://127.0.0.1:5000"
@@ -30,6 +31,10 @@ demo: setup
 # A file's tests share what they set up, so a file stays on one worker; one thread each.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Daemon, code server and workers; a minute or two of waiting is part of it.
+scenario: setup
+	$(BIN)/python -m pytest -q -m scenario tests/scenario
 
 lint: setup
 	$(BIN)/ruff check .

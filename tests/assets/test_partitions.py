@@ -1,12 +1,12 @@
 """Keys are safe whatever a file is called; batches cover what is wanted and stay small."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+import click
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -79,37 +79,34 @@ def test_tracks_per_run_is_configured(monkeypatch):
         tracks_per_run()
 
 
-def test_a_partition_and_a_range_typed_just_so(built, tmp_path):
-    """From the project's root, nothing else set but where the library is."""
-    home = tmp_path / "home"
-    home.mkdir()
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DAGSTER", "MESS"))
-    } | {
-        "MESS_DATA_ROOT": str(built.root),
-        "MLFLOW_TRACKING_URI": "off",
-        "DAGSTER_HOME": str(home),
-    }
-    with dg.DagsterInstance.from_ref(
-        dg.DagsterInstance.local_temp(str(home)).get_ref()
-    ) as instance:
-        keys = list(built.instance.get_dynamic_partitions("tracks"))
+def test_a_partition_and_a_range_by_command(built, tmp_path, monkeypatch):
+    """As typed in the project's root; that the project is found is tested with `probing`."""
+    from dagster._cli.asset import asset_materialize_command
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("MESS_DATA_ROOT", str(built.root))
+    monkeypatch.setenv("DAGSTER_CLI_ASSET_MATERIALIZE_MODULE_NAME", "mess_assets.definitions")
+    keys = list(built.instance.get_dynamic_partitions("tracks"))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.add_dynamic_partitions("tracks", keys)
-    command = [Path(sys.executable).with_name("dagster"), "asset", "materialize", "--select"]
-    for selected in (["--partition", keys[1]], ["--partition-range", f"{keys[3]}...{keys[5]}"]):
-        done = subprocess.run(
-            [*command, "embeddings", *selected],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    with dg.DagsterInstance.from_ref(
-        dg.DagsterInstance.local_temp(str(home)).get_ref()
-    ) as instance:
+        # Loaded anew, since what batches are depends on the command.
+        for name in [name for name in sys.modules if name.startswith("mess_assets")]:
+            monkeypatch.delitem(sys.modules, name)
+        command = dagster_group(asset_materialize_command)
+        for selected in (["--partition", keys[1]], ["--partition-range", f"{keys[3]}...{keys[5]}"]):
+            done = CliRunner().invoke(
+                command,
+                ["asset", "materialize", "--select", "embeddings", *selected],
+                auto_envvar_prefix="DAGSTER_CLI",
+                prog_name="dagster",
+            )
+            assert done.exit_code == 0, done.output[-3000:]
         found = instance.get_materialized_partitions(dg.AssetKey("embeddings"))
     assert found == {keys[1], *keys[3:6]}
+
+
+def dagster_group(command):
+    """`dagster asset materialize` as a group of its own name, without the other commands."""
+    asset = click.Group("asset", commands={"materialize": command})
+    return click.Group("dagster", commands={"asset": asset})

@@ -113,7 +113,7 @@ class Story:
             started = instance.get_runs(
                 dg.RunsFilter(job_name="embed", statuses=[dg.DagsterRunStatus.STARTED])
             )
-        [run] = [one for one in started if WORKER_TAG in one.tags]
+        run = next(one for one in started if WORKER_TAG in one.tags)
         os.kill(int(json.loads(run.tags[WORKER_TAG])["pid"]), signal.SIGKILL)
         return run.run_id
 

@@ -15,7 +15,8 @@ import dagster as dg
 
 from mess_assets.executors import configured_executor
 
-WORKER_TAG = "mess/worker"
+WORKER_TAG = ".dagster/mess-worker"
+"""Hidden in the UI, by its prefix: it is for the sensor, and would fill the list of runs."""
 
 
 def sign(context: dg.AssetExecutionContext) -> None:

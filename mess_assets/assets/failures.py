@@ -9,6 +9,18 @@ from mess_assets.per_track import failure_table
 from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
 
+_DESCRIBED = {
+    "stage": "embeddings or track_targets",
+    "error": "kind of exception",
+    "problem": "what is wrong, in a sentence",
+    "path": "the file at fault",
+    "remedy": "what to do about it",
+    "transient": "whether it may pass by itself",
+    "attempts": "how often it was tried, unchanged",
+    "cause": "what the failure follows from, as JSON: it is tried again when that changes",
+    "at": "when it was last tried, UTC",
+}
+
 
 @dg.asset(
     deps=[embeddings, track_targets],
@@ -30,7 +42,7 @@ def failures(store: StoreResource) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(table),
-            "dagster/column_schema": column_schema(table),
+            "dagster/column_schema": column_schema(table, _DESCRIBED),
             "tracks": int(table["track_id"].nunique()),
             "reasons": sample(reasons(table), rows=20),
             "failed": failure_table(table.to_dict("records")),

@@ -9,7 +9,13 @@ import pytest
 import soundfile as sf
 
 from mess_assets.partitions import RANGE_END, RANGE_START, contiguous
-from mess_assets.sensors import new_tracks, pending_keys, rebuild_tables
+from mess_assets.sensors import (
+    RETRIED_AS,
+    WILL_RETRY,
+    new_tracks,
+    pending_keys,
+    rebuild_tables,
+)
 
 
 def _evaluate(bench, cursor=None):
@@ -56,8 +62,8 @@ def _since():
     return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=5)).isoformat()
 
 
-def _ended_run(bench, job, status):
-    run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status)
+def _ended_run(bench, job, status, **tags):
+    run = dg.DagsterRun(job_name=job, run_id=str(uuid.uuid4()), status=status, tags=tags)
     bench.instance.add_run(run)
     return run
 
@@ -89,6 +95,14 @@ def test_tables_wait_for_every_run_that_is_under_way(workbench, job, status):
     _ended_run(workbench, "embed", dg.DagsterRunStatus.SUCCESS)
     _ended_run(workbench, job, dg.DagsterRunStatus[status])
     assert f"{job} is under way" in _rebuild(workbench, _since()).skip_message
+
+
+def test_tables_wait_for_the_retry_of_a_killed_run(workbench):
+    failure = dg.DagsterRunStatus.FAILURE
+    killed = _ended_run(workbench, "embed", failure, **{WILL_RETRY: "true"})
+    assert f"retry of {killed.run_id}" in _rebuild(workbench, _since()).skip_message
+    workbench.instance.add_run_tags(killed.run_id, {RETRIED_AS: str(uuid.uuid4())})
+    assert len(_rebuild(workbench, _since()).run_requests) == 1
 
 
 def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):

@@ -36,7 +36,7 @@ def configured_executor() -> dg.ExecutorDefinition:
         # Settings travel with the step; secrets stay in the environment of the nodes, since
         # Ray shows what travels to everybody.
         settings = [name for name in os.environ if name.startswith("MESS_")]
-        return ray_executor.configured({"ray": {"env_vars": settings}}, name="ray")
+        return ray_executor.configured({"ray": {"env_vars": settings, "num_cpus": 1}}, name="ray")
     except ImportError as error:
         raise ValueError(
             f"MESS_EXECUTOR={name} needs pip install 'mess[{name}]' ({error})"

@@ -89,6 +89,7 @@ def refresh(
     encoder: EncoderResource,
     say: Callable[[str], None],
     batch: int | None = None,
+    rebuild: bool = True,
     report: bool = False,
 ) -> Refreshed:
     """Bring every asset up to date, in batches of partitions.
@@ -101,6 +102,8 @@ def refresh(
         Called with a line per run.
     batch : int, optional
         Tracks per run; default: `partitions.tracks_per_run`.
+    rebuild : bool
+        Whether to renew tables, probing and indices afterwards.
     report : bool
         Whether to examine the targets as well, which takes minutes.
 
@@ -118,7 +121,8 @@ def refresh(
     runner.done.pending = len({key for one in planned for key in one.wanted})
     for one in planned:
         runner.run_batch(one)
-    runner.rebuild(store)
+    if rebuild:
+        runner.rebuild(store)
     if report:
         runner.run("report on the targets (planted clips)", ["targets_report"])
     return runner.done

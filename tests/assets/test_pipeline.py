@@ -91,7 +91,7 @@ def test_changed_audio_is_computed_again_and_only_that(workbench, forward_passes
     path = sorted((workbench.datasets / "demo").glob("*.flac"))[3]
     samples, rate = sf.read(path)
     sf.write(path, samples[: 5 * rate], rate)
-    assert workbench.refresh().pending == 1
+    assert workbench.refresh(rebuild=False).pending == 1
     assert sum(forward_passes) == 1
 
 
@@ -149,13 +149,13 @@ def test_bad_tracks_are_named_and_the_rest_completes(damaged):
 
 def test_failures_are_not_tried_again_until_the_file_changes(damaged, corpus):
     bench, flac, midi = damaged
-    bench.refresh()
-    again = bench.refresh()
+    bench.refresh(rebuild=False)
+    again = bench.refresh(rebuild=False)
     assert again.success
     assert again.pending == 0
     for path in (flac, midi):
         path.write_bytes((corpus / path.name).read_bytes())
-    mended = bench.refresh()
+    mended = bench.refresh(rebuild=False)
     assert mended.success
     assert mended.pending == 2
     from mess_core.store.failures import failures_table
@@ -218,7 +218,7 @@ def test_killed_run_is_resumed(fresh):
     store = EmbeddingStore(fresh.layout)
     for sidecar in sidecars.glob("*.json"):
         assert np.isfinite(store.read("segments", "demo", sidecar.stem)).all()
-    done = fresh.refresh()
+    done = fresh.refresh(rebuild=False)
     assert done.success
     keys = fresh.instance.get_dynamic_partitions("tracks")
     computed = [key for key in keys if fresh.materialised("embeddings", key) == ["done"]]

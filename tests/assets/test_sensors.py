@@ -116,7 +116,7 @@ def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
 
 
 def test_pending_keys_are_what_a_run_would_do(workbench):
-    workbench.refresh()  # the copied table still names the original's paths
+    workbench.refresh(rebuild=False)  # the copied table still names the original's paths
     pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
     assert pending == {"embed": [], "describe": []}
     sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_player1")

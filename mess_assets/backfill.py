@@ -59,8 +59,6 @@ def backfill(
         )
         if not runner.run("scan the data sets", ["tracks"]):
             raise SystemExit(1)
-        if failed:
-            _forget_failures(store.layout)
         planned = plan_batches(
             instance,
             store=store,
@@ -69,9 +67,14 @@ def backfill(
             stages=stages or tuple(STAGES),
             only=_filter(store.layout, chosen, tracks),
             everything=everything,
+            failed_too=failed,
         )
         click.echo(_described(planned))
-        if dry_run or not planned:
+        if dry_run:
+            return
+        if not planned:
+            if rebuild and _outdated(store.layout):
+                runner.rebuild(store)
             return
         if not yes:
             click.confirm("Run this?", abort=True)
@@ -104,11 +107,17 @@ def _filter(layout: Any, datasets: Sequence[str], tracks: Sequence[str]) -> Any:
     return {escape_track_id(track_id) for track_id in table["track_id"]}.__contains__
 
 
-def _forget_failures(layout: Any) -> None:
-    from mess_core.store.failures import clear_failure, failures_table
+def _outdated(layout: Any) -> bool:
+    """Whether tables have to be renewed though no track has: an earlier rebuild was stopped."""
+    from mess_assets.refresh import any_embedding
+    from mess_core.store.tracks import outdated_tables
 
-    for row in failures_table(layout).itertuples():
-        clear_failure(layout, str(row.stage), str(row.track_id))
+    reason = outdated_tables(layout)
+    if reason is None and any_embedding(layout) and not layout.matrix_manifest.exists():
+        reason = "there is no matrix yet"
+    if reason is not None:
+        click.echo(f"Tables are outdated: {reason}.")
+    return reason is not None
 
 
 def _described(planned: Sequence[Any]) -> str:

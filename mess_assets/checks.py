@@ -109,12 +109,19 @@ def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=probing, description="No work and no audio on both sides of a split.", blocking=True
+    asset=probing, description="No work and no audio on both sides of a fold.", blocking=True
 )
+def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.checks import check_folds
+
+    return _result(check_folds(store.layout), ERROR)
+
+
+@dg.asset_check(asset=tracks, description="No work and no audio on both sides of a split.")
 def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.checks import check_splits
 
-    return _result(check_splits(store.layout), ERROR)
+    return _result(check_splits(store.layout), WARN)
 
 
 @dg.asset_check(asset=probing, description="No target's R² fell far since the last run.")
@@ -189,6 +196,7 @@ CHECKS = [
     matrix_matches_store,
     control_fits_encoder,
     probing_is_current,
+    folds_do_not_leak,
     splits_do_not_leak,
     r2_has_not_dropped,
     segment_probing_is_current,

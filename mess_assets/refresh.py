@@ -47,6 +47,7 @@ def plan_batches(
     stages: Sequence[str] = tuple(STAGES),
     only: Callable[[str], bool] | None = None,
     everything: bool = False,
+    failed_too: bool = False,
 ) -> list[Batch]:
     """The runs that would bring every track up to date.
 
@@ -61,12 +62,14 @@ def plan_batches(
         Which partition keys to consider.
     everything : bool
         Also what is up to date: it costs a look, and Dagster then knows of it.
+    failed_too : bool
+        Also tracks that failed and have not changed.
     """
     order = instance.get_dynamic_partitions(TRACKS.name)
     if everything:
         keys = {stage: list(order) for stage in stages}
     else:
-        pending = pending_keys(instance, store, encoder)
+        pending = pending_keys(instance, store, encoder, order, failed_too=failed_too)
         keys = {stage: pending[STAGES[stage]] for stage in stages}
     planned: dict[str, list[Batch]] = {}
     for stage in stages:

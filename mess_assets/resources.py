@@ -2,8 +2,8 @@
 
 Environment variables give the defaults; run config or the launchpad override them:
 ``MESS_DATA_ROOT`` (data), ``MESS_DATASETS`` (folders in data/datasets), ``MESS_ENCODER``
-(untrained:tiny), ``MESS_DEVICE`` (auto), ``MESS_CONTROL`` (auto), ``MLFLOW_TRACKING_URI``
-(SQLite in the data root).
+(untrained:tiny), ``MESS_DEVICE`` (auto), ``MESS_DTYPE`` (auto), ``MESS_CONTROL`` (auto),
+``MLFLOW_TRACKING_URI`` (SQLite in the data root).
 """
 
 import contextlib
@@ -51,7 +51,10 @@ class EncoderResource(dg.ConfigurableResource):
         description="mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a folder.",
     )
     device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
-    dtype: str = "auto"
+    dtype: str = Field(
+        default_factory=lambda: os.environ.get("MESS_DTYPE", "auto"),
+        description="auto: float16 on CUDA, else float32. Set it where machines differ.",
+    )
     window_s: float = 5.0
     hop_s: float = 2.5
     normalise: str = "window"
@@ -87,11 +90,14 @@ class EncoderResource(dg.ConfigurableResource):
     def identity(self) -> dict[str, Any]:
         """What the encoder's embeddings are known by, without using the GPU.
 
-        For sensors and checks, whose process lives on beside those that use the GPU.
+        For sensors and checks, whose process lives on beside those that use the GPU. Where it
+        has other devices than they, ``dtype`` must be set: "auto" means this machine's.
         """
         from mess_core.encoders.loading import pick_device, pick_dtype
 
-        dtype = str(pick_dtype(self.dtype, pick_device(self.device))).removeprefix("torch.")
+        dtype = self.dtype
+        if dtype == "auto":
+            dtype = str(pick_dtype(dtype, pick_device(self.device))).removeprefix("torch.")
         return dict(_identity(dtype, *self._settings()))
 
     def _settings(self) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ was killed, and Dagster retries those.
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -32,13 +32,8 @@ _FOLLOWS_WITHIN = datetime.timedelta(minutes=10)
 WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 
 _Status = dg.DagsterRunStatus
-_ACTIVE = [
-    _Status.QUEUED,
-    _Status.NOT_STARTED,
-    _Status.STARTING,
-    _Status.STARTED,
-    _Status.CANCELING,
-]
+_WAITING = [_Status.QUEUED, _Status.NOT_STARTED]
+_WORKING = [_Status.STARTING, _Status.STARTED, _Status.CANCELING]
 _ENDED = [_Status.SUCCESS, _Status.FAILURE, _Status.CANCELED]
 
 
@@ -65,6 +60,8 @@ def new_tracks(
     new, gone = [one for one in found if one not in known], sorted(known - set(found))
     if not new and not gone:
         return dg.SkipReason(f"the track table has all {len(found)} tracks")
+    if _active(context.instance, scan.name):
+        return dg.SkipReason("a scan is under way")
     difference = hashlib.sha256(json.dumps([new, gone]).encode()).hexdigest()
     now = datetime.datetime.now(datetime.UTC).timestamp()
     last = json.loads(context.cursor or "{}")
@@ -79,30 +76,39 @@ def new_tracks(
     )
 
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[scan],
-    request_jobs=PER_TRACK,
+@dg.sensor(
+    jobs=PER_TRACK,
     minimum_interval_seconds=seconds_between_looks(30),
     default_status=sensor_status(),
 )
 def pending_tracks(
-    context: dg.RunStatusSensorContext, store: StoreResource, encoder: EncoderResource
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """After a scan: a run for every batch of tracks that lack something, for each job."""
+    context: dg.SensorEvaluationContext, store: StoreResource, encoder: EncoderResource
+) -> dg.SensorResult | dg.SkipReason:
+    """After a scan: a run for every batch of tracks that lack something, for each job.
+
+    The cursor is the last scan that was followed: what goes wrong here is tried again.
+    """
+    good = dg.RunsFilter(job_name=scan.name, statuses=[_Status.SUCCESS])
+    scans = context.instance.get_runs(good, limit=1)
+    if not scans or scans[0].run_id == context.cursor:
+        return dg.SkipReason("no scan since the last one that was followed")
+    last = scans[0].run_id
     order = context.instance.get_dynamic_partitions(TRACKS.name)
-    pending = pending_keys(context.instance, store, encoder)
-    if not any(pending.values()):
-        yield dg.SkipReason("every track is up to date")
+    pending = pending_keys(context.instance, store, encoder, order)
+    requests = []
     for job in PER_TRACK:
         at_work = keys_at_work(context.instance, job.name, order)
         wanted = [key for key in pending[job.name] if key not in at_work]
         for part in batches(wanted, order, barred=at_work):
-            yield dg.RunRequest(
-                run_key=f"{context.dagster_run.run_id}-{job.name}-{part[0]}",
-                job_name=job.name,
-                tags=range_tags(part),
+            requests.append(
+                dg.RunRequest(
+                    run_key=f"{last}-{job.name}-{part[0]}",
+                    job_name=job.name,
+                    tags=range_tags(part),
+                )
             )
+    reason = None if requests else "every track is up to date, or at work"
+    return dg.SensorResult(run_requests=requests, cursor=last, skip_reason=reason)
 
 
 @dg.sensor(minimum_interval_seconds=seconds_between_looks(60), default_status=sensor_status())
@@ -134,11 +140,8 @@ def rebuild_tables(
         return dg.SensorResult(skip_reason="watching from now on", cursor=now.isoformat())
     since = datetime.datetime.fromisoformat(context.cursor)
     jobs = [scan, *PER_TRACK]
-    for job in jobs:
-        active = dg.RunsFilter(
-            job_name=job.name, statuses=_ACTIVE, created_after=now - _LONGEST_RUN
-        )
-        if context.instance.get_runs(active, limit=1):
+    for job in (*jobs, tables):
+        if _active(context.instance, job.name):
             return dg.SkipReason(f"{job.name} is under way; its end is waited for")
     ended = {
         job.name: context.instance.get_run_records(
@@ -194,16 +197,19 @@ def _batches_are_due(
     return any(pending_keys(instance, store, encoder).values())
 
 
+def _active(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
+    """Runs of a job that wait or work; those that have worked for days were lost."""
+    now = datetime.datetime.now(datetime.UTC)
+    waiting = dg.RunsFilter(job_name=job, statuses=_WAITING)
+    working = dg.RunsFilter(job_name=job, statuses=_WORKING, updated_after=now - _LONGEST_RUN)
+    return [*instance.get_runs(waiting), *instance.get_runs(working)]
+
+
 def keys_at_work(instance: dg.DagsterInstance, job: str, order: Sequence[str]) -> set[str]:
     """Partition keys in the range of a run that waits or works: not to be asked for again."""
     position = {key: index for index, key in enumerate(order)}
-    active = dg.RunsFilter(
-        job_name=job,
-        statuses=_ACTIVE,
-        created_after=datetime.datetime.now(datetime.UTC) - _LONGEST_RUN,
-    )
     found: set[str] = set()
-    for run in instance.get_runs(active):
+    for run in _active(instance, job):
         first, last = (position.get(run.tags.get(end, "")) for end in (RANGE_START, RANGE_END))
         if first is not None and last is not None:
             found.update(order[first : last + 1])
@@ -211,15 +217,29 @@ def keys_at_work(instance: dg.DagsterInstance, job: str, order: Sequence[str]) -
 
 
 def pending_keys(
-    instance: dg.DagsterInstance, store: StoreResource, encoder: EncoderResource
+    instance: dg.DagsterInstance,
+    store: StoreResource,
+    encoder: EncoderResource,
+    order: Sequence[str] | None = None,
+    *,
+    failed_too: bool = False,
 ) -> dict[str, list[str]]:
-    """Partition keys of tracks that lack something, by the name of the job that makes it."""
+    """Partition keys of tracks that lack something, by the name of the job that makes it.
+
+    Of the keys of `order`, or else of all that there are; of tracks that failed and have not
+    changed only if `failed_too`.
+    """
     from mess_core.store import escape_track_id
     from mess_core.store.tracks import pending_tracks as pending
     from mess_core.targets import TARGETS_VERSION
 
-    found = pending(store.layout, wanted=encoder.identity(), targets_version=TARGETS_VERSION)
-    known = set(instance.get_dynamic_partitions(TRACKS.name))
+    found = pending(
+        store.layout,
+        wanted=encoder.identity(),
+        targets_version=TARGETS_VERSION,
+        failed_too=failed_too,
+    )
+    known = set(instance.get_dynamic_partitions(TRACKS.name) if order is None else order)
     keys = {track_id: key for track_id in found if (key := escape_track_id(track_id)) in known}
     return {
         job.name: [key for track_id, key in keys.items() if stage in found[track_id]]

@@ -1,8 +1,8 @@
 """Which process works on a run, so that one that has died is noticed by the others.
 
 A run whose process was killed together with the server that started it stays "started" for
-ever in the event log: nobody is left to report its end. Each per-track step therefore tags its
-run with host, process id and the process's start time, and `lost_runs` reports those that are
+ever in the event log: nobody is left to report its end. The first step of each run therefore
+tags it with host, process id and the process's start time, and `lost_runs` reports those that are
 gone from this host; Dagster's own retry then takes the run up again.
 """
 
@@ -17,6 +17,9 @@ from mess_assets.executors import configured_executor
 
 WORKER_TAG = ".dagster/mess-worker"
 """Hidden in the UI, by its prefix: it is for the sensor, and would fill the list of runs."""
+
+
+_HIDDEN = "unknown"
 
 
 def sign(context: dg.AssetExecutionContext) -> None:
@@ -50,7 +53,8 @@ def _gone(worker: dict[str, str | int]) -> bool:
     """Whether a worker of this host is gone; of another host this process knows nothing."""
     if worker["host"] != socket.gethostname():
         return False
-    return _began(int(worker["pid"])) != worker["began"]
+    began = _began(int(worker["pid"]))
+    return began not in {worker["began"], _HIDDEN}
 
 
 def _began(pid: int) -> str:
@@ -59,7 +63,7 @@ def _began(pid: int) -> str:
         # The name in brackets may hold blanks, so fields count from the last bracket.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return "" if not _alive(pid) else "unknown"
+        return "" if not _alive(pid) else _HIDDEN
     return "" if fields[0] == "Z" else fields[19]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import AudioError
+from mess_core.places import locate
 
 if TYPE_CHECKING:
     import soundfile as sf
@@ -174,11 +175,9 @@ def file_sha256(path: str | PathLike[str]) -> str:
     AudioError
         If the file cannot be read.
     """
-    from upath import UPath
-
     digest = hashlib.sha256()
     try:
-        with UPath(path).open("rb") as file:
+        with locate(path).open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
@@ -186,6 +185,8 @@ def file_sha256(path: str | PathLike[str]) -> str:
             f"cannot be read ({error})",
             path=fspath(path),
             remedy="Check that the file is there and may be read",
+            # One that is gone is noticed by the next scan; what cannot be read may pass.
+            transient=not isinstance(error, FileNotFoundError),
         ) from error
     return digest.hexdigest()
 
@@ -193,9 +194,8 @@ def file_sha256(path: str | PathLike[str]) -> str:
 @contextmanager
 def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
     import soundfile as sf
-    from upath import UPath
 
-    place = UPath(path)
+    place = locate(path)
     if not place.exists():
         raise AudioError("does not exist", path=fspath(path), remedy="Check the path")
     if place.is_dir():

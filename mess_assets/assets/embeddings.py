@@ -11,6 +11,7 @@ from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import coverage_png, picture, similarity_png
 from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.tables import column_schema, sample
+from mess_assets.workers import sign
 
 EMBEDDINGS_CODE_VERSION = "1"
 
@@ -44,6 +45,7 @@ def embeddings(
     from mess_core.encoders import embed_tracks
     from mess_core.store.tracks import tracks_of
 
+    sign(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")

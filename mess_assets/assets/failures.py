@@ -8,6 +8,7 @@ from mess_assets.op_tags import OWNERS
 from mess_assets.per_track import failure_table
 from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
+from mess_assets.workers import sign
 
 _DESCRIBED = {
     "stage": "embeddings or track_targets",
@@ -34,10 +35,11 @@ _DESCRIBED = {
         "encoder or the code's version changes; what may pass by itself, three times."
     ),
 )
-def failures(store: StoreResource) -> dg.MaterializeResult:
+def failures(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Collect the failure records into a table and a page."""
     from mess_core.store.failures_page import reasons, write_failures
 
+    sign(context)
     table = write_failures(store.layout)
     return dg.MaterializeResult(
         metadata={

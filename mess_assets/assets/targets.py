@@ -14,6 +14,7 @@ from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
 from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.tables import column_schema, sample
+from mess_assets.workers import sign
 
 TARGETS_CODE_VERSION = "3"
 
@@ -58,6 +59,7 @@ def track_targets(
     from mess_core.store.tracks import tracks_of
     from mess_core.targets import compute_track_targets
 
+    sign(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
@@ -86,6 +88,7 @@ def aligned_targets(
     from mess_core.store.tables import read_table
     from mess_core.targets import compute_aligned_targets
 
+    sign(context)
     began = time.perf_counter()
     works = []
     for work in compute_aligned_targets(read_table(store.layout.tracks), store.layout):

@@ -9,6 +9,7 @@ from mess_assets.partitions import TRACKS
 from mess_assets.plots import picture, tracks_png
 from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
+from mess_assets.workers import sign
 
 
 @dg.asset(
@@ -28,6 +29,7 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     from mess_core.store import escape_track_id
     from mess_core.store.tracks import refresh_tracks
 
+    sign(context)
     began = time.perf_counter()
     table, report = refresh_tracks(store.layout, store.sources())
     keys = [escape_track_id(track_id) for track_id in table["track_id"]]

@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from upath import UPath
-
 from mess_core.errors import DatasetError
+from mess_core.places import locate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,7 +201,7 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
     DatasetError
         If the folder is missing, its layout unknown, or its metadata unreadable.
     """
-    place = UPath(root)
+    place = locate(root)
     if not getattr(place, "protocol", ""):
         place = place.absolute()  # the table must not depend on who reads it from where
     if not place.is_dir():

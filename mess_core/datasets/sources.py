@@ -15,11 +15,10 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from upath import UPath
-
 from mess_core.audio import audio_info, file_sha256
 from mess_core.datasets.base import Scan, scan_source, track_table
 from mess_core.errors import AudioError, DatasetError
+from mess_core.places import locate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +78,7 @@ def configured_sources(data_root: str | PathLike[str], datasets: str | None = No
     text = datasets if datasets is not None else os.environ.get("MESS_DATASETS", "")
     if sources := parse_sources(text):
         return sources
-    place = UPath(data_root) / "datasets"
+    place = locate(data_root) / "datasets"
     if place.is_dir():
         for folder in sorted(place.iterdir(), key=str):
             if folder.is_dir() and _NAME.fullmatch(folder.name):
@@ -132,7 +131,7 @@ def read_tracks(
     for path in tracks["audio_path"].dropna():
         # What cannot be read has no hash; the stages that need the file report it by name.
         with contextlib.suppress(OSError, AudioError):
-            status = UPath(path).stat()
+            status = locate(path).stat()
             key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
             sha256, duration_s = cache.get(key) or (file_sha256(path), _duration_s(path))
             rows.append((*key, sha256, duration_s))

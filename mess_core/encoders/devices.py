@@ -62,6 +62,8 @@ def reserve_device(
         return
     place = Path(folder or os.environ.get("MESS_LOCKS") or Path(tempfile.gettempdir()) / "mess")
     place.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # another user's: made for all already
+        place.chmod(0o777)
     device, lock = _acquire(devices, place, patience_s)
     try:
         yield device
@@ -77,7 +79,8 @@ def _acquire(devices: list[str], place: Path, patience_s: float | None) -> tuple
     began, told = time.monotonic(), False
     while True:
         for device, lock in locks.items():
-            with contextlib.suppress(Timeout):
+            # A file of another user that cannot be opened is held as far as we can tell.
+            with contextlib.suppress(Timeout, PermissionError):
                 lock.acquire(timeout=0)
                 return device, lock
         if patience_s is not None and time.monotonic() - began > patience_s:

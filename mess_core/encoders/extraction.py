@@ -15,7 +15,7 @@ import numpy as np
 from mess_core.audio import file_sha256
 from mess_core.errors import AudioError, StoreError
 from mess_core.store.embeddings import EmbeddingStore
-from mess_core.store.failures import clear_failure, record_failure
+from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 
@@ -136,9 +136,14 @@ def _embed_track(
         prepared.close()
         raise
     except Exception as error:  # whatever a library raises, the next track goes on
-        cause = {"audio": audio_sha256 or "unreadable", **encoder.identity}
-        # What is stored belongs to audio that is no longer there: better none than that.
-        layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
+        # Of what cannot be read for now, the next scan has the hash that this one has.
+        known = row.get("audio_sha256") if is_transient(error) else None
+        scanned = known if isinstance(known, str) else "unreadable"
+        cause = {"audio": audio_sha256 or scanned, **encoder.identity}
+        have = store.sidecar(dataset, track_id)
+        if have is not None and audio_sha256 not in (None, have["audio_sha256"]):
+            # It belongs to audio that is no longer there: better none than that.
+            layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", record)
     clear_failure(layout, "embeddings", track_id)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MidiError
+from mess_core.places import locate
 
 __all__ = ["CHORD_S", "Performance", "read_performance"]
 
@@ -142,9 +143,8 @@ def read_performance(path: str | PathLike[str]) -> Performance:
     import warnings
 
     import pretty_midi
-    from upath import UPath
 
-    place = UPath(path)
+    place = locate(path)
     if not place.is_file():
         raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
     try:

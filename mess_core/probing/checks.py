@@ -17,35 +17,46 @@ from mess_core.store.tables import read_json, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_r2_drop", "check_splits"]
+__all__ = ["check_folds", "check_r2_drop", "check_splits", "shared"]
 
 _DROP = 0.05
 """Smallest fall of R² that is worth a warning; smaller ones come and go with a few tracks."""
 
 
-def check_splits(layout: Layout) -> Finding:
-    """No work and no audio is on both sides: of the data sets' splits, and of probing's folds.
+def check_folds(layout: Layout) -> Finding:
+    """No work and no recording is on both sides of the folds that probing scores by.
 
-    Works are compared as `leak_safe_groups` does (an opus and its pieces are one); the folds are
-    made again from the stored settings.
+    The folds are made again from the stored settings, as `probe_store` makes them.
+    """
+    tracks = read_table(layout.tracks).set_index("track_id")
+    settings = read_json(layout.probing / "results.json")["settings"]
+    _, rows, _ = load_matrix(layout)
+    known = rows[rows["track_id"].isin(tracks.index)]
+    groups = grouping(layout, known, "work")
+    folds = min(int(settings.get("folds", 5)), len(set(groups)))
+    if folds < 2:
+        return Finding(True, {"folds": "too few works to make any"})
+    sides = grouped_folds(groups, folds, seed=int(settings.get("seed", 0)))
+    heard = known["track_id"].map(tracks["audio_sha256"])
+    found = shared(known.assign(audio_sha256=heard), sides.tolist())
+    facts = {f"{kind}_on_both_sides": names[:EXAMPLES] for kind, names in found.items()}
+    return Finding(not any(found.values()), {"folds": folds, **facts})
+
+
+def check_splits(layout: Layout) -> Finding:
+    """No work and no recording is on both sides of a data set's own split.
+
+    Nothing here scores by these splits, but users may: MAESTRO's own has works on both sides.
+    Works are compared as `leak_safe_groups` does (an opus and its pieces are one).
     """
     tracks = read_table(layout.tracks)
     named = tracks.dropna(subset=["split"])
-    leaks = {"splits": shared(named, named["split"].tolist())}
-    settings = read_json(layout.probing / "results.json")["settings"]
-    _, rows, _ = load_matrix(layout)
-    probed = tracks.set_index("track_id").loc[rows["track_id"]].reset_index()
-    groups = grouping(layout, rows, "work")
-    folds = min(int(settings.get("folds", 5)), len(set(groups)))
-    if folds >= 2:
-        sides = grouped_folds(groups, folds, seed=int(settings.get("seed", 0)))
-        leaks["folds"] = shared(probed, sides.tolist())
-    facts: dict[str, Any] = {
-        f"{kind}_on_both_sides_of_{where}": names[:EXAMPLES]
-        for where, found in leaks.items()
-        for kind, names in found.items()
-    }
-    return Finding(not any(facts.values()), {"tracks_with_a_split": len(named), **facts})
+    facts: dict[str, Any] = {}
+    for dataset, part in named.groupby("dataset"):
+        for kind, names in shared(part, part["split"].tolist()).items():
+            if names:
+                facts[f"{kind} of {dataset}"] = names[:EXAMPLES]
+    return Finding(not facts, {"tracks_with_a_split": len(named), **facts})
 
 
 def shared(tracks: pd.DataFrame, sides: Sequence[Any]) -> dict[str, list[str]]:

@@ -118,7 +118,9 @@ def failures_table(layout: Layout) -> pd.DataFrame:
     if layout.failures.exists():
         for stage in sorted(layout.failures.iterdir()):
             if stage.is_dir():
-                files = sorted(stage.glob("*.json"))
-                rows += [{"transient": False, "attempts": 1, **read_json(file)} for file in files]
+                for file in sorted(stage.glob("*.json")):
+                    # Another process may have cleared it since it was listed.
+                    with contextlib.suppress(StoreError):
+                        rows.append({"transient": False, "attempts": 1, **read_json(file)})
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values(["track_id", "stage"], ignore_index=True)

@@ -12,9 +12,8 @@ from os import PathLike
 from typing import Any
 from urllib.parse import quote, unquote
 
-from upath import UPath
-
 from mess_core.errors import StoreError
+from mess_core.places import locate
 
 __all__ = ["Layout", "escape_track_id", "unescape_track_id"]
 
@@ -91,8 +90,8 @@ class Layout:
     root: Any  # UPath; typed Any since the library ships no types
 
     def __init__(self, root: str | PathLike[str]) -> None:
-        place = UPath(root)
-        object.__setattr__(self, "root", place.absolute() if is_local(place) else place)
+        found = locate(root)
+        object.__setattr__(self, "root", found.absolute() if is_local(found) else found)
 
     # Metadata -------------------------------------------------------------------------
     @property

@@ -6,6 +6,7 @@ same SHA-256. Where several tracks share their audio no pair is certain, and non
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import StoreError
@@ -17,11 +18,17 @@ from mess_core.store.tables import read_json, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["find_renames", "follow_rename"]
+__all__ = ["find_renames", "follow_renames"]
+
+Place = tuple[str, str]
+"""Data set and track id."""
 
 
-def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of track ids, old and new, that name the same audio.
+def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[Place, Place]]:
+    """Pairs of places, old and new, of the same audio.
+
+    A place is old if its audio is not there any more, and new if it was not there before: so
+    names that were passed on or swapped are renames, too.
 
     Parameters
     ----------
@@ -30,68 +37,82 @@ def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[str, s
 
     Returns
     -------
-    list of (str, str)
-        In the order of `before`.
+    list of ((str, str), (str, str))
+        Data set and track id each, in the order of `before`.
     """
-    gone = _by_audio(before, set(before["track_id"]) - set(after["track_id"]))
-    new = _by_audio(after, set(after["track_id"]) - set(before["track_id"]))
+    old, new = _audio(before), _audio(after)
+    gone = _by_audio({place: audio for place, audio in old.items() if new.get(place) != audio})
+    came = _by_audio({place: audio for place, audio in new.items() if old.get(place) != audio})
     return [
-        (old[0], new[audio][0])
-        for audio, old in gone.items()
-        if len(old) == 1 and len(new.get(audio, [])) == 1
+        (places[0], came[audio][0])
+        for audio, places in gone.items()
+        if len(places) == 1 and len(came.get(audio, [])) == 1
     ]
 
 
-def follow_rename(layout: Layout, old: tuple[str, str], new: tuple[str, str]) -> list[str]:
-    """Move a track's embeddings (the control's too) and targets to its new name.
+def follow_renames(layout: Layout, renames: Sequence[tuple[Place, Place]]) -> None:
+    """Move embeddings (the control's too) and targets of all renamed tracks to their new names.
 
-    The new sidecar or record is written after the files that it vouches for, and the old one
-    is removed first of the old files, so a stop in between leaves complete tracks only.
-
-    Parameters
-    ----------
-    layout : Layout
-    old, new : (str, str)
-        Data set and track id.
-
-    Returns
-    -------
-    list of str
-        What was moved: "embeddings", "control", "track_targets".
+    Where a new name is another's old one, all go by way of names that no track has.
     """
-    moved = []
-    for name, place in (("embeddings", layout), ("control", layout.control)):
+    passed_on = {old for old, _ in renames} & {new for _, new in renames}
+    if not passed_on:
+        for old, new in renames:
+            _follow(layout, old, new)
+        return
+    halfway = [(new[0], f"renaming {number}") for number, (_, new) in enumerate(renames)]
+    for (old, _), between in zip(renames, halfway, strict=True):
+        _follow(layout, old, between)
+    for (_, new), between in zip(renames, halfway, strict=True):
+        _follow(layout, between, new)
+
+
+def _follow(layout: Layout, old: Place, new: Place) -> None:
+    """Move one track.
+
+    What vouches for files (sidecar, record) is removed before them and written after them, at
+    both places, so a stop in between leaves complete tracks only.
+    """
+    for place in (layout, layout.control):
         sidecar = EmbeddingStore(place).sidecar(*old)
         if sidecar is None:
             continue
         kinds = list(sidecar["shapes"])
+        place.embedding_sidecar(*new).unlink(missing_ok=True)
         for kind in kinds:
             _copy(place.embedding(kind, *old), place.embedding(kind, *new))
         write_json(place.embedding_sidecar(*new), {**sidecar, "track_id": new[1]})
         place.embedding_sidecar(*old).unlink(missing_ok=True)
         for kind in kinds:
             place.embedding(kind, *old).unlink(missing_ok=True)
-        moved.append(name)
     try:
         record = read_json(layout.track_targets(*old))
     except StoreError:
-        return moved
+        return
     tables = [(layout.segment_targets(*old), layout.segment_targets(*new))]
     tables.append((layout.curves(*old), layout.curves(*new)))
+    layout.track_targets(*new).unlink(missing_ok=True)
     for source, target in tables:
         _copy(source, target)
     write_json(layout.track_targets(*new), {**record, "track_id": new[1]})
     layout.track_targets(*old).unlink(missing_ok=True)
     for source, _ in tables:
         source.unlink(missing_ok=True)
-    return [*moved, "track_targets"]
 
 
-def _by_audio(tracks: pd.DataFrame, ids: set[str]) -> dict[str, list[str]]:
-    chosen = tracks[tracks["track_id"].isin(ids)].dropna(subset=["audio_sha256"])
-    found: dict[str, list[str]] = {}
-    for track_id, audio in zip(chosen["track_id"], chosen["audio_sha256"], strict=True):
-        found.setdefault(str(audio), []).append(str(track_id))
+def _audio(tracks: pd.DataFrame) -> dict[Place, str]:
+    hashed = tracks.dropna(subset=["audio_sha256"])
+    columns = (hashed[name] for name in ("dataset", "track_id", "audio_sha256"))
+    return {
+        (str(dataset), str(track)): str(audio)
+        for dataset, track, audio in zip(*columns, strict=True)
+    }
+
+
+def _by_audio(places: dict[Place, str]) -> dict[str, list[Place]]:
+    found: dict[str, list[Place]] = {}
+    for place, audio in places.items():
+        found.setdefault(audio, []).append(place)
     return found
 
 

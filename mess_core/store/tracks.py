@@ -12,7 +12,7 @@ from mess_core.store.arrays import remove_stale_parts
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.failures import clear_failure, failures_table, settled_cause
 from mess_core.store.layout import Layout, escape_track_id
-from mess_core.store.renames import find_renames, follow_rename
+from mess_core.store.renames import find_renames, follow_renames
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
@@ -56,15 +56,16 @@ def refresh_tracks(
     for stage in ("embeddings", "track_targets"):
         for track_id in report["removed"]:
             clear_failure(layout, stage, track_id)
+    # A run that was under way may have failed on a track that was gone by then.
+    for row in failures_table(layout).itertuples():
+        if row.track_id not in new:
+            clear_failure(layout, str(row.stage), str(row.track_id))
     renamed = [] if before is None else find_renames(before, tracks)
-    if before is not None and renamed:
-        homes = dict(zip(before["track_id"], before["dataset"], strict=True))
-        now = dict(zip(tracks["track_id"], tracks["dataset"], strict=True))
-        for old_id, new_id in renamed:
-            follow_rename(layout, (homes[old_id], old_id), (now[new_id], new_id))
-    report["renamed"] = [list(pair) for pair in renamed]
-    report["added"] = sorted(set(report["added"]) - {new_id for _, new_id in renamed})
-    report["removed"] = sorted(set(report["removed"]) - {old_id for old_id, _ in renamed})
+    follow_renames(layout, renamed)
+    report["renamed"] = [[old_id, new_id] for (_, old_id), (_, new_id) in renamed]
+    went, came = ({pair[side][1] for pair in renamed} for side in (0, 1))
+    for kind, names in (("added", came), ("removed", went), ("changed", came | went)):
+        report[kind] = sorted(set(report[kind]) - names)
     for folder in ("embeddings", "proxy_targets", "indices", "metadata"):
         remove_stale_parts(layout.root / folder)
     write_table(layout.audio_hashes, hashes)
@@ -84,7 +85,7 @@ def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[s
 
 
 def pending_tracks(
-    layout: Layout, *, wanted: dict[str, Any], targets_version: str
+    layout: Layout, *, wanted: dict[str, Any], targets_version: str, failed_too: bool = False
 ) -> dict[str, dict[str, str]]:
     """Tracks that lack an embedding or targets as they would be made now, with the reasons.
 
@@ -98,6 +99,8 @@ def pending_tracks(
     wanted : dict
         Identity of the encoder.
     targets_version : str
+    failed_too : bool
+        Whether tracks that failed are to be tried again, changed or not.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def pending_tracks(
         "track_targets".
     """
     failed = {
-        (row["track_id"], row["stage"]): settled_cause(row)
+        (row["track_id"], row["stage"]): {} if failed_too else settled_cause(row)
         for row in failures_table(layout).to_dict("records")
     }
     store = EmbeddingStore(layout)
@@ -156,8 +159,8 @@ def _stale_targets(
 def outdated_tables(layout: Layout) -> str | None:
     """Why tables built earlier do not fit the track table any more; None if they do.
 
-    Notices tracks that are gone and metadata that has changed; new embeddings and targets
-    are told by `pending_tracks` and the runs that make them.
+    Notices tracks that are gone, metadata that has changed, and tracks computed since; other
+    changes of embeddings and targets are told by the runs that make them.
     """
     tracks = read_table(layout.tracks).set_index("track_id")
     for place in (layout.matrix_rows, layout.proxy_targets):
@@ -167,6 +170,10 @@ def outdated_tables(layout: Layout) -> str | None:
         gone = built.index.difference(tracks.index)
         if len(gone):
             return f"{place.name} holds {len(gone)} tracks that are gone, such as {gone[0]!r}"
+        made = layout.embedding_sidecar if place == layout.matrix_rows else layout.track_targets
+        for track_id, row in tracks.drop(index=built.index).iterrows():
+            if made(str(row["dataset"]), str(track_id)).exists():
+                return f"{place.name} lacks {track_id!r}, which has been computed since"
         facts = [name for name in built.columns if name in tracks.columns]
         if not built[facts].astype("str").equals(tracks.loc[built.index, facts].astype("str")):
             return f"{place.name} was built with other metadata"

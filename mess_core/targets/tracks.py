@@ -239,13 +239,19 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
         try:
             digests[source] = file_sha256(path)
         except MessError as error:
-            digests[source], failures[source] = "unreadable", error
+            # Of what cannot be read for now, the next scan has the hash that this one has.
+            scanned = source == "audio" and error.transient
+            known = row.get("audio_sha256") if scanned else None
+            digests[source] = known if isinstance(known, str) else "unreadable"
+            failures[source] = error
     record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
     fresh = not failures and stored.get("sources") == digests
     fresh = fresh and all(stored.get(name) == value for name, value in record.items())
     values: dict[str, Any] = stored["values"] if fresh else {}
     heard_s = 0.0
-    if not fresh:
+    # A file that cannot be read at present says nothing against what was made of it.
+    kept = bool(stored) and any(is_transient(error) for error in failures.values())
+    if not fresh and not kept:
         track = _Track()
         for source in [one for one in paths if one not in failures]:
             try:

@@ -76,5 +76,7 @@ def test_failed_tracks_are_tried_again_on_request(invoke, fresh):
     first = invoke(*named)
     assert "done, with failures" in first.output
     assert "Nothing to do" in invoke(*named).output
+    assert "embeddings: 1 tracks" in invoke(*named, "--failed", "--dry-run").output
+    assert len(failures_table(fresh.layout)) == 1  # a look forgets nothing
     assert "embeddings: 1 tracks" in invoke(*named, "--failed").output
     assert failures_table(fresh.layout)["track_id"].tolist() == ["demo_01_player1"]

@@ -127,19 +127,24 @@ def test_pending_keys_are_what_a_run_would_do(workbench):
 
 
 def test_scan_then_pending_then_rebuild(fresh):
-    """The run-status sensors, called as the daemon would."""
+    """The sensors, called as the daemon would."""
     from mess_assets import sensors
     from mess_assets.build import build_defs
 
     defs = build_defs(resource_overrides={"store": fresh.store, "encoder": fresh.encoder})
     scan = defs.resolve_job_def("scan").execute_in_process(instance=fresh.instance)
-    context = dg.build_run_status_sensor_context(
-        sensor_name="pending_tracks",
-        dagster_instance=fresh.instance,
-        dagster_run=scan.dagster_run,
-        dagster_event=scan.get_run_success_event(),
-    )
-    requests = list(sensors.pending_tracks(context, store=fresh.store, encoder=fresh.encoder))
+    assert scan.success
+    resources = {"store": fresh.store, "encoder": fresh.encoder}
+
+    def follow(cursor):
+        with dg.build_sensor_context(
+            instance=fresh.instance, resources=resources, cursor=cursor
+        ) as context:
+            return sensors.pending_tracks(context)
+
+    followed = follow(None)
+    requests = followed.run_requests
+    assert "was followed" in follow(followed.cursor).skip_message
     assert [(one.job_name, one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
         (job, "demo_01_player1", "demo_06_player2") for job in ("embed", "describe")
     ]

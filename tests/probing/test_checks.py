@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mess_core.probing.checks import check_r2_drop, check_splits, shared
+from mess_core.probing.checks import check_folds, check_r2_drop, check_splits, shared
 from mess_core.probing.stored import PREVIOUS
 from mess_core.store.checks import check_embeddings, check_loudness
 from mess_core.store.tables import read_json, read_table, write_json, write_table
@@ -36,7 +36,8 @@ def test_a_leaking_split_of_the_data_set_fails(library):
     write_table(library.tracks, tracks.assign(split=pd.array(sides, dtype="string")))
     finding = check_splits(library)
     assert not finding.passed
-    assert len(finding.facts["works_on_both_sides_of_splits"]) == 5
+    assert len(finding.facts["works of demo"]) == 5
+    assert check_folds(library).passed
 
 
 def test_one_recording_under_two_names_is_kept_on_one_side_of_the_folds(library):
@@ -44,10 +45,20 @@ def test_one_recording_under_two_names_is_kept_on_one_side_of_the_folds(library)
     assert tracks.loc[0, "work_id"] != tracks.loc[11, "work_id"]
     tracks.loc[11, "audio_sha256"] = tracks.loc[0, "audio_sha256"]
     write_table(library.tracks, tracks)
-    assert check_splits(library).passed
+    assert check_folds(library).passed
+
+
+def test_folds_that_leak_fail(library, monkeypatch):
+    from mess_core.probing import checks
+
+    monkeypatch.setattr(checks, "grouping", lambda _layout, rows, _by: rows["track_id"].tolist())
+    finding = check_folds(library)
+    assert not finding.passed
+    assert finding.facts["works_on_both_sides"]
 
 
 def test_a_fallen_score_is_named_and_another_encoder_is_not_compared(library):
+    (library.probing / PREVIOUS).unlink(missing_ok=True)
     assert check_r2_drop(library).facts["compared"] == "nothing: this is the first run"
     summary = read_table(library.probing / "summary.parquet")
     encoder = read_json(library.probing / "results.json")["made_from"]["encoder"]

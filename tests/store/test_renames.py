@@ -12,14 +12,21 @@ from mess_core.store.tracks import pending_tracks, refresh_tracks
 from mess_core.targets import TARGETS_VERSION, compute_track_targets
 
 
-def _table(**audio):
-    return pd.DataFrame({"track_id": list(audio), "audio_sha256": list(audio.values())})
+def _table(dataset="d", **audio):
+    table = pd.DataFrame({"track_id": list(audio), "audio_sha256": list(audio.values())})
+    return table.assign(dataset=dataset)
 
 
 def test_only_certain_pairs_are_renames():
     before = _table(kept="1", moved="2", twin_a="3", twin_b="3", silent=None, one="4")
     after = _table(kept="1", now="2", twin_c="3", silent_b=None, first="4", second="4")
-    assert find_renames(before, after) == [("moved", "now")]
+    assert find_renames(before, after) == [(("d", "moved"), ("d", "now"))]
+
+
+def test_names_that_are_passed_on_or_swapped_are_renames():
+    pairs = find_renames(_table(a="1", b="2", c="3"), _table(b="1", a="2", d="3"))
+    assert [(old[1], new[1]) for old, new in pairs] == [("a", "b"), ("b", "a"), ("c", "d")]
+    assert find_renames(_table("d", a="1"), _table("e", a="1")) == [(("d", "a"), ("e", "a"))]
 
 
 @pytest.fixture
@@ -52,6 +59,24 @@ def test_nothing_is_computed_again_after_a_rename(library, encoder):
     assert store.sidecar("takes", "Für Elise...")["track_id"] == "Für Elise..."
     left = [path.name for path in layout.root.rglob("*demo_02_player1*")]
     assert left == []
+
+
+def test_swapped_names_are_not_computed_again(library, encoder):
+    layout, folder = library
+    store = EmbeddingStore(layout)
+    first, second = "demo_01_player1", "demo_02_player1"
+    before = np.array(store.read("aggregated", "takes", first))
+    for suffix in (".flac", ".mid"):
+        (folder / f"{first}{suffix}").rename(folder / f"x{suffix}")
+        (folder / f"{second}{suffix}").rename(folder / f"{first}{suffix}")
+        (folder / f"x{suffix}").rename(folder / f"{second}{suffix}")
+    tracks, report = refresh_tracks(layout, parse_sources(f"takes={folder}"))
+    assert len(report["renamed"]) == 2
+    assert report["changed"] == []
+    assert {one.status for one in embed_tracks(tracks, encoder, layout)} == {"fresh"}
+    assert {one.status for one in compute_track_targets(tracks, layout)} == {"fresh"}
+    np.testing.assert_array_equal(store.read("aggregated", "takes", second), before)
+    assert not list(layout.root.rglob("*renaming*"))
 
 
 def test_a_data_set_can_be_renamed_too(library, encoder):

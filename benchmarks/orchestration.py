@@ -111,7 +111,7 @@ def measure_ui(count: int) -> None:
                 for path, text in (
                     ("/assets", "embedding_matrix"),
                     ("/assets/embeddings?view=partitions", f"{count:,}"),
-                    ("/asset-groups", "probing"),
+                    ("/runs", "Success"),
                 ):
                     page = browser.new_page()
                     times = []

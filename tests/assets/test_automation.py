@@ -110,3 +110,17 @@ def test_a_password_in_an_address_is_not_shown():
     shown = without_password("postgresql://me:secret@host:5432/db")
     assert shown == "postgresql://me:***@host:5432/db"
     assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"
+
+
+def test_runs_that_have_waited_for_days_still_count(monkeypatch):
+    """A long queue is not lost; a run that has not stirred for days is."""
+    import datetime
+
+    from mess_assets import sensors
+
+    monkeypatch.setattr(sensors, "_LONGEST_RUN", datetime.timedelta(0))
+    order = ["a", "b", "c"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        _run(instance, "NOT_STARTED", **range_tags(order[:1]))
+        _run(instance, "STARTED", **range_tags(order[1:]))
+        assert keys_at_work(instance, "embed", order) == {"a"}

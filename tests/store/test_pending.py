@@ -249,3 +249,29 @@ def test_tables_built_of_other_tracks_or_metadata_are_outdated(library, encoder)
         path.unlink()
     _scan(library)
     assert "demo_03_player1" in outdated_tables(layout)
+
+
+def test_a_file_that_cannot_be_read_for_now_costs_nothing(library, encoder, monkeypatch):
+    """Neither the embedding that is there, nor a try at every scan for ever."""
+    import mess_core.encoders.extraction as extraction
+    from mess_core.store import EmbeddingStore
+    from mess_core.store.failures import MAX_ATTEMPTS, failures_table
+
+    _work(library, encoder)
+    tracks, _ = _scan(library)
+
+    def refusing(path):
+        raise AudioError("cannot be read (input/output error)", path=path, transient=True)
+
+    real = extraction.file_sha256
+    monkeypatch.setattr(extraction, "file_sha256", refusing)
+    for _ in range(MAX_ATTEMPTS + 1):
+        assert {one.status for one in embed_tracks(tracks, encoder, library[0])} == {"failed"}
+    assert failures_table(library[0])["attempts"].tolist() == [MAX_ATTEMPTS + 1] * 3
+    assert EmbeddingStore(library[0]).sidecar("takes", "demo_01_player1") is not None
+    library[0].embedding_sidecar("takes", "demo_01_player1").unlink()
+    assert _pending(library, encoder) == {}  # given up, though something lacks
+    monkeypatch.setattr(extraction, "file_sha256", real)
+    statuses = [one.status for one in embed_tracks(tracks, encoder, library[0])]
+    assert sorted(statuses) == ["done", "fresh", "fresh"]
+    assert failures_table(library[0]).empty

@@ -1,0 +1,35 @@
+"""What others write to an object store is seen at once."""
+
+import pytest
+
+
+def test_listings_are_asked_for_anew(monkeypatch):
+    moto = pytest.importorskip("moto.server", reason="needs moto[server] (dev extra)")
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs (extra s3)")
+    from mess_core.errors import AudioError
+    from mess_core.store import Layout
+    from mess_core.store.failures import failures_table, record_failure
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        other = s3fs.S3FileSystem(skip_instance_cache=True)
+        other.mkdir("shared")
+        layout = Layout("s3://shared/mess")
+        record_failure(layout, "embeddings", "d", "first", AudioError("is empty"), cause={})
+        assert failures_table(layout)["track_id"].tolist() == ["first"]
+        # Another process adds one, and clears the other.
+        first = "shared/mess/failures/embeddings/first.json"
+        other.pipe(first.replace("first", "second"), other.cat(first).replace(b"first", b"second"))
+        assert failures_table(layout)["track_id"].tolist() == ["first", "second"]
+        other.rm(first)
+        assert failures_table(layout)["track_id"].tolist() == ["second"]
+    finally:
+        server.stop()

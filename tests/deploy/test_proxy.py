@@ -18,7 +18,9 @@ HOST = "dagster.mess.localhost"
 # Of "correct", with the least work: Caddy's own takes a second for each password.
 HASHED = "$2b$04$xSo3Ebzkjz1AjYyY1YcmH.gbHALky.nlIvxbmP/KmMrWdFqZ0b3ca"
 
-pytestmark = pytest.mark.skipif(not shutil.which("caddy"), reason="needs caddy on the PATH (Debian: caddy)")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("caddy"), reason="needs caddy on the PATH (Debian: caddy)"
+)
 
 
 class Upstream(BaseHTTPRequestHandler):

@@ -20,7 +20,7 @@ from mess_core.targets.tracks import targets_from_midi
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EXPECTED", "rating_table", "read_ratings"]
+__all__ = ["DEADPAN", "EXPECTED", "SCALES", "rating_table", "read_ratings"]
 
 _SPLITS = 20
 
@@ -31,6 +31,9 @@ SCALES = (
     "energy", "honesty", "interpretation",
 )  # fmt: skip
 """In the order of the questions that raters answered."""
+
+DEADPAN = ("Score", "Score2")
+"""Players that are renders of the score."""
 
 EXPECTED = (
     ("velocity_range", "dynamic_range"),
@@ -55,7 +58,9 @@ def read_ratings(folder: str | PathLike[str]) -> tuple[pd.DataFrame, pd.DataFram
     ratings : DataFrame
         ``passage, player, midi`` (path) and a column per scale, 0 to 1.
     answers : DataFrame
-        ``passage, player, user`` and a column per scale, 1 to 7; NaN where not answered.
+        ``passage, player, user`` and a column per scale, 1 to 7; NaN where not answered. Rows
+        that repeat another one exactly are left out: of two halves of the answers, each
+        would hold the same one.
 
     Raises
     ------
@@ -73,6 +78,7 @@ def read_ratings(folder: str | PathLike[str]) -> tuple[pd.DataFrame, pd.DataFram
         answers = raters[["user", "filename", *questions]]
     except (OSError, KeyError, ValueError) as error:
         raise DatasetError(f"is not a PercePiano folder ({error})", path=str(folder)) from error
+    answers = answers.drop_duplicates()
     answers = answers.rename(columns=dict(zip(questions, SCALES, strict=True)))
     by_name = {Path(path).stem: index for index, path in enumerate(ratings["midi"])}
     place = answers["filename"].map(lambda name: by_name.get(Path(name).stem, -1))

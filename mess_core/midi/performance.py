@@ -122,12 +122,15 @@ class Performance:
         return float(np.sum(down[:, 1] - down[:, 0]) / max(end - start, 1e-9))
 
 
-def read_performance(path: str | PathLike[str]) -> Performance:
+def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN) -> Performance:
     """Read a MIDI file's piano notes.
 
     Parameters
     ----------
     path : path-like or fsspec URL
+    pedal_down : int
+        Controller value from which the sustain pedal counts as down. MIDI says 64; the dampers
+        of instruments that send every position begin to lift far below that.
 
     Returns
     -------
@@ -193,17 +196,17 @@ def read_performance(path: str | PathLike[str]) -> Performance:
         offset_s=np.maximum(table[:, 1], table[:, 0] + 1e-3),
         pitch=table[:, 2].astype(np.int64),
         velocity=table[:, 3].astype(np.int64),
-        pedal_s=_presses(events, float(table[:, 1].max())),
+        pedal_s=_presses(events, float(table[:, 1].max()), pedal_down),
     )
 
 
-def _presses(events: list[tuple[float, int]], end_s: float) -> Floats:
+def _presses(events: list[tuple[float, int]], end_s: float, pedal_down: int) -> Floats:
     presses: list[tuple[float, float]] = []
     down: float | None = None
     for time_s, value in events:
-        if value >= _PEDAL_DOWN and down is None:
+        if value >= pedal_down and down is None:
             down = time_s
-        elif value < _PEDAL_DOWN and down is not None:
+        elif value < pedal_down and down is not None:
             if time_s > down:
                 presses.append((down, time_s))
             down = None

@@ -1,0 +1,250 @@
+"""Triplets from human ratings (PercePiano): of a and b, which is nearer to x?
+
+Within a passage, x, a and b are drawn among players' performances. The truth is which of a
+and b is nearer to x over the 19 scales, averaged over a random half of the raters of each
+performance and standardised within the passage. What the other half says by the same
+measure is the yardstick: it holds the noise of as many raters. A system that knew the true
+means without noise could be above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.evaluation.ratings import DEADPAN, SCALES
+from mess_core.ranking.perceived import pair_distances
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "RatedPassage",
+    "RatedTriplets",
+    "accuracy_per_passage",
+    "mean_ratings",
+    "passage_groups",
+    "passage_movements",
+    "rated_passages",
+    "rated_triplets",
+]
+
+_NAME = re.compile(r"(?P<piece>.+)_(?P<bars>\d+)bars_(?P<place>\d+)")
+_VARIATION = re.compile(r"_var\d+$")
+_FEWEST = 3
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RatedPassage:
+    """A passage and the performances of it that count: players', in order of their names.
+
+    Attributes
+    ----------
+    passage : str
+    group : str
+        Passages that share bars have the same one.
+    movement : str
+    players, midi : tuple of str
+        Names and files.
+    """
+
+    passage: str
+    group: str
+    movement: str
+    players: tuple[str, ...]
+    midi: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RatedTriplets:
+    """Triplets of one passage under one split of the raters.
+
+    Attributes
+    ----------
+    passage : str
+    split : int
+    index : ndarray, int64, shape [triplets, 3]
+        Performances x, a, b.
+    a_is_nearer : ndarray, bool, shape [triplets]
+        By one half of the raters.
+    other_half : ndarray, float64, shape [performances, performances]
+        Distances by the other half.
+    """
+
+    passage: str
+    split: int
+    index: NDArray[np.int64]
+    a_is_nearer: NDArray[np.bool_]
+    other_half: Floats
+
+    def accuracy(self, distances: Floats) -> float:
+        """Share of triplets that distances [performances, performances] get right; ties half."""
+        x, a, b = self.index.T
+        difference = distances[x, a] - distances[x, b]
+        right = np.where(difference == 0, 0.5, (difference < 0) == self.a_is_nearer)
+        return float(right.mean())
+
+
+def passage_groups(passages: Sequence[str]) -> dict[str, str]:
+    """Passages that share bars, as PercePiano's names tell, get one group.
+
+    ``<piece>_<n>bars_<k>`` is the k-th stretch of n bars of its piece.
+    """
+    spans: dict[str, list[tuple[int, int, str]]] = {}
+    for passage in passages:
+        found = _NAME.fullmatch(passage)
+        if found is None:
+            spans.setdefault(passage, []).append((0, 1, passage))
+            continue
+        bars, place = int(found["bars"]), int(found["place"])
+        spans.setdefault(found["piece"], []).append(((place - 1) * bars, place * bars, passage))
+    groups = {}
+    for piece, stretches in spans.items():
+        reached, group = -1, ""
+        for start, end, passage in sorted(stretches):
+            if start >= reached:
+                group = f"{piece}:{start}"
+            reached = max(reached, end)
+            groups[passage] = group
+    return groups
+
+
+def passage_movements(passages: Sequence[str]) -> dict[str, str]:
+    """The piece or movement of each passage; variations on one theme are one."""
+    movements = {}
+    for passage in passages:
+        found = _NAME.fullmatch(passage)
+        movements[passage] = _VARIATION.sub("", found["piece"] if found else passage)
+    return movements
+
+
+def rated_passages(ratings: pd.DataFrame) -> list[RatedPassage]:
+    """Passages of at least three players, deadpan renders left out.
+
+    Parameters
+    ----------
+    ratings : DataFrame
+        As `read_ratings` gives.
+    """
+    real = ratings[~ratings["player"].astype(str).isin(DEADPAN)]
+    names = [str(name) for name in real["passage"].unique()]
+    groups, movements = passage_groups(names), passage_movements(names)
+    found = []
+    for name, rows in real.groupby("passage", sort=True):
+        if len(rows) < _FEWEST:
+            continue
+        rows = rows.assign(player=rows["player"].astype(str)).sort_values("player")
+        passage = str(name)
+        found.append(
+            RatedPassage(
+                passage,
+                groups[passage],
+                movements[passage],
+                tuple(rows["player"]),
+                tuple(str(path) for path in rows["midi"]),
+            )
+        )
+    return found
+
+
+def mean_ratings(
+    passages: Sequence[RatedPassage], answers: pd.DataFrame, *, prior: float = 5.0
+) -> list[Floats]:
+    """Ratings to learn from: mean answers, freed of each rater's habit, per passage.
+
+    A rater's habit is the mean of what remains of their answers on a scale, shrunk as if
+    `prior` answers had been average.
+
+    Returns
+    -------
+    list of ndarray, float64, shape [performances, scales]
+        Standardised within each passage.
+    """
+    scales = list(SCALES)
+    freed = answers[scales].copy()
+    for _ in range(5):  # alternating means; they settle to three digits
+        expected = freed.groupby([answers["passage"], answers["player"]]).transform("mean")
+        rest = answers[scales] - expected
+        per_user = rest.groupby(answers["user"])
+        freed = answers[scales] - per_user.transform("sum") / (per_user.transform("count") + prior)
+    keys = [answers["passage"], answers["player"].astype(str)]
+    means = freed.groupby(keys).mean()
+    return [_standardised(means.loc[one.passage].loc[list(one.players)]) for one in passages]
+
+
+def rated_triplets(
+    passages: Sequence[RatedPassage],
+    answers: pd.DataFrame,
+    *,
+    splits: int = 10,
+    triplets: int = 200,
+    seed: int = 0,
+    shuffled: bool = False,
+) -> list[RatedTriplets]:
+    """Triplets under several random splits of the raters.
+
+    Parameters
+    ----------
+    passages : sequence of RatedPassage
+    answers : DataFrame
+        As `read_ratings` gives.
+    splits, triplets : int
+        Splits of the raters, and triplets drawn per passage and split.
+    seed : int
+    shuffled : bool
+        Give the ratings of each passage's performances to each other at random: a control on
+        which everything must be at chance.
+    """
+    rng = np.random.default_rng(seed)
+    scales = list(SCALES)
+    player = answers["player"].astype(str)
+    real = answers[~player.isin(DEADPAN)].assign(player=player)
+    found = []
+    for split in range(splits):
+        drawn = real.assign(draw=rng.random(len(real)))
+        first = drawn.groupby(["passage", "player"])["draw"].rank(method="first") % 2 == 0
+        halves = [
+            real[side].groupby(["passage", "player"])[scales].mean() for side in (first, ~first)
+        ]
+        for one in passages:
+            both = []
+            for half in halves:
+                rows = half.loc[one.passage].reindex(list(one.players))
+                both.append(pair_distances(_standardised(rows)))
+            truth, other = both
+            if shuffled:
+                order = rng.permutation(len(truth))
+                truth = truth[np.ix_(order, order)]
+            index = rng.permuted(np.tile(np.arange(len(one.players)), (triplets, 1)), axis=1)[:, :3]
+            x, a, b = index.T
+            found.append(RatedTriplets(one.passage, split, index, truth[x, a] < truth[x, b], other))
+    return found
+
+
+def accuracy_per_passage(
+    triplets: Sequence[RatedTriplets], distances: Mapping[str, Floats] | None
+) -> dict[str, float]:
+    """Mean accuracy over splits, by passage; of the other half of the raters if None is given."""
+    found: dict[str, list[float]] = {}
+    for one in triplets:
+        apart = one.other_half if distances is None else distances[one.passage]
+        found.setdefault(one.passage, []).append(one.accuracy(apart))
+    return {passage: float(np.mean(values)) for passage, values in found.items()}
+
+
+def _standardised(rows: pd.DataFrame) -> Floats:
+    """Zero mean and unit deviation per scale; 0 where nobody answered."""
+    values = rows.to_numpy(dtype=np.float64)
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0.0).sum(axis=0) / count
+    centred = np.where(known, values - mean, 0.0)
+    deviation = np.sqrt(np.square(centred).sum(axis=0) / count)
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)

@@ -1,0 +1,1 @@
+"""Learned expressive similarity: what is compared, how it is trained, what is served."""

@@ -1,0 +1,218 @@
+"""A distance between performances of a passage that is trained on what listeners rated.
+
+Two regressors, a linear one and extremely randomised trees (Geurts et al., 2006), predict
+the ratings of each performance from its descriptors; how far apart their predictions lie
+is then added to how far apart the curves lie, with weights that are not negative
+(stacking, Breiman, 1996) and are learned on predictions for passages left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import MessError
+from mess_core.midi.performance import Performance
+from mess_core.ranking.descriptors import describe_expression, standardised
+from mess_core.ranking.shapes import CURVES, curve_distances, passage_curves, shape_descriptors
+
+__all__ = ["PassageDescription", "PerceivedDistance", "describe_passage", "pair_distances"]
+
+_INNER_FOLDS = 8
+_ALPHAS = (100.0, 300.0, 1000.0)
+_TREES = 200
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PassageDescription:
+    """Performances of one passage, each against the others.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Descriptors.
+    descriptors : ndarray, float64, shape [performances, descriptors]
+        Standardised within the passage.
+    curves : dict of str to ndarray, float64, shape [performances, performances]
+        Distances; see `curve_distances`.
+    """
+
+    names: tuple[str, ...]
+    descriptors: Floats
+    curves: Mapping[str, Floats]
+
+    def features(self, names: Sequence[str]) -> Floats:
+        """Descriptors in this order, 0 where the passage lacks one, [performances, names]."""
+        place = {name: column for column, name in enumerate(self.names)}
+        found = np.zeros((len(self.descriptors), len(names)))
+        for column, name in enumerate(names):
+            if name in place:
+                found[:, column] = self.descriptors[:, place[name]]
+        return found
+
+
+def describe_passage(performances: Sequence[Performance]) -> PassageDescription:
+    """Describe performances of one passage, read with ``pedal_down=HALF_PEDAL``.
+
+    Raises
+    ------
+    MidiError
+        As `passage_curves`.
+    """
+    curves = passage_curves(performances)
+    shapes = shape_descriptors(curves)
+    rows = [
+        describe_expression(one) | shape for one, shape in zip(performances, shapes, strict=True)
+    ]
+    names = tuple(sorted(set().union(*rows)))
+    return PassageDescription(names, standardised(rows, names), curve_distances(curves))
+
+
+def pair_distances(vectors: Floats) -> Floats:
+    """Euclidean distances between rows, [rows, rows]."""
+    apart: Floats = np.sqrt(np.square(vectors[:, None] - vectors[None]).sum(axis=2))
+    return apart
+
+
+@dataclass
+class PerceivedDistance:
+    """Distance between performances as listeners would have it.
+
+    Attributes
+    ----------
+    seed : int
+    names : list of str
+        Descriptors that it was fitted on.
+    alpha : float
+        Of the linear regressor, chosen on inner folds.
+    weights : dict of str to float
+        What each distance counts.
+    """
+
+    seed: int = 0
+    names: list[str] = field(default_factory=list)
+    alpha: float = float("nan")
+    weights: dict[str, float] = field(default_factory=dict)
+    _models: list[Any] = field(default_factory=list)
+
+    def fit(
+        self,
+        passages: Sequence[PassageDescription],
+        ratings: Sequence[Floats],
+        groups: Sequence[str],
+    ) -> PerceivedDistance:
+        """Learn from rated passages.
+
+        Parameters
+        ----------
+        passages : sequence of PassageDescription
+        ratings : sequence of ndarray, float64, shape [performances, scales]
+            Standardised within each passage.
+        groups : sequence of str
+            Passages of one group share music; inner folds keep them together.
+
+        Returns
+        -------
+        PerceivedDistance
+            Itself.
+
+        Raises
+        ------
+        MessError
+            If there are fewer than two groups, or the numbers do not match.
+        """
+        from scipy.optimize import nnls
+
+        if len(passages) != len(ratings) or len(passages) != len(groups):
+            raise MessError("passages, ratings and groups differ in number")
+        if len(set(groups)) < 2:
+            raise MessError("has fewer than two groups of passages to learn from")
+        self.names = sorted(set().union(*(one.names for one in passages)))
+        x = [one.features(self.names) for one in passages]
+        folds = _folds(groups, min(_INNER_FOLDS, len(set(groups))))
+        self.alpha = self._choose_alpha(x, ratings, folds)
+        held_out: list[list[Floats]] = [[] for _ in passages]
+        for fold in np.unique(folds):
+            inner = [index for index, one in enumerate(folds) if one != fold]
+            models = self._regressors([x[i] for i in inner], [ratings[i] for i in inner])
+            for index in np.flatnonzero(folds == fold):
+                held_out[index] = [model.predict(x[index]) for model in models]
+        columns, target = [], []
+        for one, predicted, truth in zip(passages, held_out, ratings, strict=True):
+            upper = np.triu_indices(len(truth), 1)
+            apart = pair_distances(truth)[upper]
+            columns.append(np.stack([part[upper] for part in _parts(one, predicted)], axis=1))
+            target.append(apart / apart.mean())
+        design = np.concatenate(columns)
+        constant = np.ones((len(design), 1))  # what no part explains: it ranks nothing
+        found, _ = nnls(np.hstack([design, constant]), np.concatenate(target))
+        if not found[:-1].any():
+            found[:] = 1.0
+        self.weights = dict(zip((*self._part_names(),), found[:-1].tolist(), strict=True))
+        self._models = self._regressors(x, ratings)
+        return self
+
+    def distances(self, passage: PassageDescription) -> Floats:
+        """Distances between the performances of a passage, [performances, performances].
+
+        Raises
+        ------
+        MessError
+            If it was not fitted.
+        """
+        if not self._models:
+            raise MessError("the distance was not fitted", remedy="Call fit first")
+        x = passage.features(self.names)
+        parts = _parts(passage, [model.predict(x) for model in self._models])
+        apart: Floats = np.sum(
+            [weight * part for weight, part in zip(self.weights.values(), parts, strict=True)],
+            axis=0,
+        )
+        return apart
+
+    def _part_names(self) -> list[str]:
+        return ["linear", "trees", "descriptors", *CURVES]
+
+    def _choose_alpha(
+        self, x: list[Floats], y: Sequence[Floats], folds: NDArray[np.int64]
+    ) -> float:
+        from sklearn.linear_model import Ridge
+
+        errors = dict.fromkeys(_ALPHAS, 0.0)
+        for fold in np.unique(folds):
+            inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            learn_x, learn_y = (np.concatenate([s[i] for i in inside]) for s in (x, y))
+            test_x, test_y = (np.concatenate([s[i] for i in outside]) for s in (x, y))
+            for alpha in _ALPHAS:
+                predicted = Ridge(alpha=alpha).fit(learn_x, learn_y).predict(test_x)
+                errors[alpha] += float(np.square(predicted - test_y).sum())
+        return min(errors, key=errors.__getitem__)
+
+    def _regressors(self, x: Sequence[Floats], y: Sequence[Floats]) -> list[Any]:
+        from sklearn.ensemble import ExtraTreesRegressor
+        from sklearn.linear_model import Ridge
+
+        rows, ratings = np.concatenate(x), np.concatenate(y)
+        trees = ExtraTreesRegressor(
+            _TREES, min_samples_leaf=3, max_features=0.3, random_state=self.seed, n_jobs=-1
+        )
+        return [Ridge(alpha=self.alpha).fit(rows, ratings), trees.fit(rows, ratings)]
+
+
+def _parts(passage: PassageDescription, predicted: Sequence[Floats]) -> list[Floats]:
+    """The distances that are weighed, each [performances, performances]."""
+    descriptors = pair_distances(passage.descriptors) / np.sqrt(passage.descriptors.shape[1])
+    learned = [pair_distances(one) for one in predicted]
+    return [*learned, descriptors, *(passage.curves[name] for name in CURVES)]
+
+
+def _folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:
+    from mess_core.probing.folds import grouped_folds
+
+    return grouped_folds(list(groups), count)

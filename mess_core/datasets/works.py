@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from mess_core.datasets import catalogue
 
-__all__ = ["composer_key", "leak_safe_groups", "work_id"]
+__all__ = ["composer_key", "joined_by_audio", "leak_safe_groups", "work_id"]
 
 _COMPOSER_SPELLINGS = {
     "rachmaninov": "rachmaninoff",
@@ -153,10 +153,10 @@ def leak_safe_groups(
     for name in work_ids:
         whole = re.sub(r"-\d+$", "", name)
         groups.append(whole if whole in present else name)
-    return groups if audio is None else _joined(groups, audio)
+    return groups if audio is None else joined_by_audio(groups, audio)
 
 
-def _joined(groups: list[str], audio: Sequence[str | None]) -> list[str]:
+def joined_by_audio(groups: Sequence[str], audio: Sequence[str | None]) -> list[str]:
     """Groups that share an audio hash under the name of the first of them."""
     home = {name: name for name in groups}
 

@@ -247,4 +247,5 @@ def _standardised(rows: pd.DataFrame) -> Floats:
     mean = np.where(known, values, 0.0).sum(axis=0) / count
     centred = np.where(known, values - mean, 0.0)
     deviation = np.sqrt(np.square(centred).sum(axis=0) / count)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)
+    unit: Floats = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)
+    return unit

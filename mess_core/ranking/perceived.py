@@ -141,7 +141,7 @@ class PerceivedDistance:
         for fold in np.unique(folds):
             inner = [index for index, one in enumerate(folds) if one != fold]
             models = self._regressors([x[i] for i in inner], [ratings[i] for i in inner])
-            for index in np.flatnonzero(folds == fold):
+            for index in np.flatnonzero(folds == fold).tolist():
                 held_out[index] = [model.predict(x[index]) for model in models]
         columns, target = [], []
         for one, predicted, truth in zip(passages, held_out, ratings, strict=True):
@@ -186,7 +186,8 @@ class PerceivedDistance:
 
         errors = dict.fromkeys(_ALPHAS, 0.0)
         for fold in np.unique(folds):
-            inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            inside = np.flatnonzero(folds != fold).tolist()
+            outside = np.flatnonzero(folds == fold).tolist()
             learn_x, learn_y = (np.concatenate([s[i] for i in inside]) for s in (x, y))
             test_x, test_y = (np.concatenate([s[i] for i in outside]) for s in (x, y))
             for alpha in _ALPHAS:

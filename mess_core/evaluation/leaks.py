@@ -1,0 +1,182 @@
+"""Whether anything of the test side was seen in training: six ways in which it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import DatasetError
+from mess_core.evaluation.splits import Fold, Split, SplitBy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Choice",
+    "Leak",
+    "assert_no_leaks",
+    "choice_leaks",
+    "scaler_leaks",
+    "segment_leaks",
+    "split_leaks",
+    "track_leaks",
+]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One way in which train and test are not apart.
+
+    Attributes
+    ----------
+    kind : str
+        "work", "audio", "performer", "track", "segment", "scaler" or "choice".
+    what : str
+        The names on both sides.
+    """
+
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that was chosen by looking at scores (K, a layer, a penalty), and at whose.
+
+    Attributes
+    ----------
+    name : str
+    value : float or str
+    tracks : frozenset of str
+        Tracks whose scores were looked at.
+    """
+
+    name: str
+    value: float | str
+    tracks: frozenset[str]
+
+
+def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
+    """Works, performers and recordings on both sides of a fold.
+
+    Works are compared as the table has them and as composer and title say, so that a work
+    under two spellings is found although its rows were given two ids.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        ``track_id, work_id, composer, title, performer, audio_sha256``.
+    fold : Fold
+    by : {"work", "performer", "both", "recording"}
+        What the split promises to keep apart; recordings always are.
+    """
+    from mess_core.datasets.works import leak_safe_groups, work_id
+
+    known = tracks.assign(track_id=tracks["track_id"].astype(str)).set_index("track_id")
+    missing = [one for one in (*fold.train, *fold.test) if one not in known.index]
+    if missing:
+        raise DatasetError(
+            f"the split names tracks that the table lacks: {', '.join(missing[:3])}",
+            remedy="Make the split again from the present table",
+        )
+    found = _both_sides("track", fold.train, fold.test)
+    sides = [known.loc[list(side)] for side in (fold.train, fold.test)]
+    found += _both_sides("audio", *(side["audio_sha256"].dropna() for side in sides))
+    if by in {"work", "both"}:
+        count = len(fold.train)
+        ids = [str(name) for side in sides for name in side["work_id"]]
+        groups = leak_safe_groups(ids)
+        found += _both_sides("work", groups[:count], groups[count:])
+        spelled = [
+            [
+                work_id(str(row.composer), str(row.title))
+                for row in side.itertuples()
+                if isinstance(row.title, str) and isinstance(row.composer, str)
+            ]
+            for side in sides
+        ]
+        found += _both_sides("work", *spelled)
+    if by in {"performer", "both"}:
+        found += _both_sides("performer", *(side["performer"].dropna() for side in sides))
+    return list(dict.fromkeys(found))
+
+
+def segment_leaks(train: pd.DataFrame, test: pd.DataFrame) -> list[Leak]:
+    """Segments of one recording that overlap across the sides.
+
+    Parameters
+    ----------
+    train, test : DataFrame
+        ``audio_sha256`` (or another name of the recording), ``start_s``, ``end_s``.
+    """
+    both = train.merge(test, on="audio_sha256", suffixes=("", "_test"))
+    overlap = (both["start_s"] < both["end_s_test"]) & (both["start_s_test"] < both["end_s"])
+    return [
+        Leak("segment", f"{row.audio_sha256}: {row.start_s:g} to {row.end_s:g} s")
+        for row in both[overlap].itertuples()
+    ]
+
+
+def scaler_leaks(
+    mean: NDArray[np.floating], rows: NDArray[np.floating], train: Sequence[int]
+) -> list[Leak]:
+    """Whether a scaler's mean is the training rows' own, whatever it claims to be fitted on.
+
+    Parameters
+    ----------
+    mean : ndarray, shape [features]
+        Of the scaler in use.
+    rows : ndarray, shape [rows, features]
+        All rows, before scaling.
+    train : sequence of int
+        Rows that it may know.
+    """
+    own = np.asarray(rows, dtype=np.float64)[list(train)]
+    expected = own.mean(axis=0)
+    tolerance = 1e-4 * np.maximum(own.std(axis=0), 1e-6) + 1e-6 * np.abs(expected)
+    off = np.abs(np.asarray(mean, dtype=np.float64) - expected) > tolerance
+    if not off.any():
+        return []
+    return [Leak("scaler", f"the mean of {int(off.sum())} features is not the training rows'")]
+
+
+def choice_leaks(choices: Iterable[Choice], test: Iterable[str]) -> list[Leak]:
+    """Choices that were made by looking at scores of test tracks."""
+    tested = set(test)
+    return [
+        Leak("choice", f"{one.name} = {one.value} was chosen on {', '.join(sorted(seen)[:3])}")
+        for one in choices
+        if (seen := one.tracks & tested)
+    ]
+
+
+def split_leaks(tracks: pd.DataFrame, split: Split) -> list[Leak]:
+    """All leaks of all folds of a split."""
+    found = [leak for fold in split.folds for leak in track_leaks(tracks, fold, split.by)]
+    return list(dict.fromkeys(found))
+
+
+def assert_no_leaks(leaks: Sequence[Leak], where: Mapping[str, object] | str = "") -> None:
+    """Fail when anything leaks.
+
+    Raises
+    ------
+    DatasetError
+        Naming the first leaks.
+    """
+    if leaks:
+        shown = "; ".join(f"{leak.kind}: {leak.what}" for leak in leaks[:3])
+        more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
+        raise DatasetError(
+            f"train and test are not apart {where or ''}({shown}{more})",
+            remedy="Make the split again, or correct the work, performer or audio of these tracks",
+        )
+
+
+def _both_sides(kind: str, train: Iterable[Hashable], test: Iterable[Hashable]) -> list[Leak]:
+    shared = set(map(str, train)) & set(map(str, test))
+    return [Leak(kind, name) for name in sorted(shared)]

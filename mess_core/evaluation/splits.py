@@ -1,0 +1,192 @@
+"""Which performances train and which test: by work, by performer, by both, by recording.
+
+A split is frozen as a file whose hash is part of it, so that two results can be known to be
+of the same split, and a changed file is refused. Segments have no split of their own: they
+go where their track goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from mess_core.errors import DatasetError, StoreError
+from mess_core.store.tables import read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Fold", "Split", "SplitBy", "load_split", "make_split", "save_split", "segment_sides"]
+
+SplitBy = Literal["work", "performer", "both", "recording"]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Track ids to train and to test on; those in neither would leak."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Folds in which every track that can be tested is tested once.
+
+    Attributes
+    ----------
+    by : {"work", "performer", "both", "recording"}
+        What no train and test track share. "recording" is the weakest: only the audio itself.
+    seed : int
+    folds : tuple of Fold
+    left_out : dict of str to str
+        Track to the reason why no fold tests it.
+    """
+
+    by: SplitBy
+    seed: int
+    folds: tuple[Fold, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything that decides which side a track is on."""
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()
+
+    def fold_of(self) -> dict[str, int]:
+        """Track to the fold that tests it."""
+        return {track: index for index, fold in enumerate(self.folds) for track in fold.test}
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "by": self.by,
+            "seed": self.seed,
+            "folds": [{"train": list(f.train), "test": list(f.test)} for f in self.folds],
+            "left_out": dict(self.left_out),
+        }
+
+
+def make_split(
+    tracks: pd.DataFrame,
+    by: SplitBy = "work",
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> Split:
+    """Split a track table.
+
+    Works that share a recording are one work, in whatever way they are spelled
+    (`mess_core.datasets.works.leak_safe_groups`). With "both", folds are of works, and a test
+    fold's performers are taken out of its training tracks.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        As `mess_core.datasets.base.track_table` gives.
+    by : {"work", "performer", "both", "recording"}
+    folds : int
+        As many, or one per group if there are fewer groups.
+    seed : int
+
+    Raises
+    ------
+    DatasetError
+        If `by` is unknown, there are fewer than two groups, or (by performer or both) too few
+        tracks have a performer.
+    """
+    from mess_core.probing.folds import grouped_folds
+
+    if by not in get_args(SplitBy):
+        raise DatasetError(f"cannot split by {by!r}", remedy=f"Use one of {get_args(SplitBy)}")
+    ids = tracks["track_id"].astype(str).tolist()
+    named = tracks["performer"].notna().to_numpy()
+    left_out: dict[str, str] = {}
+    if by in {"performer", "both"}:
+        left_out = {
+            track: "performer unknown" for track, known in zip(ids, named, strict=True) if not known
+        }
+        tracks = tracks[named]
+        ids = [track for track in ids if track not in left_out]
+    groups = _groups(tracks, by)
+    count = min(folds, len(set(groups)))
+    if count < 2:
+        raise DatasetError(
+            f"a split by {by} needs at least two groups, there are {len(set(groups))}",
+            remedy="Add tracks, or fill in their performers in the metadata",
+        )
+    fold = grouped_folds(groups, count, seed=seed)
+    performer = tracks["performer"].astype(object).to_numpy()
+    made = []
+    for index in range(count):
+        test = fold == index
+        train = ~test
+        if by == "both":
+            train &= ~np.isin(performer.astype(str), np.unique(performer[test].astype(str)))
+        made.append(
+            Fold(tuple(np.asarray(ids)[train].tolist()), tuple(np.asarray(ids)[test].tolist()))
+        )
+    if any(not fold.train for fold in made):
+        raise DatasetError(
+            "a fold has no training track that shares neither work nor performer with its test",
+            remedy="Split by work or by performer alone",
+        )
+    return Split(by, seed, tuple(made), left_out)
+
+
+def save_split(split: Split, path: Any) -> None:
+    """Freeze a split as JSON with its hash; `path` is a UPath."""
+    write_json(path, {**split._content(), "sha256": split.sha256})
+
+
+def load_split(path: Any) -> Split:
+    """Read a frozen split.
+
+    Raises
+    ------
+    StoreError
+        If it is not there, was written by another version, or is not what its hash says.
+    """
+    record = read_json(path)
+    try:
+        if record["format"] != FORMAT:
+            raise KeyError("format")
+        folds = tuple(Fold(tuple(one["train"]), tuple(one["test"])) for one in record["folds"])
+        split = Split(record["by"], record["seed"], folds, record["left_out"])
+        stated = record["sha256"]
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"is not a split of this version ({error})", path=str(path), remedy="Make it again"
+        ) from error
+    if split.sha256 != stated:
+        raise StoreError(
+            "was changed after it was frozen: its hash is another one",
+            path=str(path),
+            remedy="Make it again, or restore the file that results were computed on",
+        )
+    return split
+
+
+def segment_sides(track_of_segment: Sequence[str], fold: Fold) -> dict[str, list[int]]:
+    """Segments by side, as their tracks': ``train`` and ``test`` to segment numbers."""
+    train, test = set(fold.train), set(fold.test)
+    return {
+        "train": [i for i, track in enumerate(track_of_segment) if track in train],
+        "test": [i for i, track in enumerate(track_of_segment) if track in test],
+    }
+
+
+def _groups(tracks: pd.DataFrame, by: str) -> list[str]:
+    from mess_core.datasets.works import joined_by_audio, leak_safe_groups
+
+    audio = [str(digest) if isinstance(digest, str) else None for digest in tracks["audio_sha256"]]
+    if by in {"work", "both"}:
+        return leak_safe_groups(tracks["work_id"].astype(str).tolist(), audio)
+    column = "performer" if by == "performer" else "track_id"
+    return joined_by_audio(tracks[column].astype(str).tolist(), audio)

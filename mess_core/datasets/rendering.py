@@ -1,0 +1,119 @@
+"""Performances as sound: with FluidSynth where it is installed, else our own synthesis.
+
+Neither normalises, so loudness between clips is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.datasets.demo import write_midi
+from mess_core.datasets.synthesis import Notes, synthesise
+from mess_core.errors import AudioError
+from mess_core.midi.performance import Performance
+
+__all__ = ["Engine", "engine_in_use", "render"]
+
+Engine = Literal["auto", "demo", "fluidsynth"]
+_SOUNDFONTS = (
+    "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    "/usr/share/sounds/sf2/default-GM.sf2",
+    "/opt/homebrew/share/soundfonts/default.sf2",
+)
+_GAIN = "0.6"
+_LONGEST_S = 300
+
+
+def engine_in_use(engine: Engine = "auto") -> str:
+    """ "demo", or "fluidsynth:" and the name of the soundfont; results depend on it.
+
+    ``MESS_SOUNDFONT`` names a soundfont.
+
+    Raises
+    ------
+    AudioError
+        If FluidSynth is asked for by name and it or a soundfont is not there.
+    """
+    if engine == "demo":
+        return "demo"
+    soundfont = _soundfont()
+    if shutil.which("fluidsynth") and soundfont is not None:
+        return f"fluidsynth:{soundfont.name}"
+    if engine == "fluidsynth":
+        raise AudioError(
+            "FluidSynth or a soundfont is not installed",
+            remedy="Install fluidsynth and set MESS_SOUNDFONT to an .sf2 file",
+        )
+    return "demo"
+
+
+def render(
+    performance: Performance, *, engine: Engine = "demo", sample_rate: int = 24_000
+) -> NDArray[np.float32]:
+    """Sound of a performance, from its first note on.
+
+    Parameters
+    ----------
+    performance : Performance
+        ``pedal_s`` decides the pedal.
+    engine : {"demo", "fluidsynth", "auto"}
+        "auto" is FluidSynth where it is installed.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    ndarray, float32, shape [samples]
+        Mono.
+
+    Raises
+    ------
+    AudioError
+        If FluidSynth fails.
+    """
+    start = float(performance.onset_s[0])
+    notes = Notes(
+        performance.onset_s - start,
+        performance.offset_s - start,
+        performance.pitch,
+        performance.velocity,
+        (performance.pedal_s - start).clip(0.0),
+    )
+    if engine_in_use(engine) == "demo":
+        return synthesise(notes, sample_rate=sample_rate)
+    return _by_fluidsynth(notes, sample_rate)
+
+
+def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
+    import soundfile as sf
+
+    with tempfile.TemporaryDirectory(prefix="mess-render-") as folder:
+        midi, wav = Path(folder) / "a.mid", Path(folder) / "a.wav"
+        write_midi(notes, midi)
+        command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", _GAIN]
+        command += ["-r", str(sample_rate), "-T", "wav", "-O", "s16", "-F", str(wav)]
+        command += [str(_soundfont()), str(midi)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=_LONGEST_S)
+            samples, _ = sf.read(wav, dtype="float32", always_2d=True)
+        except (subprocess.SubprocessError, OSError, RuntimeError) as error:
+            raise AudioError(
+                f"FluidSynth did not render ({type(error).__name__})",
+                remedy="Check MESS_SOUNDFONT, or render with the demo synthesiser",
+            ) from error
+    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mono
+
+
+def _soundfont() -> Path | None:
+    named = os.environ.get("MESS_SOUNDFONT")
+    places = [Path(named)] if named else [Path(one) for one in _SOUNDFONTS]
+    return next((place for place in places if place.is_file()), None)

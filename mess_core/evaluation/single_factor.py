@@ -1,0 +1,143 @@
+"""Triplets whose answer is known exactly: one factor of a performance changed, less and more.
+
+x is a performance; a and b are the same notes with one factor changed in the same
+direction, one twice as far as the other: the less changed one is nearer, whatever a
+listener attends to. Changes are in the range of what players do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.midi.performance import Performance
+
+__all__ = ["FACTORS", "SingleFactorTriplet", "single_factor_triplets"]
+
+_BAR_S = 2.0
+_SWAY_S = 4.0
+
+Change = Callable[[Performance, float, float], Performance]
+
+
+@dataclass(frozen=True)
+class SingleFactorTriplet:
+    """x, the less and the more changed clip.
+
+    Attributes
+    ----------
+    factor : str
+        Of `FACTORS`.
+    source : str
+        Clip that x comes from.
+    x, near, far : Performance
+    """
+
+    factor: str
+    source: str
+    x: Performance
+    near: Performance
+    far: Performance
+
+
+def single_factor_triplets(
+    clips: Sequence[tuple[str, Performance]], *, seed: int = 0
+) -> list[SingleFactorTriplet]:
+    """One triplet per clip and factor.
+
+    Parameters
+    ----------
+    clips : sequence of (name, Performance)
+    seed : int
+        Decides phases and directions of the changes.
+
+    Returns
+    -------
+    list of SingleFactorTriplet
+    """
+    found = []
+    for number, (name, clip) in enumerate(clips):
+        rng = np.random.default_rng([seed, number])
+        for factor, (base, change, amount) in FACTORS.items():
+            x = base(clip)
+            phase, sign = float(rng.uniform(0, 2 * np.pi)), float(rng.choice([-1.0, 1.0]))
+            found.append(
+                SingleFactorTriplet(
+                    factor,
+                    name,
+                    x,
+                    change(x, sign * amount, phase),
+                    change(x, sign * 2 * amount, phase),
+                )
+            )
+    return found
+
+
+def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
+    """Local tempo sways by `amount` octaves with a period of 4 s; the whole lasts as long."""
+    start, end = float(one.onset_s[0]), one.end_s
+    grid = np.arange(start, end + 0.1, 0.02)
+    pace = 2.0 ** (-amount * np.sin(2 * np.pi * (grid - start) / _SWAY_S + phase))
+    warped = np.concatenate([[0.0], np.cumsum((pace[1:] + pace[:-1]) / 2 * 0.02)])
+    warped = start + warped * (grid[-1] - start) / warped[-1]
+
+    def at(times: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(times, grid, warped)
+
+    # A key is held as long as before relative to its surroundings; order may not change.
+    onset = at(one.onset_s)
+    return replace(
+        one,
+        onset_s=onset,
+        offset_s=np.maximum(at(one.offset_s), onset + 1e-3),
+        pedal_s=at(one.pedal_s),
+    )
+
+
+def _dynamics(one: Performance, amount: float, phase: float) -> Performance:
+    """Velocity swells and falls by `amount` MIDI units with a period of 6 s."""
+    since = one.onset_s - one.onset_s[0]
+    swell = amount * np.sin(2 * np.pi * since / 6.0 + phase)
+    velocity = np.clip(np.round(one.velocity + swell), 1, 127).astype(np.int64)
+    return replace(one, velocity=velocity)
+
+
+def _articulation(one: Performance, amount: float, _phase: float) -> Performance:
+    """Keys are held 2**amount times as long."""
+    held = (one.offset_s - one.onset_s) * 2.0**amount
+    return replace(one, offset_s=one.onset_s + held.clip(0.02))
+
+
+def _pedal(one: Performance, amount: float, _phase: float) -> Performance:
+    """The planted share of each two seconds with the pedal down changes by `amount`."""
+    share = (0.5 + amount) * _BAR_S
+    down = np.arange(one.onset_s[0], one.end_s, _BAR_S)
+    if share <= 0.0:
+        return replace(one, pedal_s=np.empty((0, 2)))
+    return replace(one, pedal_s=np.stack([down, down + share], axis=1))
+
+
+def _as_played(one: Performance) -> Performance:
+    return one
+
+
+def _dry(one: Performance) -> Performance:
+    """Without pedal: it would hide how long keys are held."""
+    return replace(one, pedal_s=np.empty((0, 2)))
+
+
+def _half_pedalled(one: Performance) -> Performance:
+    """Half of each two seconds with the pedal down: a start from which both ways lead."""
+    return _pedal(one, 0.0, 0.0)
+
+
+FACTORS: dict[str, tuple[Callable[[Performance], Performance], Change, float]] = {
+    "tempo_curve": (_as_played, _tempo_curve, 0.15),
+    "dynamics": (_as_played, _dynamics, 8.0),
+    "articulation": (_dry, _articulation, 0.5),
+    "pedal": (_half_pedalled, _pedal, 0.22),
+}
+"""Factor to what is made of a clip first, the change, and the smaller amount of it."""

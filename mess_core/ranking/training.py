@@ -1,0 +1,243 @@
+"""Training a head on frozen vectors, seeded, stopped early on works that it did not see.
+
+Losses are pytorch-metric-learning's (Musgrave et al., 2020): the triplet margin loss for
+diagonal weights, NT-Xent (InfoNCE; van den Oord et al., 2018) and SupCon (Khosla et al.,
+2020) for projections. Everything fits in memory, so a step sees all clips, or a random
+choice of whole passages where there are more than `Settings.batch`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mess_core.errors import MessError
+from mess_core.ranking.heads import HeadKind, HeadModule, make_head
+from mess_core.search.heads import Head
+
+__all__ = ["LossName", "Material", "Settings", "Trained", "train_head"]
+
+LossName = Literal["triplet", "infonce", "supcon"]
+
+_SCALE_FLOOR = 1e-4
+_SOFT = 0.05
+
+Ints = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a head is trained.
+
+    Attributes
+    ----------
+    kind : {"diagonal", "linear", "mlp"}
+    loss : {"triplet", "infonce", "supcon"}
+    temperature : float
+        Of InfoNCE and SupCon.
+    epochs, patience : int
+        At most, and without improvement on the inner validation works.
+    learning_rate, weight_decay : float
+        AdamW.
+    validation : float
+        Share of training works held out for stopping.
+    centred : bool
+        Take the mean of each passage's clips off their vectors in training, so that what is
+        played cannot be used.
+    batch : int
+        Clips per step.
+    seed : int
+    """
+
+    kind: HeadKind
+    loss: LossName
+    temperature: float = 0.1
+    epochs: int = 200
+    patience: int = 25
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    validation: float = 0.25
+    centred: bool = False
+    batch: int = 512
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a head may learn from: training clips only.
+
+    Attributes
+    ----------
+    vectors : ndarray, float32, shape [clips, layers, dim]
+    triplets : ndarray, int64, shape [triplets, 3]
+        (x, nearer, farther).
+    passages, groups : sequence of str, length clips
+        ``groups`` (works) stay together in the inner validation.
+    by_passage : bool
+        Whether every clip of another passage is a negative (content), or only those that the
+        triplets name (expression).
+    """
+
+    vectors: Vectors
+    triplets: Ints
+    passages: Sequence[str]
+    groups: Sequence[str]
+    by_passage: bool
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained head, and how its training went."""
+
+    head: Head
+    epoch: int
+    validation: float
+    history: tuple[float, ...]
+
+
+def train_head(
+    material: Material, settings: Settings, *, made_from: Mapping[str, Any] | None = None
+) -> Trained:
+    """Train one head.
+
+    Parameters
+    ----------
+    material : Material
+    settings : Settings
+    made_from : mapping, optional
+        For the manifest.
+
+    Returns
+    -------
+    Trained
+        With the weights of the epoch that was best on the inner validation triplets.
+
+    Raises
+    ------
+    MessError
+        If there are fewer than two groups or no triplet on either side of the inner split.
+    """
+    groups = np.asarray(material.groups, dtype=str)
+    learn, stop = _inner(groups, material.triplets, settings)
+    inside = np.isin(groups, np.unique(groups[learn[:, 0]]))
+    mean = material.vectors[inside].mean(axis=0)
+    scale = np.maximum(material.vectors[inside].std(axis=0), _SCALE_FLOOR)
+    x = (material.vectors - mean) / scale
+    passages = np.unique(np.asarray(material.passages, dtype=str), return_inverse=True)[1]
+    if settings.centred:
+        x = x - _passage_means(x, passages)
+    inputs = torch.from_numpy(x.astype(np.float32))
+    codes = torch.from_numpy(passages)
+    model = make_head(settings.kind, x.shape[1], x.shape[2], seed=settings.seed)
+    loss = _loss(settings)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    rng = np.random.default_rng(settings.seed)
+    rows = np.flatnonzero(inside)
+    best, best_epoch, best_state, history = -1.0, -1, copy.deepcopy(model.state_dict()), []
+    for epoch in range(settings.epochs):
+        history.append(_validation(model, inputs, stop))
+        if history[-1] > best + 1e-4:
+            best, best_epoch = history[-1], epoch
+            best_state = copy.deepcopy(model.state_dict())
+        elif epoch - best_epoch >= settings.patience:
+            break
+        chosen = _batch(rows, passages, settings.batch, rng)
+        pairs = _pairs(chosen, learn, codes, material.by_passage)
+        if pairs is None:
+            continue
+        optimiser.zero_grad()
+        value = loss(model(inputs[torch.from_numpy(chosen)]), indices_tuple=pairs)
+        value.backward()
+        optimiser.step()
+    model.load_state_dict(best_state)
+    head = model.export(mean, scale, {**(made_from or {}), "settings": vars(settings)})
+    return Trained(head, best_epoch, best, tuple(history))
+
+
+def _inner(groups: NDArray[np.str_], triplets: Ints, settings: Settings) -> tuple[Ints, Ints]:
+    """Triplets to learn from and to stop by, with no group in both."""
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise MessError(
+            "a head needs at least two works to learn from", remedy="Add performances of others"
+        )
+    order = np.random.default_rng(settings.seed).permutation(names)
+    held = set(order[: max(1, round(settings.validation * len(names)))].tolist())
+    of = np.array([[groups[row] in held for row in triplet] for triplet in triplets.tolist()])
+    learn, stop = (
+        (triplets[~of.any(axis=1)], triplets[of.all(axis=1)]) if len(of) else (triplets, triplets)
+    )
+    if len(learn) == 0 or len(stop) == 0:
+        raise MessError(
+            f"{len(learn)} triplets to learn from and {len(stop)} to stop by are too few",
+            remedy="Add performances of more works",
+        )
+    return learn, stop
+
+
+def _loss(settings: Settings) -> Any:
+    from pytorch_metric_learning import distances, losses
+
+    if settings.loss == "triplet":
+        return losses.TripletMarginLoss(margin=0.1, distance=distances.CosineSimilarity())
+    made = {"infonce": losses.NTXentLoss, "supcon": losses.SupConLoss}[settings.loss]
+    return made(temperature=settings.temperature)
+
+
+@torch.no_grad()
+def _validation(model: HeadModule, inputs: torch.Tensor, triplets: Ints) -> float:
+    """Soft share of triplets that are right: smoother than a count, so a better guide."""
+    needed = np.unique(triplets)
+    unit = model(inputs[torch.from_numpy(needed)])
+    x, near, far = (torch.from_numpy(np.searchsorted(needed, one)) for one in triplets.T)
+    difference = (unit[x] * (unit[near] - unit[far])).sum(dim=1)
+    return float(torch.sigmoid(difference / _SOFT).mean())
+
+
+def _batch(rows: Ints, passages: Ints, size: int, rng: np.random.Generator) -> Ints:
+    """All rows, or those of random passages where they are too many."""
+    if len(rows) <= size:
+        return rows
+    found: list[int] = []
+    for passage in rng.permutation(np.unique(passages[rows])):
+        found += rows[passages[rows] == passage].tolist()
+        if len(found) >= size:
+            break
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _pairs(
+    chosen: Ints, triplets: Ints, codes: torch.Tensor, by_passage: bool
+) -> tuple[torch.Tensor, ...] | None:
+    """(anchors, positives, anchors, negatives) as rows of the batch; None without any."""
+    place = np.full(int(max(triplets.max(), chosen.max())) + 1, -1)
+    place[chosen] = np.arange(len(chosen))
+    local = place[triplets]
+    local = local[(local >= 0).all(axis=1)]
+    if len(local) == 0:
+        return None
+    positive = torch.from_numpy(np.unique(local[:, :2], axis=0))
+    if by_passage:
+        own = codes[torch.from_numpy(chosen)]
+        negative = torch.nonzero(own[:, None] != own[None])
+    else:
+        negative = torch.from_numpy(np.unique(local[:, [0, 2]], axis=0))
+    return positive[:, 0], positive[:, 1], negative[:, 0], negative[:, 1]
+
+
+def _passage_means(x: Vectors, passages: Ints) -> Vectors:
+    flat = x.reshape(len(x), -1)
+    sums = np.zeros((int(passages.max()) + 1, flat.shape[1]), dtype=np.float64)
+    np.add.at(sums, passages, flat)
+    means = sums / np.bincount(passages)[:, None]
+    found: Vectors = means[passages].reshape(x.shape).astype(np.float32)
+    return found

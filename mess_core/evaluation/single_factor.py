@@ -85,7 +85,8 @@ def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
     warped = start + warped * (grid[-1] - start) / warped[-1]
 
     def at(times: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.interp(times, grid, warped)
+        moved: NDArray[np.float64] = np.interp(times, grid, warped)
+        return moved
 
     # A key is held as long as before relative to its surroundings; order may not change.
     onset = at(one.onset_s)

@@ -31,6 +31,7 @@ __all__ = [
     "audio_info",
     "file_sha256",
     "load_audio",
+    "load_passage",
     "stream_audio",
 ]
 
@@ -80,6 +81,54 @@ def load_audio(
     """
     blocks = list(stream_audio(path, sample_rate=sample_rate, allow_silence=allow_silence))
     return np.concatenate(blocks)
+
+
+def load_passage(
+    path: str | PathLike[str],
+    start_s: float,
+    end_s: float,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+) -> NDArray[np.float32]:
+    """Decode a part of a file to mono float32, without what comes before it.
+
+    Parameters
+    ----------
+    path : path-like or fsspec URL
+    start_s, end_s : float
+        Seconds from the beginning of the recording; what lies past its end is left out.
+    sample_rate : int
+        Target rate in Hz.
+
+    Returns
+    -------
+    numpy.ndarray, float32, shape [samples]
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be decoded, or ends before the passage begins.
+    """
+    import soxr
+
+    with _opened(path) as audio:
+        rate = audio.samplerate
+        first, last = round(start_s * rate), round(end_s * rate)
+        if not 0 <= first < min(last, audio.frames):
+            raise AudioError(
+                f"has no passage from {start_s:.2f} s to {end_s:.2f} s "
+                f"(it lasts {audio.frames / rate:.2f} s)",
+                path=fspath(path),
+            )
+        audio.seek(first)
+        frames = _read(audio, last - first, path)  # [frames, channels]
+    mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)  # [frames]
+    if not np.isfinite(mono).all():
+        raise AudioError("holds NaN or infinite samples", path=fspath(path), remedy=_REMEDY)
+    if rate == sample_rate:
+        return mono
+    resampled: NDArray[np.float32] = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    return resampled
 
 
 def stream_audio(

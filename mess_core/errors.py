@@ -12,6 +12,7 @@ __all__ = [
     "AudioError",
     "DatasetError",
     "EncoderError",
+    "JudgementError",
     "MessError",
     "MidiError",
     "ProbingError",
@@ -81,3 +82,7 @@ class ProbingError(MessError):
 
 class SearchError(MessError):
     """A query names something that the library does not have."""
+
+
+class JudgementError(MessError):
+    """A judge's answer does not fit what was asked, or what was answered before."""

@@ -18,9 +18,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from mess_core.errors import AudioError, EncoderError, MessError, SearchError, StoreError
+from mess_core.errors import AudioError, EncoderError, MessError, StoreError
+from mess_core.listen.judging import judging_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
+from mess_core.listen.origin import refuse_foreign
 from mess_core.listen.overview import heatmap
 from mess_core.listen.shelf import Shelf
 from mess_core.search.aspects import parse_aspects
@@ -76,6 +78,7 @@ def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastA
     ):
         app.get(f"/api/{path}", response_model=None)(_bound(answer, shelf))
     app.post("/api/query", response_model=None)(_bound(_query, shelf))
+    app.include_router(judging_routes(root), prefix="/api/judge")
     app.mount("/", StaticFiles(directory=_STATIC, html=True))
     return app
 
@@ -198,12 +201,12 @@ def _heatmap(shelf: Shelf) -> dict[str, Any]:
 
 
 def _peaks(shelf: Shelf, track: str) -> dict[str, Any]:
-    found, duration_s = peaks(audio_file(shelf.library(), track))
+    found, duration_s = peaks(audio_file(shelf.library().tracks, track))
     return {"peaks": found, "duration_s": duration_s}
 
 
 def _audio(shelf: Shelf, track: str) -> FileResponse:
-    return FileResponse(audio_file(shelf.library(), track))
+    return FileResponse(audio_file(shelf.library().tracks, track))
 
 
 async def _query(
@@ -216,9 +219,7 @@ async def _query(
     k: Hits = 20,
 ) -> dict[str, Any]:
     """Search with a recording, sent as the plain body of the request."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        raise SearchError("a recording was sent from another page", remedy="Open this page itself")
+    refuse_foreign(request, "a recording")
     suffix = Path(name).suffix.lower()
     if suffix not in _SUFFIXES:
         raise AudioError(f"{name} is not a kind of audio that is read", remedy="Use WAV or FLAC")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from upath import UPath
 
 from mess_core.audio import audio_info, stream_audio
 from mess_core.errors import AudioError
-from mess_core.search.query import Library
 from mess_core.store.layout import is_local
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["audio_file", "peaks"]
 
 _RATE = 8_000
 
 
-def audio_file(library: Library, track: str) -> Path:
+def audio_file(tracks: pd.DataFrame, track: str) -> Path:
     """Local file of a track's audio; a remote one is downloaded once to a cache.
 
     Only paths that stand in the track table are ever opened.
@@ -28,7 +31,7 @@ def audio_file(library: Library, track: str) -> Path:
     AudioError
         If the track is unknown, has no audio, or its file is gone.
     """
-    rows = library.tracks.loc[library.tracks["track_id"] == track, "audio_path"]
+    rows = tracks.loc[tracks["track_id"] == track, "audio_path"]
     if rows.empty or not isinstance(rows.iloc[0], str):
         raise AudioError(
             f"track {track!r} has no audio here",

@@ -15,7 +15,7 @@ from mess_core.store.layout import Layout
 if TYPE_CHECKING:
     from mess_core.encoders import Encoder
 
-__all__ = ["Shelf"]
+__all__ = ["Shelf", "changed"]
 
 
 class Shelf:
@@ -82,10 +82,11 @@ class Shelf:
             layout.probing / "faithfulness.json",
             layout.tracks,
         )
-        return tuple(_changed(path) for path in watched)
+        return tuple(changed(path) for path in watched)
 
 
-def _changed(path: Any) -> Any:
+def changed(path: Any) -> Any:
+    """Something that differs once a file was written anew; None where there is none."""
     try:
         found = path.stat()
     except (OSError, StoreError):

@@ -166,7 +166,7 @@ class Layout:
         """Folder of the report on whether targets mean what they say."""
         return self.root / "reports" / "targets"
 
-    # Probing, indices, failures -------------------------------------------------------
+    # Probing, indices -----------------------------------------------------------------
     @property
     def probing(self) -> Any:
         return self.root / "probing"
@@ -175,6 +175,25 @@ class Layout:
     def indices(self) -> Any:
         return self.root / "indices"
 
+    # Judgements by people --------------------------------------------------------------
+    @property
+    def evaluation(self) -> Any:
+        return self.root / "evaluation"
+
+    @property
+    def human_triplets(self) -> Any:
+        return self.evaluation / "human_triplets.parquet"
+
+    @property
+    def judgements(self) -> Any:
+        """Folder of answers, one file per judge."""
+        return self.evaluation / "judgements"
+
+    @property
+    def judgements_table(self) -> Any:
+        return self.evaluation / "judgements.parquet"
+
+    # Failures -------------------------------------------------------------------------
     def failure(self, stage: str, track_id: str) -> Any:
         return self.root / "failures" / stage / f"{escape_track_id(track_id)}.json"
 

@@ -8,16 +8,16 @@ async function answer(response) {
   throw new Error(found?.problem || detail || `The server answered ${response.status}.`);
 }
 
-async function sent(url, options) {
-  let response;
+async function reached(url, options) {
   try {
-    response = await fetch(url, options);
+    return await fetch(url, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Error('The server does not answer. Is `mess listen` still running?');
   }
-  return answer(response);
 }
+
+const sent = async (url, options) => answer(await reached(url, options));
 
 export function address(name, parameters = {}) {
   const query = new URLSearchParams();
@@ -30,3 +30,9 @@ export function address(name, parameters = {}) {
 export const ask = (name, parameters, signal) => sent(address(name, parameters), { signal });
 
 export const send = (name, parameters, body) => sent(address(name, parameters), { method: 'POST', body });
+
+// A sound as a whole, so that it starts at once when it is asked for.
+export async function sound(url) {
+  const response = await reached(url);
+  return response.ok ? response.blob() : answer(response);
+}

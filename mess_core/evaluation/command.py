@@ -1,0 +1,105 @@
+"""`mess judgements`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+__all__ = ["judgements"]
+
+
+@click.command()
+@click.option(
+    "--data",
+    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
+    show_default="MESS_DATA_ROOT or ./data",
+    help="Data root: a local folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def judgements(data: str, as_json: bool) -> None:
+    """Gather what judges answered into one table, and say how far they agree.
+
+    Answers are given on judge.html of `mess listen`. Answers to other triplets than those of
+    today stay in the table but do not count here.
+    """
+    from mess_core.errors import StoreError
+    from mess_core.evaluation.agreement import agreement
+    from mess_core.evaluation.judgements import export_judgements, read_triplets
+    from mess_core.store.layout import Layout
+
+    layout = Layout(data)
+    table = export_judgements(layout)
+    if table.empty:
+        raise StoreError(
+            "holds no judgements yet",
+            path=str(layout.judgements),
+            remedy="Run `mess listen` and open its page judge.html",
+        )
+    current = table[table["triplets"] == read_triplets(layout).digest]
+    found: dict[str, Any] = {
+        "table": str(layout.judgements_table),
+        "answers": len(current),
+        "answers_to_other_triplets": len(table) - len(current),
+        "unreadable_lines": table.attrs["bad_lines"],
+        **agreement(current),
+    }
+    if as_json:
+        click.echo(json.dumps(_plain(found), indent=1))
+        return
+    _tell(found)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    click.echo(f"{found['answers']} answers of {len(found['judges'])} judges")
+    for one in found["judges"]:
+        mark = "   flagged: too few attention checks right" if one["flagged"] else ""
+        click.echo(
+            f"  {one['judge']}  {one['answers']:4d} triplets, median {one['median_s']:.0f} s;"
+            f" same again {_share(one['same'])} of {one['repeats']};"
+            f" attention {_share(one['attentive'])} of {one['checks']}{mark}"
+        )
+    parts = [("all judges", found["all"])]
+    if any(one["flagged"] for one in found["judges"]):
+        parts.append(("without flagged", found["attentive"]))
+    for name, part in parts:
+        alpha, ceiling = part["alpha"], part["ceiling"]
+        click.echo(
+            f"{name}: Krippendorff's alpha {_number(alpha['value'])}"
+            f" ({alpha['judges']} judges, {alpha['triplets']} triplets of two or more);"
+            f" split-half ceiling {_share(ceiling['value'])}"
+            f" [{_share(ceiling['low'])}, {_share(ceiling['high'])}] ({ceiling['triplets']})"
+        )
+    same = found["consistency"]
+    click.echo(
+        f"judges with themselves: {_share(same['share'])}"
+        f" [{_share(same['low'])}, {_share(same['high'])}] of {same['n']} repeats"
+    )
+    if found["answers_to_other_triplets"]:
+        click.secho(
+            f"{found['answers_to_other_triplets']} answers to other triplets are left out.",
+            fg="yellow",
+            err=True,
+        )
+    if found["unreadable_lines"]:
+        click.secho(f"{found['unreadable_lines']} lines were not readable.", fg="yellow", err=True)
+    click.echo(found["table"], err=True)
+
+
+def _share(value: float) -> str:
+    return "-" if value != value else f"{100 * value:.0f} %"
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: missing values are null."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and value != value else value

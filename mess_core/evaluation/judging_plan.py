@@ -1,0 +1,289 @@
+"""Triplets to be judged, and the order and sides in which one judge meets them.
+
+A plan follows from the judge's anonymous id and the triplets alone, by hashes rather than a
+random generator: it is the same after a reload, on another machine, and in later versions of
+Python and NumPy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mess_core.errors import JudgementError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "KINDS",
+    "TRIPLET_COLUMNS",
+    "Clip",
+    "Step",
+    "Triplet",
+    "Triplets",
+    "check_judge",
+    "judge_plan",
+    "parse_triplets",
+]
+
+Side = Literal["a", "b"]
+
+KINDS = ("same_passage", "across_works", "disagreement", "attention")
+"""What a triplet was sampled for; ``attention``: one side is X's very clip."""
+
+TRIPLET_COLUMNS = (
+    "triplet_id", "kind",
+    "x_track", "x_start_s", "x_end_s",
+    "a_track", "a_start_s", "a_end_s",
+    "b_track", "b_start_s", "b_end_s",
+    "expected",
+)  # fmt: skip
+
+_JUDGE = re.compile(r"[a-z0-9]{12}")
+_REPEATED = 0.1
+_GAP = 10
+_PER_CHECK = 15
+_REMEDY = "Materialise the `human_triplets` asset again"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A passage of a track, in seconds of its recording."""
+
+    track: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Is `a` or `b` played more like `x`? `expected` is known of attention checks only."""
+
+    triplet_id: str
+    kind: str
+    x: Clip
+    a: Clip
+    b: Clip
+    expected: Side | Literal[""] = ""
+
+    @property
+    def attention(self) -> bool:
+        return self.kind == "attention"
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """All triplets, sorted by id, and a digest of what they say."""
+
+    rows: tuple[Triplet, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question to one judge.
+
+    Attributes
+    ----------
+    position : int
+        From 0.
+    triplet : Triplet
+    repeat : bool
+        Whether the judge meets the triplet for the second time.
+    swapped : bool
+        Whether the table's side b is shown left, as "A".
+    ticket : str
+        Names this question to the page without telling which triplet it is.
+    """
+
+    position: int
+    triplet: Triplet
+    repeat: bool
+    swapped: bool
+    ticket: str
+
+    def shown(self, place: Literal["x", "left", "right"]) -> Clip:
+        """The clip at a place of the page."""
+        if place == "x":
+            return self.triplet.x
+        return self.triplet.a if self.side(place) == "a" else self.triplet.b
+
+    def side(self, place: Literal["left", "right"]) -> Side:
+        """The table's side that is shown at a place of the page."""
+        return "a" if (place == "left") != self.swapped else "b"
+
+
+def check_judge(judge: object) -> str:
+    """The id itself if it is one.
+
+    Raises
+    ------
+    JudgementError
+        If it is anything but 12 lower-case letters and digits.
+    """
+    if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
+        raise JudgementError(
+            "that is not the id of a judge (12 lower-case letters and digits)",
+            remedy="Open judge.html, which makes one",
+        )
+    return judge
+
+
+def parse_triplets(table: pd.DataFrame, path: str | None = None) -> Triplets:
+    """Check a table of triplets and take it apart.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `TRIPLET_COLUMNS`; further columns are ignored, the order of rows too.
+    path : str, optional
+        Named in errors.
+
+    Raises
+    ------
+    StoreError
+        If columns are missing, there are no rows or two of one id, or a row makes no sense.
+    """
+
+    def refused(problem: str) -> StoreError:
+        return StoreError(problem, path=path, remedy=_REMEDY)
+
+    missing = [name for name in TRIPLET_COLUMNS if name not in table.columns]
+    if missing:
+        raise refused(f"lacks the columns {', '.join(missing)}")
+    if table.empty:
+        raise refused("holds no triplets")
+    rows = []
+    for record in table[list(TRIPLET_COLUMNS)].to_dict("records"):
+        try:
+            rows.append(_triplet(record))
+        except (TypeError, ValueError) as error:
+            raise refused(f"triplet {record['triplet_id']!r}: {error}") from error
+    rows.sort(key=lambda one: one.triplet_id)
+    for one, following in itertools.pairwise(rows):
+        if one.triplet_id == following.triplet_id:
+            raise refused(f"has two triplets {one.triplet_id!r}")
+    said = "\n".join(repr(row) for row in rows)
+    return Triplets(tuple(rows), hashlib.sha256(said.encode()).hexdigest()[:16])
+
+
+def judge_plan(judge: str, triplets: Triplets) -> list[Step]:
+    """What a judge is asked, in order.
+
+    Each triplet comes once. A tenth comes a second time with sides swapped, at least 10
+    questions later where the plan is long enough. Attention checks are spread evenly; a table
+    without any is given one per 15 questions, whose side a is X's own clip.
+
+    Parameters
+    ----------
+    judge : str
+    triplets : Triplets
+
+    Returns
+    -------
+    list of Step
+        Their positions are their places in the list.
+
+    Raises
+    ------
+    JudgementError
+        If `judge` is not a valid id.
+    """
+    seed = f"{check_judge(judge)}\n{triplets.digest}"
+    ordered = sorted(
+        (one for one in triplets.rows if not one.attention),
+        key=lambda one: _draw(seed, "order", one.triplet_id),
+    )
+    asked = _with_repeats(seed, ordered)
+    checks = [one for one in triplets.rows if one.attention] or _made_checks(seed, ordered, asked)
+    checks.sort(key=lambda one: _draw(seed, "order", one.triplet_id))
+    share = len(asked) / max(1, len(checks))
+    for number, check in reversed(list(enumerate(checks))):
+        # In the middle half of its share of the plan: spread, yet not foreseen.
+        inside = 0.25 + 0.5 * _draw(seed, "place", check.triplet_id)
+        asked.insert(round((number + inside) * share), (check, False))
+    return [
+        Step(
+            position,
+            triplet,
+            repeat,
+            (_draw(seed, "sides", triplet.triplet_id) < 0.5) != repeat,
+            _digest(seed, "ticket", f"{position} {triplet.triplet_id}")[:16],
+        )
+        for position, (triplet, repeat) in enumerate(asked)
+    ]
+
+
+def _with_repeats(seed: str, ordered: list[Triplet]) -> list[tuple[Triplet, bool]]:
+    count = round(_REPEATED * len(ordered))
+    # Early enough that ten others fit in between; in a short plan, as early as possible.
+    early = list(range(max(count, len(ordered) - _GAP)))
+    early.sort(key=lambda index: _draw(seed, "repeat", ordered[index].triplet_id))
+    placed = [(float(index), one, False) for index, one in enumerate(ordered)]
+    for index in early[:count]:
+        one = ordered[index]
+        first = min(index + _GAP, len(ordered))
+        place = first + (len(ordered) - first) * _draw(seed, "again", one.triplet_id)
+        placed.append((place - 0.5, one, True))
+    placed.sort(key=lambda entry: entry[0])
+    return [(one, repeat) for _, one, repeat in placed]
+
+
+def _made_checks(
+    seed: str, ordered: list[Triplet], asked: list[tuple[Triplet, bool]]
+) -> list[Triplet]:
+    count = max(1, round(len(asked) / (_PER_CHECK - 1)))
+    chosen = sorted(ordered, key=lambda one: _draw(seed, "check", one.triplet_id))[:count]
+    return [
+        Triplet(
+            f"attention:{one.triplet_id}",
+            "attention",
+            one.x,
+            one.x,
+            one.a if one.b == one.x else one.b,
+            "a",
+        )
+        for one in chosen
+    ]
+
+
+def _triplet(record: Mapping[Any, Any]) -> Triplet:
+    triplet_id, kind = record["triplet_id"], record["kind"]
+    if not isinstance(triplet_id, str) or not triplet_id:
+        raise ValueError("its id is not a text")
+    if kind not in KINDS:
+        raise ValueError(f"its kind {kind!r} is none of {', '.join(KINDS)}")
+    x, a, b = (_clip(record, side) for side in ("x", "a", "b"))
+    # Parquet has no empty text where a writer left the value out.
+    expected = record["expected"] if isinstance(record["expected"], str) else ""
+    if expected not in ("a", "b", ""):
+        raise ValueError(f"`expected` is {expected!r}, not a side")
+    if (kind == "attention") != bool(expected):
+        raise ValueError("`expected` is for attention checks, and they need it")
+    side: Side | Literal[""] = "a" if expected == "a" else "b" if expected == "b" else ""
+    return Triplet(triplet_id, str(kind), x, a, b, side)
+
+
+def _clip(record: Mapping[Any, Any], side: str) -> Clip:
+    track = record[f"{side}_track"]
+    start_s, end_s = float(record[f"{side}_start_s"]), float(record[f"{side}_end_s"])
+    if not isinstance(track, str) or not track:
+        raise ValueError(f"{side} has no track")
+    if not (0 <= start_s < end_s and math.isfinite(end_s)):
+        raise ValueError(f"{side} runs from {start_s} s to {end_s} s")
+    return Clip(track, start_s, end_s)
+
+
+def _digest(seed: str, purpose: str, name: str) -> str:
+    return hashlib.sha256(f"{seed}\n{purpose}\n{name}".encode()).hexdigest()
+
+
+def _draw(seed: str, purpose: str, name: str) -> float:
+    """Uniform in [0, 1), always the same for the same names."""
+    return int(_digest(seed, purpose, name)[:13], 16) / 16**13

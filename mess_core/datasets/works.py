@@ -51,7 +51,11 @@ _KEY = re.compile(
 )
 _BOOK = re.compile(r"\b(?:wtc|wtk|book)\s*(ii|i|2|1)\b")
 # Schubert's opus numbers name what has a Deutsch number too.
-_SYNONYMS = {"schubert:d899": "schubert:op90", "schubert:op120": "schubert:d664"}
+_SYNONYMS = {
+    "schubert:d899": "schubert:op90",
+    "schubert:d935": "schubert:op142",
+    "schubert:op120": "schubert:d664",
+}
 _NOISE = re.compile(
     r"\b(?:in|major|minor|maj|min|flat|sharp|complete|the|of|from|de|la|le|selections?|"
     r"first|second|third|fourth|1st|2nd|3rd|4th|mov|movements?|mvt|and|no|book|"

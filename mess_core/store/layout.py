@@ -175,10 +175,37 @@ class Layout:
     def indices(self) -> Any:
         return self.root / "indices"
 
-    # Judgements by people --------------------------------------------------------------
+    @property
+    def heads(self) -> Any:
+        """Folder of learned heads."""
+        return self.root / "heads"
+
+    # Evaluation and judgements by people ------------------------------------------------
     @property
     def evaluation(self) -> Any:
         return self.root / "evaluation"
+
+    @property
+    def splits(self) -> Any:
+        """Folder of frozen splits."""
+        return self.evaluation / "splits"
+
+    @property
+    def passages(self) -> Any:
+        return self.evaluation / "passages.parquet"
+
+    @property
+    def planted_triplets(self) -> Any:
+        return self.evaluation / "planted_triplets.parquet"
+
+    @property
+    def rendered(self) -> Any:
+        """Vectors of clips that were rendered for an evaluation."""
+        return self.evaluation / "rendered"
+
+    @property
+    def leaderboard(self) -> Any:
+        return self.evaluation / "leaderboard"
 
     @property
     def human_triplets(self) -> Any:

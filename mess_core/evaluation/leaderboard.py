@@ -1,0 +1,185 @@
+"""All systems on all criteria, with intervals, and whether each rung earns its place."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.evaluation.bootstrap import clustered_mean, compare_paired
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OWN_METRIC", "compare_rungs", "leaderboard_markdown", "leaderboard_png", "summarise"]
+
+SIGNIFICANT = 0.05
+_CONTENT = "RR@10"
+_TRIPLETS = "triplets"
+
+OWN_METRIC = {"content": _CONTENT, "expression": _TRIPLETS}
+"""The metric by which rungs of an objective are compared."""
+
+_CHANCE = {_TRIPLETS: 0.5}
+
+
+def summarise(answers: pd.DataFrame) -> pd.DataFrame:
+    """Mean and 95 % interval of each system, criterion and metric.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        ``system, criterion, metric, query, cluster, value``.
+
+    Returns
+    -------
+    DataFrame
+        ``system, criterion, metric, mean, low, high, n, clusters, chance``; chance is the mean
+        of the system "random" where 0.5 is not chance by construction.
+    """
+    import pandas as pd
+
+    random = answers[answers["system"] == "random"].groupby(["criterion", "metric"])["value"].mean()
+    rows = []
+    for key, part in answers.groupby(["system", "criterion", "metric"], sort=False):
+        system, criterion, metric = key
+        found = clustered_mean(part["value"], part["cluster"].tolist())
+        rows.append(
+            {
+                "system": system,
+                "criterion": criterion,
+                "metric": metric,
+                "mean": found.mean,
+                "low": found.low,
+                "high": found.high,
+                "n": found.n,
+                "clusters": found.clusters,
+                "chance": _CHANCE.get(metric, float(random.get((criterion, metric), np.nan))),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.DataFrame:
+    """Each rung against the best one below it, on its own criterion.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As `summarise` takes.
+    ladders : dict of str to list of str
+        Objective to the names of its systems, lowest first.
+
+    Returns
+    -------
+    DataFrame
+        ``objective, rung, against, difference, low, high, p, n, clusters, verdict``. A rung that
+        is not better at p < 0.05 is "not helping" and is not what later ones must beat.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for objective, names in ladders.items():
+        own = answers[
+            (answers["criterion"] == objective) & (answers["metric"] == OWN_METRIC[objective])
+        ]
+        values = own.pivot(index="query", columns="system", values="value")
+        cluster = own.drop_duplicates("query").set_index("query")["cluster"].loc[values.index]
+        there = [name for name in names if name in values]
+        if not there:
+            continue
+        best = there[0]
+        for name in there[1:]:
+            found = compare_paired(values[name], values[best], cluster.tolist())
+            better = found.difference > 0 and found.p < SIGNIFICANT
+            worse = found.difference < 0 and found.p < SIGNIFICANT
+            rows.append(
+                {
+                    "objective": objective,
+                    "rung": name,
+                    "against": best,
+                    "difference": found.difference,
+                    "low": found.low,
+                    "high": found.high,
+                    "p": found.p,
+                    "n": found.n,
+                    "clusters": found.clusters,
+                    "verdict": "better" if better else "worse" if worse else "not helping",
+                }
+            )
+            if better:
+                best = name
+    columns = ["objective", "rung", "against", "difference", "low", "high", "p", "n"]
+    return pd.DataFrame(rows, columns=[*columns, "clusters", "verdict"])
+
+
+def leaderboard_markdown(summary: pd.DataFrame, rungs: pd.DataFrame, notes: dict[str, str]) -> str:
+    """The leaderboard as a page of Markdown."""
+    lines = ["# Leaderboard", ""]
+    lines += [f"- {name}: {text}" for name, text in notes.items()]
+    for criterion, metric in _shown(summary):
+        part = summary[(summary["criterion"] == criterion) & (summary["metric"] == metric)]
+        part = part.sort_values("mean", ascending=False, kind="stable")
+        chance = part["chance"].iloc[0]
+        lines += [
+            "",
+            f"## {criterion} ({metric}, chance {chance:.3f})",
+            "",
+            "| system | mean | 95 % interval | n | clusters |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {row.system} | {row.mean:.3f} | {row.low:.3f} to {row.high:.3f} | {row.n} "
+            f"| {row.clusters} |"
+            for row in part.itertuples()
+        ]
+    lines += [
+        "",
+        "## Does each rung help?",
+        "",
+        "Against the best rung below it, same queries; p from flipping whole works.",
+        "",
+        "| objective | rung | against | difference | 95 % interval | p | n | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.objective} | {row.rung} | {row.against} | {row.difference:+.3f} "
+        f"| {row.low:+.3f} to {row.high:+.3f} | {row.p:.3f} | {row.n} | {row.verdict} |"
+        for row in rungs.itertuples()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def leaderboard_png(summary: pd.DataFrame) -> bytes:
+    """Means with intervals, a panel per criterion."""
+    from matplotlib.figure import Figure
+
+    panels = [pair for pair in _shown(summary) if "shuffled" not in pair[0]]
+    names = list(dict.fromkeys(summary["system"]))
+    figure = Figure(figsize=(3.0 * len(panels) + 3.0, 0.22 * len(names) + 1.2))
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (criterion, metric) in zip(axes, panels, strict=True):
+        part = summary[(summary["criterion"] == criterion) & (summary["metric"] == metric)]
+        at = [names.index(name) for name in part["system"]]
+        error = np.abs(np.stack([part["mean"] - part["low"], part["high"] - part["mean"]]))
+        axis.errorbar(part["mean"], at, xerr=error, fmt="o", markersize=3, linewidth=1)
+        axis.axvline(part["chance"].iloc[0], color="grey", linewidth=0.8, linestyle=":")
+        axis.set_title(f"{criterion}\n{metric}", fontsize=8)
+        axis.tick_params(labelsize=7)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
+    """Criteria and the metric that each is shown by, in order of appearance."""
+    pairs = summary[["criterion", "metric"]].drop_duplicates().itertuples(index=False)
+    return [
+        (criterion, metric)
+        for criterion, metric in pairs
+        if metric == (_CONTENT if criterion.startswith("content") else _TRIPLETS)
+    ]

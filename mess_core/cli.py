@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mess_core.errors import MessError
+from mess_core.errors import MessError, SearchError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +114,7 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
     show_default=True,
     help="By all that an aspect's layers hold, by what probes read there, or what measured better.",
 )
+@click.option("--head", help="Rank by a learned head, such as expression-linear-infonce.")
 @_filter_options
 @_data_option
 @_json_option
@@ -122,6 +123,7 @@ def search(
     aspects: str,
     k: int,
     mode: SearchMode,
+    head: str | None,
     same_work: bool,
     other_performer: bool,
     where: tuple[str, ...],
@@ -136,6 +138,8 @@ def search(
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
     if _is_file(track, library):
+        if head is not None:
+            raise SearchError("a head ranks tracks of the library only, not a recording")
         hits = library.query_audio(track, aspects=weights, k=k, where=parse_filters(where))
     else:
         hits = library.similar(
@@ -143,6 +147,7 @@ def search(
             weights,
             k=k,
             mode=mode,
+            head=head,
             same_work=same_work,
             other_performer=other_performer,
             where=parse_filters(where),

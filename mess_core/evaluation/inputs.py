@@ -11,11 +11,15 @@ import numpy as np
 from mess_core.errors import DatasetError, StoreError
 from mess_core.evaluation.leaks import assert_no_leaks, split_leaks
 from mess_core.evaluation.protocol import Exam
+from mess_core.evaluation.sampling import matching_values, sample_triplets
 from mess_core.evaluation.single_factor import FACTORS, single_factor_triplets
 from mess_core.evaluation.splits import SplitBy, make_split, save_split
-from mess_core.ranking.clips import Clips, rendered_clips, stored_clips
+from mess_core.ranking.clips import AUDIO_TARGETS, Clips, rendered_clips, stored_clips
+from mess_core.ranking.descriptors import standardised
 from mess_core.ranking.pairs import expression_values
 from mess_core.ranking.passages import find_passages, read_excerpts
+from mess_core.ranking.perceived import pair_distances
+from mess_core.search.index import unit_layers
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
@@ -27,7 +31,13 @@ if TYPE_CHECKING:
     from mess_core.datasets.rendering import Engine
     from mess_core.encoders import Encoder
 
-__all__ = ["load_exam", "store_passages", "store_planted_triplets", "store_splits"]
+__all__ = [
+    "load_exam",
+    "store_human_triplets",
+    "store_passages",
+    "store_planted_triplets",
+    "store_splits",
+]
 
 MOST_PLANTED = 60
 
@@ -128,6 +138,37 @@ def store_planted_triplets(
     ).assign(engine=engine_in_use(engine), seed=seed)
     _planted_clips(layout, tracks, passages, table, encoder, say)
     write_table(layout.planted_triplets, table)
+    return table
+
+
+def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> pd.DataFrame:
+    """Draw the triplets that judges are asked about, unless some are there that were answered.
+
+    Where systems disagree is asked of the encoder's mean layer and the audio descriptors.
+
+    Raises
+    ------
+    StoreError
+        If passages or embeddings are not there.
+    DatasetError
+        If no triplet can be drawn.
+    """
+    tracks, passages = read_table(layout.tracks), read_table(layout.passages)
+    if layout.human_triplets.exists() and layout.judgements.exists():
+        return read_table(layout.human_triplets)  # judges' plans hang on this very table
+    excerpts = read_excerpts(passages, tracks)
+    clips = stored_clips(passages, excerpts, layout, tracks)
+    audio = standardised([dict(zip(AUDIO_TARGETS, row, strict=True)) for row in clips.audio])
+    unit = unit_layers(clips.vectors.mean(axis=1, keepdims=True))[:, 0]
+    cosine = (unit @ unit.T).astype(np.float64)
+    table = sample_triplets(
+        passages,
+        matching_values(excerpts),
+        (cosine, -pair_distances(audio)),
+        count=count,
+        seed=seed,
+    )
+    write_table(layout.human_triplets, table)
     return table
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from mess_core.errors import MessError, StoreError
 from mess_core.evaluation.inputs import load_exam
+from mess_core.evaluation.judged import examine_judgements
+from mess_core.evaluation.judgements import export_judgements
 from mess_core.evaluation.kept import answers_table, fingerprint, keep, kept
 from mess_core.evaluation.leaderboard import (
     compare_rungs,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mess_core.encoders import Encoder
 
 __all__ = [
+    "evaluate_judgements",
     "evaluate_ratings",
     "evaluate_retrieval",
     "head_name",
@@ -212,6 +215,26 @@ def evaluate_ratings(
     return keep(place, stamp, answers), False
 
 
+def evaluate_judgements(layout: Layout, *, by: SplitBy = "work") -> pd.DataFrame:
+    """Examine all systems on the triplets that judges answered, if there are any.
+
+    Returns
+    -------
+    DataFrame
+        As `examine_judgements` gives; empty without answers.
+    """
+    judgements = export_judgements(layout)
+    place = layout.evaluation / "judged"
+    if judgements.empty:
+        answers_table(place).unlink(missing_ok=True)
+        return judgements
+    triplets = read_table(layout.human_triplets)
+    answers = examine_judgements(
+        load_exam(layout), _split(layout, by), _systems(layout), triplets, judgements
+    )
+    return keep(place, fingerprint(layout, by, judgements.to_csv(index=False)), answers)
+
+
 def store_leaderboard(layout: Layout, *, by: SplitBy = "work") -> dict[str, Any]:
     """Put all answers that are stored side by side: table, Markdown and picture.
 
@@ -233,7 +256,7 @@ def store_leaderboard(layout: Layout, *, by: SplitBy = "work") -> dict[str, Any]
     encoder = str(manifest["identity"]["encoder"])
     untrained = encoder.startswith("untrained:")
     notes["encoder"] = encoder + (" (untrained: a control, not a model)" if untrained else "")
-    for name in ("ratings", "judgements"):
+    for name in ("ratings", "judged"):
         with contextlib.suppress(StoreError):
             answers.append(read_table(answers_table(layout.evaluation / name)))
             notes[name] = "included"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError, StoreError
 from mess_core.store.arrays import write_bytes
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, write_json
 
-__all__ = ["Head", "list_heads", "load_head", "save_head"]
+__all__ = ["Head", "list_heads", "load_head", "save_head", "track_scores"]
 
 FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -191,6 +193,39 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
                 remedy="Train the head again on this library's embeddings",
             )
     return head
+
+
+def track_scores(layout: Layout, name: str, query: str, ids: Sequence[str]) -> Vectors:
+    """Cosine of one track to others by a head; -inf where a track has no vector.
+
+    Parameters
+    ----------
+    layout : Layout
+    name : str
+        Of the head.
+    query : str
+    ids : sequence of str
+
+    Returns
+    -------
+    ndarray, float32, shape [ids]
+
+    Raises
+    ------
+    SearchError
+        If there is no such head, it is of another encoder, or the query has no vector.
+    StoreError
+        If the embedding matrix is not there: a published library is without it.
+    """
+    matrix, rows, manifest = load_matrix(layout)
+    head = load_head(layout.heads, name, identity=manifest["identity"])
+    place = {str(track): row for row, track in enumerate(rows["track_id"])}
+    if query not in place:
+        raise SearchError(f"track {query!r} has no vector", remedy="Materialise `embedding_matrix`")
+    unit = head(matrix)  # [tracks, out]
+    cosine = unit @ unit[place[query]]
+    found = [cosine[place[one]] if one in place else -np.inf for one in ids]
+    return np.array(found, dtype=np.float32)
 
 
 def list_heads(heads: Any) -> list[str]:

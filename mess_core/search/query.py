@@ -18,6 +18,7 @@ from mess_core.search.artifact import load_artifact
 from mess_core.search.aspects import aspect_parts, layer_weights, weight_notes
 from mess_core.search.explain import explain_hit
 from mess_core.search.faithfulness import Mode
+from mess_core.search.heads import track_scores
 from mess_core.search.index import TrackIndex, unit_layers
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
@@ -107,6 +108,7 @@ class Library:
         *,
         k: int = 10,
         mode: SearchMode = "auto",
+        head: str | None = None,
         same_work: bool = False,
         other_performer: bool = False,
         where: Mapping[str, Any] | None = None,
@@ -125,6 +127,8 @@ class Library:
             "cosine" compares by everything that the aspect's layers hold; "subspace" only by
             what probes read of the aspect's targets there. "auto" takes for each aspect what the
             faithfulness table found nearer to the targets.
+        head : str, optional
+            Rank by the cosine of this learned head instead; not together with aspects.
         same_work, other_performer, where
             As in `passages`.
 
@@ -142,7 +146,8 @@ class Library:
         Raises
         ------
         SearchError
-            If the track or an aspect is unknown, all weights are zero, k < 1, or no track passes.
+            If the track, an aspect or the head is unknown, all weights are zero, k < 1, or no
+            track passes.
         """
         row = self._row(track)
         _checked_k(k)
@@ -158,6 +163,13 @@ class Library:
             other_performer=other_performer,
         )
         allowed = np.array([track_id in left for track_id in self._ids])
+        if head is not None:
+            if wanted:
+                raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
+            score = track_scores(self.layout, head, track, self._ids).astype(np.float64)
+            order = np.argsort(-score, kind="stable")
+            hits = order[allowed[order] & np.isfinite(score[order])][:k]
+            return self._told(hits, score[hits], {}, {}, {})
         if "subspace" in modes.values():
             parts = {
                 name: weight * self._similarity(name, row, modes[name])

@@ -44,6 +44,15 @@ def seconds_between_looks(seconds: int) -> int:
 WEEKLY = dg.AutomationCondition.on_cron("0 4 * * 0", timezone())
 """On Sunday at 4:00, once what it is made from has been renewed since the Sunday before."""
 
+NIGHTLY = (
+    dg.AutomationCondition.on_cron("0 5 * * *", timezone())
+    | dg.AutomationCondition.code_version_changed()
+) & ~dg.AutomationCondition.any_deps_missing()
+"""At 5:00 if what it is made from has been renewed since, or when its code has changed.
+
+What is renewed but equal costs little: results are kept beside the fingerprint of their inputs.
+"""
+
 
 def condition_sensor() -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions that assets declare."""
@@ -51,5 +60,5 @@ def condition_sensor() -> dg.AutomationConditionSensorDefinition:
         "conditions",
         target=dg.AssetSelection.all(),
         default_status=sensor_status(),
-        description="Starts what assets ask for by a condition: the report on targets, weekly.",
+        description="Starts what assets ask for by a condition: nightly evaluation, weekly reports.",
     )

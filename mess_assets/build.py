@@ -6,9 +6,11 @@ from typing import Any
 import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
+from mess_assets.assets.evaluation import EVALUATION
 from mess_assets.assets.failures import failures
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
+from mess_assets.assets.ranking import HEADS
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -39,6 +41,8 @@ ASSETS = [
     track_index,
     passage_index,
     targets_report,
+    *EVALUATION,
+    *HEADS,
 ]
 
 

@@ -9,9 +9,19 @@ from typing import Any
 import dagster as dg
 
 from mess_assets.assets.embeddings import control_matrix, embedding_matrix, embeddings
+from mess_assets.assets.evaluation import (
+    human_evaluation,
+    human_triplets,
+    leaderboard,
+    passages,
+    planted_triplets,
+    retrieval_evaluation,
+    splits,
+)
 from mess_assets.assets.failures import failures
 from mess_assets.assets.indices import passage_index, track_index
 from mess_assets.assets.probing import aspects, faithfulness, probing, segment_probing
+from mess_assets.assets.ranking import RUNG_OF
 from mess_assets.assets.targets import (
     aligned_targets,
     proxy_targets,
@@ -186,6 +196,75 @@ def targets_follow_their_property(store: StoreResource) -> dg.AssetCheckResult:
     return _result(check_targets_report(store.layout), WARN)
 
 
+@dg.asset_check(
+    asset=splits, description="No work, performer or audio on both sides; unchanged.", blocking=True
+)
+def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_frozen_splits
+
+    return _result(check_frozen_splits(store.layout), ERROR)
+
+
+@dg.asset_check(asset=passages, description="Several performances each, of tracks that are there.")
+def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_passages
+
+    return _result(check_passages(store.layout), WARN)
+
+
+@dg.asset_check(asset=planted_triplets, description="Every factor is asked of the same clips.")
+def planted_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_planted_triplets
+
+    return _result(check_planted_triplets(store.layout), WARN)
+
+
+@dg.asset_check(asset=human_triplets, description="Can be judged; each kind has its share.")
+def human_triplets_are_balanced(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_human_triplets
+
+    return _result(check_human_triplets(store.layout), WARN)
+
+
+@dg.asset_check(asset=retrieval_evaluation, description="Shuffled truths are at chance.")
+def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_controls
+
+    return _result(check_controls(store.layout, "retrieval-work"), WARN)
+
+
+@dg.asset_check(asset=human_evaluation, description="Shuffled ratings are at chance.")
+def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_controls
+    from mess_core.evaluation.kept import answers_table
+
+    if not answers_table(store.layout.evaluation / "ratings").exists():
+        return dg.AssetCheckResult(passed=True, metadata={"ratings": "none given"})
+    return _result(check_controls(store.layout, "ratings"), WARN)
+
+
+@dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is told.")
+def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.checks import check_leaderboard
+
+    return _result(check_leaderboard(store.layout), ERROR)
+
+
+def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=name,
+        name=f"{name}_can_be_served",
+        description="Loads, is of the present encoder, gives unit vectors.",
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        from mess_core.evaluation.checks import check_heads
+        from mess_core.evaluation.stored import head_names
+
+        return _result(check_heads(store.layout, head_names(rung)), ERROR)
+
+    return check
+
+
 CHECKS = [
     tracks_are_distinct,
     embeddings_are_complete,
@@ -205,4 +284,12 @@ CHECKS = [
     track_index_finds_tracks,
     passage_index_is_sound,
     targets_follow_their_property,
+    frozen_splits_do_not_leak,
+    passages_are_shared,
+    planted_triplets_are_complete,
+    human_triplets_are_balanced,
+    retrieval_controls_are_at_chance,
+    rating_controls_are_at_chance,
+    leaderboard_is_sound,
+    *(_head_check(name, rung) for name, rung in RUNG_OF.items()),
 ]

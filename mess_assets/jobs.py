@@ -6,6 +6,7 @@ needs none go on side by side.
 
 import dagster as dg
 
+from mess_assets.assets.ranking import RUNG_OF
 from mess_assets.executors import configured_executor
 from mess_assets.op_tags import CPU_TAGS, DEVICE_TAG
 
@@ -58,5 +59,22 @@ tables = dg.define_asset_job(
     tags=CPU_TAGS,
 )
 
+evaluate = dg.define_asset_job(
+    "evaluate",
+    selection=dg.AssetSelection.assets(
+        "splits",
+        "passages",
+        "planted_triplets",
+        "human_triplets",
+        *RUNG_OF,
+        "retrieval_evaluation",
+        "human_evaluation",
+        "leaderboard",
+    ),
+    description="Train the ladder, examine every system, and compare them on the leaderboard.",
+    executor_def=EXECUTOR,
+    tags=CPU_TAGS,
+)
+
 PER_TRACK = [embed, describe]
-JOBS = [scan, embed, describe, tables]
+JOBS = [scan, embed, describe, tables, evaluate]

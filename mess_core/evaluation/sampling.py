@@ -80,7 +80,7 @@ def sample_triplets(
     }
     either = [triplet for pool in pools.values() for triplet in pool]
     pools["disagreement"] = _disagreements(either, systems)
-    taken: set[frozenset[int]] = set()
+    taken: set[tuple[int, frozenset[int]]] = set()
     rows: list[dict[str, Any]] = []
     wanted = {kind: count // 3 + (number < count % 3) for number, kind in enumerate(pools)}
     for last in (False, True):  # the second time round, what is missing comes from any kind
@@ -89,7 +89,7 @@ def sample_triplets(
             for x, a, b in pool:
                 if left <= 0:
                     break
-                if (key := frozenset((x, a, b))) in taken:
+                if (key := (x, frozenset((a, b)))) in taken:
                     continue
                 taken.add(key)
                 left -= 1

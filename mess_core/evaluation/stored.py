@@ -48,6 +48,7 @@ __all__ = [
     "evaluate_ratings",
     "evaluate_retrieval",
     "head_name",
+    "head_names",
     "store_leaderboard",
     "train_rung",
 ]
@@ -60,6 +61,12 @@ Say = Callable[[str], None]
 def head_name(objective: Objective, rung: str) -> str:
     """The name that a rung's head is served by."""
     return f"{objective}-{rung.lower().replace(', ', '-')}"
+
+
+def head_names(rung: str) -> list[str]:
+    """The heads that a rung has: none for content where it takes the content away."""
+    objectives = [one for one in _OBJECTIVES if one != "content" or not RUNGS[rung].centred]
+    return [head_name(objective, rung) for objective in objectives]
 
 
 def train_rung(
@@ -96,9 +103,8 @@ def train_rung(
     found: dict[str, Any] = {}
     exam: Exam | None = None
     for objective in _OBJECTIVES:
-        if objective == "content" and RUNGS[rung].centred:
-            continue  # without the passage nothing of it is left to find
-        name = head_name(objective, rung)
+        if (name := head_name(objective, rung)) not in head_names(rung):
+            continue
         place = layout.heads / name / "training.json"
         with contextlib.suppress(StoreError):
             record = read_json(place)

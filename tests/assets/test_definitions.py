@@ -48,6 +48,18 @@ def test_every_asset_is_described_owned_grouped_and_versioned():
         "track_index",
         "passage_index",
         "targets_report",
+        "splits",
+        "passages",
+        "planted_triplets",
+        "human_triplets",
+        "retrieval_evaluation",
+        "human_evaluation",
+        "leaderboard",
+        "head_diagonal",
+        "head_linear_infonce",
+        "head_linear_supcon",
+        "head_linear_centred",
+        "head_mlp",
     }
 
 

@@ -1,0 +1,82 @@
+"""Learned heads: one asset per rung of the ladder."""
+
+import time
+from typing import Any
+
+import dagster as dg
+
+from mess_assets.assets.evaluation import passages, planted_triplets, splits
+from mess_assets.automation import NIGHTLY
+from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
+from mess_assets.plots import bars_png, picture
+from mess_assets.resources import StoreResource, TrackingResource
+
+RUNG_OF = {
+    "head_diagonal": "diagonal",
+    "head_linear_infonce": "linear, InfoNCE",
+    "head_linear_supcon": "linear, SupCon",
+    "head_linear_centred": "linear, centred",
+    "head_mlp": "MLP",
+}
+"""Asset to rung; `mess_core.evaluation.systems.RUNGS` says how each is trained."""
+
+
+def _rung(name: str, rung: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=name,
+        deps=[splits, passages, planted_triplets],
+        automation_condition=NIGHTLY,
+        group_name="ranking",
+        owners=OWNERS,
+        kinds={"python", "pytorch"},
+        pool=CPU_POOL,
+        op_tags=CPU_TAGS,
+        code_version="1",
+        description=(
+            f"Heads of the rung “{rung}” for content and for expression, trained on frozen "
+            "vectors of the whole library and served by `mess search --head`. What they are "
+            "worth is measured on folds in `retrieval_evaluation`."
+        ),
+    )
+    def head(
+        context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
+    ) -> dg.MaterializeResult:
+        from mess_core.evaluation.stored import train_rung
+
+        began = time.perf_counter()
+        trained = train_rung(store.layout, rung, say=context.log.info)
+        metadata: dict[str, Any] = {
+            "heads": dg.MetadataValue.json(
+                {
+                    name: {k: v for k, v in one.items() if k != "history"}
+                    for name, one in trained.items()
+                }
+            ),
+            "picture": picture(
+                bars_png(
+                    {name: one["validation"] for name, one in trained.items()},
+                    "soft accuracy on inner validation works",
+                )
+            ),
+            "path": dg.MetadataValue.path(str(store.layout.heads)),
+        }
+        if not all(one["reused"] for one in trained.values()):
+            metadata |= tracking.log(
+                context,
+                store,
+                "ranking",
+                params={"rung": rung},
+                metrics={
+                    f"{name}.{field}": float(one[field])
+                    for name, one in trained.items()
+                    for field in ("validation", "epoch")
+                },
+            )
+        metadata["seconds"] = time.perf_counter() - began
+        versions = "-".join(one["version"] for one in trained.values())
+        return dg.MaterializeResult(data_version=dg.DataVersion(versions), metadata=metadata)
+
+    return head
+
+
+HEADS = [_rung(name, rung) for name, rung in RUNG_OF.items()]

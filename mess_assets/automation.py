@@ -60,5 +60,5 @@ def condition_sensor() -> dg.AutomationConditionSensorDefinition:
         "conditions",
         target=dg.AssetSelection.all(),
         default_status=sensor_status(),
-        description="Starts what assets ask for by a condition: nightly evaluation, weekly reports.",
+        description="Starts what assets ask for: evaluation nightly, the report on targets weekly.",
     )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mess_core.errors import DatasetError, MidiError
 from mess_core.evaluation.correlation import GroupedCorrelation, grouped_spearman
+from mess_core.evaluation.first_published import first_published_targets
 from mess_core.midi.alignment import align
 from mess_core.midi.performance import Performance, read_performance
 from mess_core.midi.relative import align_performances
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "beat_table",
-    "first_definitions",
     "random_pairs",
     "read_asap",
     "timing_correlations",
@@ -69,19 +69,6 @@ def read_asap(folder: str | PathLike[str]) -> pd.DataFrame:
         raise DatasetError(
             f"is not an ASAP folder with performances.csv ({error})", path=str(folder)
         ) from error
-
-
-def first_definitions(performance: Performance) -> tuple[float, float]:
-    """Rubato and tempo variability as first published, kept to be compared with.
-
-    Standard deviation of ratios of successive positive inter-onset intervals, and of
-    60 / interval, over onsets of all notes.
-    """
-    interval = np.diff(performance.onset_s)
-    interval = interval[interval > 0]
-    if len(interval) < 3:
-        return float("nan"), float("nan")
-    return float(np.std(interval[1:] / interval[:-1])), float(np.std(60 / interval))
 
 
 def beat_table(
@@ -183,7 +170,10 @@ def _piece_table(part: pd.DataFrame) -> pd.DataFrame:
     beats = [read_beats(path) for path in part["beats"]]
     pairs: dict[str, Any] = {
         "truth": [tempo_spread(log2_tempo(one)) for one in beats],
-        "first": [first_definitions(one) for one in performances],
+        "first": [
+            (one["rubato"], one["tempo_variability"])
+            for one in map(first_published_targets, performances)
+        ],
         "free": [tempo_spread(log2_tempo(one.beats_s)) for one in performances],
     }
     try:

@@ -8,12 +8,12 @@ from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.errors import DatasetError
 from mess_core.evaluation.beats import (
     beat_table,
-    first_definitions,
     read_asap,
     timing_correlations,
     transfer_table,
 )
 from mess_core.evaluation.correlation import grouped_spearman
+from mess_core.evaluation.first_published import first_published_targets
 from mess_core.evaluation.planted import OWN_SWEEP, Clip, render
 from mess_core.evaluation.ratings import SCALES, rating_table, read_ratings
 from mess_core.evaluation.report import TargetsReport, check_targets_report, examine_targets
@@ -86,11 +86,11 @@ def test_first_definitions_measure_chord_spread():
     def measured(asynchrony_ms, rubato):
         expression = Expression(asynchrony_ms=asynchrony_ms, rubato=rubato, tempo_drift=0)
         notes = perform(score, expression, seed=1)
-        return first_definitions(
+        return first_published_targets(
             Performance(
                 np.sort(notes.onset_s), notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s
             )
-        )[0]
+        )["rubato"]
 
     # What they were replaced for: spreading chords moves them more than rubato does.
     by_spread = np.log2(measured(8, 0.0) / measured(1, 0.0))

@@ -1,0 +1,81 @@
+"""Only the factor changes, in one direction, and twice as much in the farther clip."""
+
+import numpy as np
+import pytest
+
+from mess_core.datasets.demo import Expression, demo_score, perform
+from mess_core.evaluation.single_factor import FACTORS, single_factor_triplets
+from mess_core.midi.performance import Performance
+
+
+@pytest.fixture(scope="module")
+def triplets():
+    clips = []
+    for number in range(6):
+        notes = perform(demo_score(number), Expression(velocity=60.0), seed=number)
+        order = np.lexsort((notes.pitch, notes.onset_s))
+        clips.append(
+            (
+                f"clip{number}",
+                Performance(
+                    notes.onset_s[order],
+                    np.maximum(notes.offset_s, notes.onset_s + 0.01)[order],
+                    notes.pitch[order],
+                    notes.velocity[order],
+                    notes.pedal_s,
+                ),
+            )
+        )
+    return single_factor_triplets(clips, seed=3)
+
+
+def changes(one, other):
+    """How far each factor moved between two performances of the same notes."""
+    pedal = abs(one.pedal_fraction - other.pedal_fraction)
+    return {
+        "tempo_curve": float(np.abs(one.onset_s - other.onset_s).mean()),
+        "dynamics": float(np.abs(one.velocity - other.velocity).mean()),
+        "articulation": float(
+            np.abs(np.log2((one.offset_s - one.onset_s) / (other.offset_s - other.onset_s))).mean()
+        ),
+        "pedal": pedal,
+    }
+
+
+def test_one_triplet_per_clip_and_factor(triplets):
+    assert len(triplets) == 6 * len(FACTORS)
+    assert {one.factor for one in triplets} == set(FACTORS)
+
+
+def test_the_nearer_clip_is_nearer_in_its_factor(triplets):
+    for one in triplets:
+        near, far = changes(one.x, one.near)[one.factor], changes(one.x, one.far)[one.factor]
+        assert 0 < near < far, (one.factor, one.source)
+        assert far > 1.5 * near
+
+
+def test_no_other_factor_moves(triplets):
+    for one in triplets:
+        for clip in (one.near, one.far):
+            moved = changes(one.x, clip)
+            np.testing.assert_array_equal(clip.pitch, one.x.pitch)
+            for factor in set(FACTORS) - {one.factor}:
+                if one.factor == "tempo_curve":
+                    continue  # keys and pedal move with the time that they are in
+                assert moved[factor] < (0.06 if factor == "pedal" else 1e-9), (one.factor, factor)
+
+
+def test_tempo_keeps_order_and_length(triplets):
+    for one in triplets:
+        if one.factor == "tempo_curve":
+            assert np.all(np.diff(one.far.onset_s) >= 0)
+            assert one.far.end_s == pytest.approx(one.x.end_s, abs=0.1)
+
+
+def test_the_same_seed_makes_the_same_changes(triplets):
+    clips = [(one.source, one.x) for one in triplets if one.factor == "dynamics"]
+    again = single_factor_triplets(clips, seed=3)
+    twice = single_factor_triplets(clips, seed=3)
+    for one, other in zip(again, twice, strict=True):
+        np.testing.assert_array_equal(one.far.velocity, other.far.velocity)
+        np.testing.assert_array_equal(one.far.onset_s, other.far.onset_s)

@@ -260,7 +260,7 @@ def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
         from mess_core.evaluation.checks import check_heads
         from mess_core.evaluation.stored import head_names
 
-        return _result(check_heads(store.layout, head_names(rung)), ERROR)
+        return _result(check_heads(store.layout, head_names(rung)), WARN)
 
     return check
 

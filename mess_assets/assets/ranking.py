@@ -54,7 +54,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
             ),
             "picture": picture(
                 bars_png(
-                    {name: one["validation"] for name, one in trained.items()},
+                    {name: one.get("validation", 0.0) for name, one in trained.items()},
                     "soft accuracy on inner validation works",
                 )
             ),
@@ -70,10 +70,11 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
                     f"{name}.{field}": float(one[field])
                     for name, one in trained.items()
                     for field in ("validation", "epoch")
+                    if field in one
                 },
             )
         metadata["seconds"] = time.perf_counter() - began
-        versions = "-".join(one["version"] for one in trained.values())
+        versions = "-".join(str(one.get("version", "none")) for one in trained.values())
         return dg.MaterializeResult(data_version=dg.DataVersion(versions), metadata=metadata)
 
     return head

@@ -81,7 +81,7 @@ def check_human_triplets(layout: Layout) -> Finding:
 
 
 def check_heads(layout: Layout, names: list[str]) -> Finding:
-    """These heads load, are of the present encoder, and give finite unit vectors."""
+    """These heads are there, load, are of the present encoder, and give unit vectors."""
     matrix, _, manifest = load_matrix(layout)
     problems = {}
     for name in names:

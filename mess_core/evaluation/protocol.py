@@ -129,7 +129,8 @@ def examine(
     DatasetError
         If the split leaks.
     MessError
-        If a fold is too small to learn from.
+        If a fold has no training passage at all. A system that finds too little to learn from
+        has no answers in that fold.
     """
     import pandas as pd
 
@@ -142,7 +143,11 @@ def examine(
             continue
         for system in systems:
             say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
-            score = system.fit(lesson)
+            try:
+                score = system.fit(lesson)
+            except MessError as error:  # too little to learn from: it has no answers here
+                say(f"{system.name} could not learn: {error.problem}")
+                continue
             for row in tested.ask(score(tested.clips), score, system.shares_truth):
                 found.append({"system": system.name, "fold": number, **row})
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]

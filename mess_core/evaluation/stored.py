@@ -89,12 +89,13 @@ def train_rung(
     Returns
     -------
     dict
-        Head name to version, epoch, inner validation and ``reused``.
+        Head name to version, epoch, inner validation and ``reused``; or to ``problem`` where the
+        library holds too little to learn from.
 
     Raises
     ------
     MessError
-        If the rung is unknown or the library too small.
+        If the rung is unknown.
     """
     if rung not in RUNGS:
         raise MessError(f"there is no rung {rung!r}", remedy=f"Use one of {', '.join(RUNGS)}")
@@ -121,7 +122,11 @@ def train_rung(
             "split": by,
             "fingerprint": stamp,
         }
-        trained = fit_head(lesson, objective, rung, made_from=made_from)
+        try:
+            trained = fit_head(lesson, objective, rung, made_from=made_from)
+        except MessError as error:
+            found[name] = {"problem": error.problem, "reused": False}
+            continue
         saved = save_head(layout.heads, name, trained.head)
         record = {
             "fingerprint": stamp,

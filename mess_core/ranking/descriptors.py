@@ -154,7 +154,7 @@ def _dynamics(one: Performance) -> dict[str, float]:
         "velocity_range": float(high - low),
         "velocity_slow_std": float(level[count > 0].std()),
         "velocity_fast_std": float((velocity - slow).std()),
-        "velocity_slope": float(np.polyfit(since / span, velocity, 1)[0]),
+        "velocity_slope": _slope(since / span, velocity),
         "velocity_begin": float(level[:2].mean() - velocity.mean()),
         "velocity_end": float(level[-2:].mean() - velocity.mean()),
         "velocity_jump": _mean(np.abs(np.diff(chord))),
@@ -247,6 +247,12 @@ def _timing(one: Performance) -> dict[str, float]:
         "log_ioi_std": float(interval.std()) if len(interval) else np.nan,
         "log_ioi_jump": _mean(np.abs(np.diff(interval))),
     }
+
+
+def _slope(x: Floats, y: Floats) -> float:
+    centred = x - x.mean()
+    power = float(np.square(centred).sum())
+    return float((centred * y).sum() / power) if power > 1e-12 else float("nan")
 
 
 def _mean(values: Floats) -> float:

@@ -151,7 +151,7 @@ def train_head(
         elif epoch - best_epoch >= settings.patience:
             break
         chosen = _batch(rows, passages, settings.batch, rng)
-        pairs = _pairs(chosen, learn, codes, material.by_passage)
+        pairs = _pairs(chosen, material, learn, codes, settings.loss)
         if pairs is None:
             continue
         optimiser.zero_grad()
@@ -170,12 +170,11 @@ def _inner(groups: NDArray[np.str_], triplets: Ints, settings: Settings) -> tupl
         raise MessError(
             "a head needs at least two works to learn from", remedy="Add performances of others"
         )
-    order = np.random.default_rng(settings.seed).permutation(names)
-    held = set(order[: max(1, round(settings.validation * len(names)))].tolist())
-    of = np.array([[groups[row] in held for row in triplet] for triplet in triplets.tolist()])
-    learn, stop = (
-        (triplets[~of.any(axis=1)], triplets[of.all(axis=1)]) if len(of) else (triplets, triplets)
-    )
+    asked = np.unique(groups[triplets[:, 0]]) if len(triplets) else names[:0]
+    order = np.random.default_rng(settings.seed).permutation(asked)
+    held = order[: max(1, round(settings.validation * len(asked)))]
+    inside = np.isin(groups[triplets], held)  # [triplets, 3]
+    learn, stop = triplets[~inside.any(axis=1)], triplets[inside.all(axis=1)]
     if len(learn) == 0 or len(stop) == 0:
         raise MessError(
             f"{len(learn)} triplets to learn from and {len(stop)} to stop by are too few",
@@ -216,21 +215,30 @@ def _batch(rows: Ints, passages: Ints, size: int, rng: np.random.Generator) -> I
 
 
 def _pairs(
-    chosen: Ints, triplets: Ints, codes: torch.Tensor, by_passage: bool
+    chosen: Ints, material: Material, triplets: Ints, codes: torch.Tensor, loss: LossName
 ) -> tuple[torch.Tensor, ...] | None:
-    """(anchors, positives, anchors, negatives) as rows of the batch; None without any."""
+    """Rows of the batch as the losses take them; None where the batch has no triplet.
+
+    The triplet loss takes triplets. The others take (anchors, positives, anchors, negatives):
+    a clip that is now the nearer, now the farther one of x is what it is more often.
+    """
     place = np.full(int(max(triplets.max(), chosen.max())) + 1, -1)
     place[chosen] = np.arange(len(chosen))
     local = place[triplets]
     local = local[(local >= 0).all(axis=1)]
     if len(local) == 0:
         return None
-    positive = torch.from_numpy(np.unique(local[:, :2], axis=0))
-    if by_passage:
+    if loss == "triplet":
+        return tuple(torch.from_numpy(np.ascontiguousarray(one)) for one in local.T)
+    net = np.zeros((len(chosen), len(chosen)), dtype=np.int64)
+    np.add.at(net, (local[:, 0], local[:, 1]), 1)
+    if material.by_passage:
         own = codes[torch.from_numpy(chosen)]
         negative = torch.nonzero(own[:, None] != own[None])
     else:
-        negative = torch.from_numpy(np.unique(local[:, [0, 2]], axis=0))
+        np.add.at(net, (local[:, 0], local[:, 2]), -1)
+        negative = torch.from_numpy(np.argwhere(net < 0))
+    positive = torch.from_numpy(np.argwhere(net > 0))
     return positive[:, 0], positive[:, 1], negative[:, 0], negative[:, 1]
 
 

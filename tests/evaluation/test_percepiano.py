@@ -1,0 +1,153 @@
+"""Triplets from ratings: the protocol on planted raters, and the first baseline on real ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+from mess_core.evaluation.first_published import first_published_targets
+from mess_core.evaluation.human import examine_ratings, nested_distances, rated_works
+from mess_core.evaluation.percepiano import (
+    accuracy_per_passage,
+    mean_ratings,
+    passage_groups,
+    passage_movements,
+    rated_passages,
+    rated_triplets,
+)
+from mess_core.evaluation.ratings import SCALES, read_ratings
+from mess_core.midi.performance import read_performance
+from mess_core.ranking.descriptors import standardised
+from mess_core.ranking.perceived import describe_passage, pair_distances
+
+QUESTIONS = [f"Question_{number}" for number in range(len(SCALES))]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """Raters who hear nothing but pedal and tempo, each a little noisy, each with a habit."""
+    folder = tmp_path_factory.mktemp("percepiano")
+    (folder / "midi").mkdir()
+    rng = np.random.default_rng(4)
+    taste = rng.normal(0, 1, (2, len(SCALES)))
+    ratings, answers = [], []
+    for place in range(1, 7):
+        passage = f"Composer_Op{place}_8bars_1"
+        for player in [*range(7), "Score"]:
+            way = rng.normal(0, 1, 2) if player != "Score" else np.array([-4.0, 0.0])
+            expression = Expression(
+                pedal=float(np.clip(0.5 + 0.2 * way[0], 0.05, 0.95)),
+                tempo_factor=float(2 ** (0.15 * way[1])),
+                velocity=float(rng.normal(64, 8)),
+                articulation=float(rng.uniform(0.7, 1.0)),
+            )
+            name = f"{passage}_{player}"
+            notes = perform(demo_score(place, bars=4), expression, seed=int(rng.integers(1e6)))
+            write_midi(notes, folder / "midi" / f"{name}.mid")
+            heard = way @ taste
+            for rater in range(12):
+                habit = np.random.default_rng(rater).normal(0, 1.0)
+                said = 4 + 0.8 * heard + habit + rng.normal(0, 0.8, len(SCALES))
+                answers.append([rater, 1, f"{name}.wav", *said])
+            ratings.append([passage, player, f"midi/{name}.mid", *(heard / 14 + 0.5)])
+    columns = ["passage", "player", "midi", *SCALES]
+    pd.DataFrame(ratings, columns=columns).to_csv(folder / "ratings.csv", index=False)
+    columns = ["user", "dataID", "filename", *QUESTIONS]
+    table = pd.DataFrame(answers, columns=columns)
+    pd.concat([table, table.iloc[:100]]).to_csv(folder / "raters.csv", index=False)
+    return folder
+
+
+def test_answers_that_are_there_twice_count_once(planted):
+    _, answers = read_ratings(planted)
+    assert len(answers) == 6 * 8 * 12
+
+
+def test_passages_that_share_bars_are_one_group():
+    names = ["S_D960_mv2_8bars_01", "S_D960_mv2_16bars_01", "S_D960_mv2_8bars_02",
+             "S_D960_mv2_8bars_03", "S_D960_mv3_8bars_01", "B_WoO80_var8_8bars_6",
+             "odd"]  # fmt: skip
+    groups = passage_groups(names)
+    together = {groups[name] for name in names[:3]}
+    assert len(together) == 1
+    assert len(set(groups.values())) == 5
+    assert passage_movements(names)["B_WoO80_var8_8bars_6"] == "B_WoO80"
+
+
+def test_deadpan_renders_are_left_out_and_triplets_have_three_performances(planted):
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    assert all("Score" not in one.players for one in passages)
+    found = rated_triplets(passages, answers, splits=2, triplets=50)
+    assert len(found) == 12
+    for one in found:
+        assert one.index.shape == (50, 3)
+        assert all(len(set(row)) == 3 for row in one.index.tolist())
+        assert one.index.max() < 7
+    assert rated_works(passages) == {f"composer:op{one}" for one in range(1, 7)}
+
+
+def test_raters_agree_with_themselves_and_not_with_shuffled_ones(planted):
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    agree = accuracy_per_passage(rated_triplets(passages, answers), None)
+    assert np.mean(list(agree.values())) > 0.8
+    chance = accuracy_per_passage(rated_triplets(passages, answers, shuffled=True), None)
+    assert abs(np.mean(list(chance.values())) - 0.5) < 0.08
+
+
+def test_habits_of_raters_are_taken_off(planted):
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    # A rater who says 3 more, and who heard only some of the performances.
+    biased = answers[answers["user"] == 3].sample(frac=0.5, random_state=0).index
+    skewed = answers.drop(index=answers[answers["user"] == 3].index.difference(biased))
+    skewed.loc[biased, list(SCALES)] += 3.0
+    truth, plain = mean_ratings(passages, answers), mean_ratings(passages, skewed)
+    raw = mean_ratings(passages, skewed, prior=1e9)
+
+    def off(found):
+        return np.mean([np.abs(a - b).mean() for a, b in zip(found, truth, strict=True)])
+
+    assert off(plain) < 0.5 * off(raw)
+
+
+def test_a_distance_learned_elsewhere_hears_what_raters_heard(planted, monkeypatch):
+    monkeypatch.setattr("mess_core.ranking.perceived._TREES", 30)
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    triplets = rated_triplets(passages, answers)
+    described = [
+        describe_passage([read_performance(path) for path in one.midi]) for one in passages
+    ]
+    groups = [one.group for one in passages]
+    truth = mean_ratings(passages, answers)
+    learned = accuracy_per_passage(
+        triplets, nested_distances(passages, described, truth, by=groups)
+    )
+    plain = accuracy_per_passage(
+        triplets,
+        {one.passage: pair_distances(two.descriptors)
+         for one, two in zip(passages, described, strict=True)},
+    )  # fmt: skip
+    assert np.mean(list(learned.values())) > 0.72
+    assert np.mean(list(learned.values())) > np.mean(list(plain.values())) + 0.02
+    table = examine_ratings(planted)
+    shuffled = table[(table["criterion"] == "PercePiano (shuffled)")]["value"].mean()
+    assert abs(shuffled - 0.5) < 0.08
+    assert set(table["system"]) >= {"raters, other half", "midi, learned from ratings"}
+
+
+def test_the_first_published_descriptors_reach_what_is_known_of_them(shared_data):
+    ratings, answers = read_ratings(shared_data / "percepiano")
+    passages = rated_passages(ratings)
+    assert len(passages) == 47
+    triplets = rated_triplets(passages, answers)
+    apart = {
+        one.passage: pair_distances(
+            standardised([first_published_targets(read_performance(path)) for path in one.midi])
+        )
+        for one in passages
+    }
+    known = np.mean(list(accuracy_per_passage(triplets, apart).values()))
+    assert known == pytest.approx(0.520, abs=0.01)

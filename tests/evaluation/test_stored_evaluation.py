@@ -1,0 +1,165 @@
+"""The whole ladder on a small library: made once, reused, made again when something changes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets.demo import write_demo_corpus
+from mess_core.encoders.extraction import embed_tracks
+from mess_core.errors import DatasetError
+from mess_core.evaluation import checks, inputs, judged, stored
+from mess_core.evaluation.sampling import sample_triplets
+from mess_core.evaluation.systems import RUNGS
+from mess_core.search.heads import list_heads
+from mess_core.store import Layout
+from mess_core.store.matrix import build_matrix
+from mess_core.store.tables import read_table, write_table
+from mess_core.targets.tracks import compute_track_targets
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory, encoder):
+    root = tmp_path_factory.mktemp("evaluated")
+    write_demo_corpus(root / "datasets" / "demo", works=5, players=3, bars=8)
+    tracks = track_table({"demo": scan_source(root / "datasets" / "demo", "demo")})
+    layout = Layout(root)
+    write_table(layout.tracks, tracks)
+    for step in (embed_tracks(tracks, encoder, layout), compute_track_targets(tracks, layout)):
+        for outcome in step:
+            assert outcome.facts.get("status") != "failed", outcome
+    build_matrix(layout, tracks)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def examined(library, encoder):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(inputs, "MOST_PLANTED", 5)
+    quick = {name: vars(one) | {"epochs": 15} for name, one in RUNGS.items()}
+    for name, one in quick.items():
+        patch.setitem(RUNGS, name, type(RUNGS[name])(**one))
+    splits = inputs.store_splits(library)
+    passages = inputs.store_passages(library)
+    inputs.store_planted_triplets(library, encoder=encoder)
+    inputs.store_human_triplets(library, count=12)
+    heads = {name: one for rung in RUNGS for name, one in stored.train_rung(library, rung).items()}
+    answers, reused = stored.evaluate_retrieval(library, encoder=encoder)
+    assert not reused
+    yield splits, passages, heads, answers
+    patch.undo()
+
+
+def test_everything_is_examined_and_compared(library, examined):
+    splits, passages, heads, answers = examined
+    assert splits["work"]["tested"] == 15
+    assert passages.groupby("passage_id").size().max() == 3
+    assert set(list_heads(library.heads)) == set(heads)
+    assert {"content", "expression", "planted: pedal", "content (shuffled)"} <= set(
+        answers["criterion"]
+    )
+    assert answers["value"].between(0, 1).all()
+    board = stored.store_leaderboard(library)
+    table = board["summary"]
+    assert ((table["low"] <= table["mean"] + 1e-9) & (table["mean"] <= table["high"] + 1e-9)).all()
+    assert set(board["rungs"]["verdict"]) <= {"better", "worse", "not helping"}
+    assert "untrained: a control" in board["markdown"]
+    assert board["png"].startswith(b"\x89PNG")
+    # The exact answers: more pedal is heard by anything that hears at all.
+    easy = table[(table["criterion"] == "planted: articulation") & (table["metric"] == "triplets")]
+    assert easy.set_index("system").loc["midi, corrected", "mean"] == 1.0
+
+
+def test_systems_that_read_the_truth_are_not_scored_on_it(examined):
+    answers = examined[3]
+    asked = answers[answers["criterion"] == "expression"]["system"].unique()
+    assert "audio descriptors" in asked
+    assert not any(name.startswith("midi") for name in asked)
+
+
+def test_a_query_never_meets_its_own_track(examined):
+    _, passages, _, answers = examined
+    queries = answers[answers["criterion"] == "content"]["query"].unique()
+    assert set(queries) <= set(passages["clip_id"])
+
+
+def test_what_is_unchanged_is_not_made_again(library, examined, monkeypatch):
+    monkeypatch.setattr(stored, "examine", lambda *_, **__: pytest.fail("examined again"))
+    monkeypatch.setattr(stored, "fit_head", lambda *_, **__: pytest.fail("trained again"))
+    answers, reused = stored.evaluate_retrieval(library)
+    assert reused
+    pd.testing.assert_frame_equal(answers, examined[3])
+    again = stored.train_rung(library, "diagonal")
+    assert all(one["reused"] for one in again.values())
+
+
+def test_what_has_changed_is(library, examined, monkeypatch):
+    monkeypatch.setattr("mess_core.evaluation.kept.EVALUATION_VERSION", "next")
+    monkeypatch.setattr(stored, "fit_head", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(pytest.fail.Exception, match="trained"):
+        stored.train_rung(library, "diagonal")
+
+
+def test_checks_pass_and_notice(library, examined):
+    for finding in (
+        checks.check_frozen_splits(library),
+        checks.check_passages(library),
+        checks.check_planted_triplets(library),
+        checks.check_human_triplets(library),
+        checks.check_heads(library, list(examined[2])),
+        checks.check_leaderboard(library),
+    ):
+        assert finding.passed, finding
+    assert not checks.check_heads(library, ["none"]).passed
+
+
+def test_judges_answers_are_compared_with_systems(library, examined):
+    triplets = read_table(library.human_triplets)
+    said = pd.DataFrame(
+        [
+            {"judge": f"j{judge}", "triplet_id": one, "answer": "a", "repeat": False,
+             "attention": False}
+            for one in triplets["triplet_id"] for judge in range(3)
+        ]
+    )  # fmt: skip
+    assert (judged.majority(said) == 1.0).all()
+    exam = inputs.load_exam(library)
+    systems = stored._systems(library)[:5]
+    found = judged.examine_judgements(exam, stored._split(library, "work"), systems, triplets, said)
+    assert found.groupby("system").size().nunique() == 1
+    assert set(found["query"]) <= set(triplets["triplet_id"])
+
+
+def test_triplets_for_judges_are_a_third_of_each_kind(examined):
+    passages = pd.DataFrame(
+        [
+            {"clip_id": f"{w}{p}{k}", "passage_id": f"{w}#{k}", "work_id": w,
+             "track_id": f"{w}{p}", "performer": p, "start_s": 10.0 * k, "end_s": 10.0 * k + 9}
+            for w in "abcdef" for p in "xyz" for k in range(5)
+        ]
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    first, second = (rng.random((len(passages), len(passages))) for _ in range(2))
+    matching = rng.normal(0, 0.3, (len(passages), 2))
+    table = sample_triplets(passages, matching, (first, second), count=60)
+    assert table["kind"].value_counts().to_dict() == {
+        "same_passage": 20, "across_works": 20, "disagreement": 20,
+    }  # fmt: skip
+    assert table["triplet_id"].is_unique
+    across = table[table["kind"] == "across_works"]
+    for row in across.itertuples():
+        assert len({row.x_track[0], row.a_track[0], row.b_track[0]}) == 3
+    place = {(r.track_id, r.start_s): i for i, r in enumerate(passages.itertuples())}
+    for row in table[table["kind"] == "disagreement"].itertuples():
+        x, a, b = (place[getattr(row, f"{s}_track"), getattr(row, f"{s}_start_s")] for s in "xab")
+        assert (first[x, a] > first[x, b]) != (second[x, a] > second[x, b])
+    again = sample_triplets(passages, matching, (first, second), count=60)
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_a_library_without_shared_works_says_so(tmp_path):
+    write_demo_corpus(tmp_path / "demo", works=2, players=1, bars=4)
+    layout = Layout(tmp_path / "data")
+    write_table(layout.tracks, track_table({"demo": scan_source(tmp_path / "demo", "demo")}))
+    with pytest.raises(DatasetError, match="nothing to compare"):
+        inputs.store_passages(layout)

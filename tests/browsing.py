@@ -62,10 +62,10 @@ def opened(browser, viewport):
 
 def until(page, script):
     """Wait for a condition; the page's own policy forbids Playwright to wait in the page."""
-    for _ in range(600):
+    for _ in range(1500):
         if page.evaluate(script):
             return
-        page.wait_for_timeout(25)
+        page.wait_for_timeout(10)
     raise AssertionError(f"{script} was not true within 15 s")
 
 

@@ -55,21 +55,21 @@ class Caller:
 
 @pytest.fixture
 def layout(tmp_path):
-    """Tracks and triplets alone: no index, no embeddings. Clips last 0.1 s, to be heard fast."""
+    """Tracks and triplets alone: no index, no embeddings. Clips last 0.05 s, to be heard fast."""
     found = Layout(tmp_path / "library")
     (tmp_path / "audio").mkdir()
     time_s = np.arange(3 * RATE) / RATE
     tracks = []
     for number in range(7):
         path = tmp_path / "audio" / f"secret{number}.wav"
-        wave = 0.8 / (1 + number) * np.sin(2 * np.pi * 220 * 2 ** (number / 5) * time_s)
+        wave = 0.8 / (1 + number) * np.sin(2 * np.pi * 220 * 2 ** (number / 2) * time_s)
         sf.write(path, wave, RATE, subtype="PCM_16")
         tracks.append({"track_id": f"secret{number}", "audio_path": str(path)})
     write_table(found.tracks, pd.DataFrame(tracks))
     triples = itertools.islice(itertools.permutations(range(7), 3), 17)
     rows = [
         [f"n{row}", "same_passage"]
-        + [part for one in triple for part in (f"secret{one}", 0.5, 0.6)]
+        + [part for one in triple for part in (f"secret{one}", 0.5, 0.55)]
         + [""]
         for row, triple in enumerate(triples)
     ]
@@ -131,10 +131,10 @@ def test_clips_are_the_passages_equally_loud_and_faded(client, layout):
         triplet = asked(client, after=position - 1)["triplet"]
         for place in ("x", "left", "right"):
             wave, rate = sf.read(io.BytesIO(client.get(triplet["clips"][place]).content))
-            assert (rate, len(wave)) == (RATE, 0.1 * RATE)
+            assert (rate, len(wave)) == (RATE, 0.05 * RATE)
             number = int(plan[position].shown(place).track.removeprefix("secret"))
             peak = np.argmax(np.abs(np.fft.rfft(wave))) * rate / len(wave)
-            assert peak == pytest.approx(220 * 2 ** (number / 5), abs=10)
+            assert peak == pytest.approx(220 * 2 ** (number / 2), abs=20)
             assert abs(wave[0]) < 1e-3 > abs(wave[-1])
             loudness.append(integrated_loudness(wave, rate))
         assert np.ptp(loudness) < 0.3
@@ -283,7 +283,7 @@ def test_two_judges_at_once_do_not_meet(served, layout):
     assert table.attrs["bad_lines"] == 0
 
 
-def test_a_killed_server_loses_at_most_the_answer_in_flight(layout):
+def test_a_killed_server_loses_at_most_the_answer_in_flight(layout, client):
     told = set()
 
     def started():
@@ -321,14 +321,9 @@ def test_a_killed_server_loses_at_most_the_answer_in_flight(layout):
     # What a harder crash would leave: half a line.
     with (layout.judgements / f"{JUDGE}.jsonl").open("ab") as file:
         file.write(b'{"judge": "abcdefgh0123", "pos')
-    process, own = started()
-    try:
-        assert asked(own)["answered"] == len(kept)
-        judge_on(own)
-        assert asked(own)["triplet"] is None
-    finally:
-        process.kill()
-        process.wait()
+    assert asked(client)["answered"] == len(kept)
+    judge_on(client)
+    assert asked(client)["triplet"] is None
     table = read_judgements(layout)
     assert sorted(table["position"]) == [*range(QUESTIONS)]
     assert table.attrs["bad_lines"] == 1
@@ -344,14 +339,29 @@ def begun(page, address):
     page.wait_for_selector("#triplet:not([hidden])")
 
 
-def listened(page, by_keys=True):
+def listened(page, by="keys"):
     for key, place in zip("1ab", ("x", "left", "right"), strict=True):
         until(page, f"!document.querySelector('[data-place={place}] button').disabled")
-        if by_keys:
+        if by == "keys":
             page.keyboard.press(key)
         else:
             page.click(f"[data-place={place}] button")
         until(page, f"document.querySelector('[data-place={place}]').matches('.done:not(.on)')")
+
+
+def listened_fast(page):
+    """The same in one go, without a way to the browser and back at each step."""
+    page.evaluate(
+        """async () => {
+            const soon = () => new Promise((done) => setTimeout(done, 5));
+            for (const root of document.querySelectorAll('.clip')) {
+                const button = root.querySelector('button');
+                while (button.disabled) await soon();
+                button.click();
+                while (!root.matches('.done:not(.on)')) await soon();
+            }
+        }"""
+    )
 
 
 def count(page, number):
@@ -372,7 +382,10 @@ def test_twenty_questions_with_a_reload_in_the_middle(browser, served, layout):
         count(page, number)
         assert page.locator(".answers button:enabled").count() == 0
         page.keyboard.press("ArrowLeft")  # nothing was heard yet
-        listened(page, by_keys=number % 4 > 0)
+        if number < 2:
+            listened(page, by=("clicks", "keys")[number])
+        else:
+            listened_fast(page)
         if number % 4:
             page.keyboard.press("ArrowRight" if number % 2 else "ArrowLeft")
         else:

@@ -13,7 +13,7 @@ help:
 	@echo "make ui     Dagster UI on http://127.0.0.1:3000"
 	@echo "make mlflow MLflow UI on http://127.0.0.1:5000"
 	@echo "make lock   renew constraints.txt (needs uv)"
-	@echo "make clean  remove the environment and everything generated"
+	@echo "make clean  remove the environment and everything generated (not what judges answered)"
 
 setup: $(VENV)/.ready
 
@@ -53,5 +53,5 @@ lock:
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find data -mindepth 1 ! -name README.md -delete
+	find data -mindepth 1 ! -name README.md ! -path data/evaluation ! -path 'data/evaluation/judgements*' -delete
 	find .dagster -mindepth 1 ! -name dagster.yaml -delete

@@ -14,7 +14,7 @@ os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ.pop("MESS_DATASETS", None)
 os.environ.pop("MESS_ENCODER", None)
 
-pytest_plugins = ["tests.workbench"]
+pytest_plugins = ["tests.browsing", "tests.judging", "tests.workbench"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

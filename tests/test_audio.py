@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from mess_core.audio import audio_info, file_sha256, load_audio, stream_audio
+from mess_core.audio import audio_info, file_sha256, load_audio, load_passage, stream_audio
 from mess_core.errors import AudioError
 
 
@@ -104,6 +104,19 @@ def test_bad_audio_names_the_file_and_the_trouble(tmp_path, make, suffix, says):
     with pytest.raises(AudioError, match=says) as raised:
         load_audio(path)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("a.wav", 24_000), ("a.flac", 44_100)])
+def test_passages_are_parts_of_the_whole(tmp_path, name, rate):
+    path = _write(tmp_path / name, rate, channels=2)
+    whole = load_audio(path)
+    part = load_passage(path, 0.5, 1.25)
+    assert len(part) == 0.75 * 24_000
+    np.testing.assert_allclose(part[500:-500], whole[12_500:29_500], atol=2e-3)
+    assert len(load_passage(path, 1.5, 9)) == pytest.approx(12_000, abs=1)
+    for start_s, end_s in ((2.0, 3.0), (-1.0, 1.0), (1.0, 1.0)):
+        with pytest.raises(AudioError, match="no passage"):
+            load_passage(path, start_s, end_s)
 
 
 def test_header_is_read_without_decoding(tmp_path):

@@ -25,19 +25,12 @@ def judgements(data: str, as_json: bool) -> None:
     Answers are given on judge.html of `mess listen`. Answers to other triplets than those of
     today stay in the table but do not count here.
     """
-    from mess_core.errors import StoreError
     from mess_core.evaluation.agreement import agreement
     from mess_core.evaluation.judgements import export_judgements, read_triplets
     from mess_core.store.layout import Layout
 
     layout = Layout(data)
     table = export_judgements(layout)
-    if table.empty:
-        raise StoreError(
-            "holds no judgements yet",
-            path=str(layout.judgements),
-            remedy="Run `mess listen` and open its page judge.html",
-        )
     current = table[table["triplets"] == read_triplets(layout).digest]
     found: dict[str, Any] = {
         "table": str(layout.judgements_table),

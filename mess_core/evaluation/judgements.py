@@ -242,9 +242,15 @@ def export_judgements(layout: Layout) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        As in `read_judgements`, or if the table cannot be written.
+        As in `read_judgements`, or if there are none, or the table cannot be written.
     """
     table = read_judgements(layout)
+    if table.empty:
+        raise StoreError(
+            "holds no judgements yet",
+            path=str(layout.judgements),
+            remedy="Run `mess listen` and open its page judge.html",
+        )
     write_table(layout.judgements_table, table)
     return table
 

@@ -36,6 +36,7 @@ def listen(host: str, port: int, data: str, show: bool) -> None:
         raise click.ClickException(
             f"cannot listen on {host}:{port} ({error.strerror}). Choose another --port."
         ) from error
+    bound.listen()  # who asks before the server has started waits, rather than being refused
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{bound.getsockname()[1]}"
     own = host in {"127.0.0.1", "localhost", "::1"}

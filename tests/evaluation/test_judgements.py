@@ -1,6 +1,7 @@
 """Plans are fixed, fair and spread; answers are kept once, whole, and by nobody else."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -215,6 +216,20 @@ def test_a_torn_last_line_is_passed_over_and_not_built_upon(layout, torn):
     assert set(answered(layout, JUDGE, triplets)) == set(range(6))
     assert read_judgements(layout).attrs["bad_lines"] == (torn not in (0, -1))
     assert place.read_bytes().endswith(b"\n")
+
+
+def test_a_full_disk_is_told_and_leaves_the_file_usable(layout, monkeypatch):
+    triplets = read_triplets(layout)
+    plan = judge_plan(JUDGE, triplets)
+    keep_answer(layout, JUDGE, triplets, gave(plan[0]))
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, line: write(file, line[:30]))
+        with pytest.raises(StoreError, match="the disk is full"):
+            keep_answer(layout, JUDGE, triplets, gave(plan[1]))
+    assert set(answered(layout, JUDGE, triplets)) == {0}
+    keep_answer(layout, JUDGE, triplets, gave(plan[1], "right"))
+    assert answered(layout, JUDGE, triplets)[1]["shown"] == "right"
 
 
 def test_lines_that_are_no_answers_are_counted(layout):

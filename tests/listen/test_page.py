@@ -1,79 +1,25 @@
 """The page in a real browser: what is clicked, heard, shown and said."""
 
-import shutil
-import socket
-import threading
-
 import pytest
 
-from mess_core.listen.app import create_app
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (dev extra)")
-
-WIDE = {"width": 1280, "height": 900}
-NARROW = {"width": 390, "height": 844}
-
-
-class _Served:
-    """An application on a free port, in a thread."""
-
-    def __init__(self, root):
-        import uvicorn
-
-        bound = socket.socket()
-        bound.bind(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(create_app(root), log_level="error"))
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [bound]})
-        self.thread.start()
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        installed = shutil.which("chromium") or shutil.which("google-chrome")
-        try:
-            opened = running.chromium.launch(
-                executable_path=installed,
-                args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-            )
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium to drive (playwright install chromium): {error}")
-        yield opened
-        opened.close()
+from tests.browsing import NARROW, WIDE, Served, accessible, opened, until
 
 
 @pytest.fixture(scope="module")
 def served(built):
-    running = _Served(built.root)
+    running = Served(built.root)
     yield running
     running.stop()
 
 
 @pytest.fixture
 def page(request, browser, served):
-    opened, complaints = _opened(browser, getattr(request, "param", WIDE))
-    opened.goto(served.address)
-    opened.wait_for_selector("#tracks button")
-    yield opened
-    opened.close()
+    shown, complaints = opened(browser, getattr(request, "param", WIDE))
+    shown.goto(served.address)
+    shown.wait_for_selector("#tracks button")
+    yield shown
+    shown.close()
     assert complaints == []
-
-
-def _opened(browser, viewport):
-    page = browser.new_page(viewport=viewport)
-    page.set_default_timeout(15_000)
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None,
-    )
-    return page, complaints
 
 
 def _chosen(page, place=0):
@@ -89,22 +35,6 @@ def _slide(page, place, value):
     )
 
 
-def _until(page, script):
-    """Wait for a condition; the page's own policy forbids Playwright to wait in the page."""
-    for _ in range(150):
-        if page.evaluate(script):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"{script} was not true within 15 s")
-
-
-def _accessible(page):
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-
-
 @pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_sliders_rank_and_say_why(page):
     _chosen(page)
@@ -112,14 +42,14 @@ def test_sliders_rank_and_say_why(page):
     overall = page.locator("#hits .main").all_inner_texts()
     _slide(page, 0, 0.7)
     _slide(page, 3, -0.4)
-    _until(page, "document.querySelectorAll('#hits li:first-child .bars i').length === 2")
+    until(page, "document.querySelectorAll('#hits li:first-child .bars i').length === 2")
     assert page.locator("#hits .main").all_inner_texts() != overall
     page.locator("#hits summary").first.click()
     page.wait_for_selector("#hits .why td")
     names = {row.split("\t")[0] for row in page.locator("#hits .why tbody tr").all_inner_texts()}
     assert len(names) == 13
     page.click("#clear")
-    _until(page, "document.querySelectorAll('#hits .bars').length === 0")
+    until(page, "document.querySelectorAll('#hits .bars').length === 0")
     assert page.locator("#hits .main").all_inner_texts() == overall
 
 
@@ -137,18 +67,18 @@ def test_unavailable_aspects_are_grey_and_say_why(page):
 def test_a_hit_plays_and_switches_at_the_aligned_moment(page):
     _chosen(page)
     page.check("#same-work")
-    _until(page, "document.querySelector('#query-line').textContent.includes('hits')")
+    until(page, "document.querySelector('#query-line').textContent.includes('hits')")
     page.wait_for_timeout(300)
     page.locator("#hits .main").first.click()
     page.wait_for_selector("#deck-b.on")
-    _until(page, "/^0:0[1-9]/.test(document.querySelector('#deck-b .time').textContent)")
+    until(page, "/^0:0[1-9]/.test(document.querySelector('#deck-b .time').textContent)")
     assert page.inner_text("#play") == "Pause"
     page.keyboard.press("b")
     page.wait_for_selector("#deck-a.on")
     assert "the same notes" in page.inner_text("#moment")
-    _until(page, "document.querySelector('#play').textContent === 'Pause'")
+    until(page, "document.querySelector('#play').textContent === 'Pause'")
     page.locator("body").press("Space")
-    _until(page, "document.querySelector('#play').textContent === 'Play'")
+    until(page, "document.querySelector('#play').textContent === 'Play'")
 
 
 def test_keys_walk_the_hits_and_find_tracks(page):
@@ -162,7 +92,7 @@ def test_keys_walk_the_hits_and_find_tracks(page):
     page.wait_for_selector("#hits li:nth-child(1)[aria-current=true]")
     page.keyboard.press("/")
     page.keyboard.type("no such piece")
-    _until(page, "document.querySelector('#found').textContent.startsWith('0 of')")
+    until(page, "document.querySelector('#found').textContent.startsWith('0 of')")
 
 
 def test_filters_narrow_the_hits(page):
@@ -171,7 +101,7 @@ def test_filters_narrow_the_hits(page):
     select = page.locator("#selects label:not([hidden]) select").first
     values = select.locator("option").evaluate_all("all => all.map((one) => one.value)")
     select.select_option(values[1])
-    _until(page, f"document.querySelectorAll('#hits li').length < {before}")
+    until(page, f"document.querySelectorAll('#hits li').length < {before}")
 
 
 def test_passages_are_found_and_left(page):
@@ -180,11 +110,11 @@ def test_passages_are_found_and_left(page):
     page.wait_for_selector("#hits small:has-text(' to ')")
     assert "passages" in page.inner_text("#query-line")
     page.click("#whole")
-    _until(page, "!document.querySelector('#query-line').textContent.includes('passages')")
+    until(page, "!document.querySelector('#query-line').textContent.includes('passages')")
 
 
 def test_the_map_is_clicked_and_the_layers_are_shown(page):
-    _until(page, "document.querySelector('#map-line').textContent.includes('tracks by')")
+    until(page, "document.querySelector('#map-line').textContent.includes('tracks by')")
     canvas = page.locator("#map")
     canvas.scroll_into_view_if_needed()
     point = page.evaluate(
@@ -203,8 +133,8 @@ def test_the_map_is_clicked_and_the_layers_are_shown(page):
 
 
 @pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
-def test_the_page_fits_and_is_accessible(page):
-    _accessible(page)
+def test_the_page_fits_and_isaccessible(page):
+    accessible(page)
     _chosen(page)
     _slide(page, 0, 0.5)
     page.wait_for_selector("#hits .bars")
@@ -214,7 +144,7 @@ def test_the_page_fits_and_is_accessible(page):
     page.wait_for_selector("#heatmap-view td")
     page.locator("#hits .main").first.click()
     page.wait_for_selector("#deck-b.on")
-    _accessible(page)
+    accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -228,14 +158,14 @@ def test_a_recording_of_ones_own_finds_itself(page, corpus, served, built):
 
 
 def test_an_empty_library_says_what_to_do(browser, tmp_path):
-    running = _Served(tmp_path)
-    page, complaints = _opened(browser, WIDE)
+    running = Served(tmp_path)
+    page, complaints = opened(browser, WIDE)
     try:
         page.goto(running.address)
         page.wait_for_selector("#notice:not([hidden])")
         assert "There is no library here yet" in page.inner_text("#notice")
         assert page.locator("#find").is_disabled()
-        _accessible(page)
+        accessible(page)
     finally:
         page.close()
         running.stop()
@@ -249,8 +179,8 @@ def test_missing_audio_and_a_stopped_server_are_told(browser, workbench):
     table = pd.read_parquet(str(place))
     table["audio_path"] = "/nowhere/gone.flac"
     table.to_parquet(str(place))
-    running = _Served(workbench.root)
-    page, _ = _opened(browser, WIDE)  # the browser itself reports the failed requests
+    running = Served(workbench.root)
+    page, _ = opened(browser, WIDE)  # the browser itself reports the failed requests
     try:
         page.goto(running.address)
         page.wait_for_selector("#tracks button")
@@ -261,7 +191,7 @@ def test_missing_audio_and_a_stopped_server_are_told(browser, workbench):
         assert "the audio file is missing" in page.inner_text("#notice")
         running.stop()
         page.locator("#tracks button").nth(2).click()
-        _until(page, "document.querySelector('#notice').textContent.includes('does not answer')")
+        until(page, "document.querySelector('#notice').textContent.includes('does not answer')")
     finally:
         page.close()
         running.stop()

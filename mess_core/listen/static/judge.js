@@ -148,8 +148,8 @@ function lookAhead() {
   state.next.catch(() => {});
 }
 
-async function show(question) {
-  state.open?.close();
+async function show(question, retry = true) {
+  if (state.open !== question) state.open?.close();
   Object.assign(state, { open: question, last: null, began: performance.now(), busy: false });
   $('later').hidden = true;
   if (!question) {
@@ -163,6 +163,11 @@ async function show(question) {
     await question.ready;
   } catch (error) {
     if (state.open !== question) return;
+    // What was fetched ahead may have met a server that was down for a moment.
+    if (retry) {
+      await show(new Question(question.asked), false);
+      return;
+    }
     notice(error.message);
     $('later').hidden = false;
   }
@@ -213,21 +218,32 @@ async function answer(place) {
   const record = { judge: state.judge, position, ticket, answer: place, seconds, plays };
   try {
     progress(await send('judge/answer', {}, JSON.stringify(record)));
-    await onward();
   } catch (error) {
     state.busy = false;
     draw();
-    notice(`${error.message} Your answer is not kept yet: answer again, or reload the page.`);
+    notice(`This answer is not kept yet. ${error.message}`);
+    return;
   }
+  await goOn();
 }
 
-async function later() {
+async function goOn() {
   notice('');
   try {
     await onward();
   } catch (error) {
     notice(error.message);
+    invite();
   }
+}
+
+function invite() {
+  $('standing').textContent = state.answered
+    ? `${state.answered} of ${state.total} are answered.`
+    : `${state.total} questions, in as many sittings as you like.`;
+  $('begin').textContent = state.answered ? 'Go on' : 'Begin';
+  $('begin').disabled = false;
+  view('start');
 }
 
 // --- Set up -----------------------------------------------------------------------------
@@ -261,11 +277,7 @@ async function open() {
     return;
   }
   state.next = Promise.resolve(new Question(found.triplet));
-  $('standing').textContent = found.answered
-    ? `Welcome back: ${found.answered} of ${found.total} are answered.`
-    : `${found.total} questions, in as many sittings as you like.`;
-  $('begin').textContent = found.answered ? 'Go on' : 'Begin';
-  $('begin').disabled = false;
+  invite();
 }
 
 function startAnew() {
@@ -274,8 +286,8 @@ function startAnew() {
   open();
 }
 
-$('begin').addEventListener('click', later);
-$('later').addEventListener('click', later);
+$('begin').addEventListener('click', goOn);
+$('later').addEventListener('click', goOn);
 $('another').addEventListener('click', startAnew);
 for (const root of document.querySelectorAll('.clip')) {
   root.querySelector('button').addEventListener('click', () => toggle(root.dataset.place));
@@ -287,11 +299,12 @@ window.addEventListener('hashchange', () => { if (inAddress() !== state.judge) o
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === ' ' && event.target.matches('button, summary, a')) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const act = {
     1: () => toggle('x'), x: () => toggle('x'), 2: () => toggle('left'), a: () => toggle('left'),
     3: () => toggle('right'), b: () => toggle('right'), ' ': () => toggle(state.last || 'x'),
     ArrowLeft: () => answer('left'), ArrowRight: () => answer('right'),
-  }[event.key.toLowerCase?.() in { x: 1, a: 1, b: 1 } ? event.key.toLowerCase() : event.key];
+  }[key];
   if (!act || $('triplet').hidden) return;
   event.preventDefault();
   act();

@@ -21,7 +21,7 @@ from mess_core.targets.tracks import compute_track_targets
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, encoder):
     root = tmp_path_factory.mktemp("evaluated")
-    write_demo_corpus(root / "datasets" / "demo", works=5, players=3, bars=8)
+    write_demo_corpus(root / "datasets" / "demo", works=4, players=3, bars=8)
     tracks = track_table({"demo": scan_source(root / "datasets" / "demo", "demo")})
     layout = Layout(root)
     write_table(layout.tracks, tracks)
@@ -35,11 +35,17 @@ def library(tmp_path_factory, encoder):
 @pytest.fixture(scope="module")
 def examined(library, encoder):
     patch = pytest.MonkeyPatch()
-    patch.setattr(inputs, "MOST_PLANTED", 5)
-    quick = {name: vars(one) | {"epochs": 15} for name, one in RUNGS.items()}
+    patch.setattr(inputs, "MOST_PLANTED", 4)
+    quick = {name: vars(one) | {"epochs": 8} for name, one in RUNGS.items()}
     for name, one in quick.items():
         patch.setitem(RUNGS, name, type(RUNGS[name])(**one))
-    splits = inputs.store_splits(library)
+    every = stored._systems
+    patch.setattr(  # the layers by themselves are thirteen times the same
+        stored,
+        "_systems",
+        lambda layout: [one for one in every(layout) if not one.name[-1].isdigit()],
+    )
+    splits = inputs.store_splits(library, folds=2)
     passages = inputs.store_passages(library)
     inputs.store_planted_triplets(library, encoder=encoder)
     inputs.store_human_triplets(library, count=12)
@@ -52,7 +58,7 @@ def examined(library, encoder):
 
 def test_everything_is_examined_and_compared(library, examined):
     splits, passages, heads, answers = examined
-    assert splits["work"]["tested"] == 15
+    assert splits["work"]["tested"] == 12
     assert passages.groupby("passage_id").size().max() == 3
     assert set(list_heads(library.heads)) == set(heads)
     assert {"content", "expression", "planted: pedal", "content (shuffled)"} <= set(
@@ -105,12 +111,13 @@ def test_checks_pass_and_notice(library, examined):
         checks.check_frozen_splits(library),
         checks.check_passages(library),
         checks.check_planted_triplets(library),
-        checks.check_human_triplets(library),
         checks.check_heads(library, list(examined[2])),
         checks.check_leaderboard(library),
     ):
         assert finding.passed, finding
     assert not checks.check_heads(library, ["none"]).passed
+    # In so small a library no three works match: it is not balanced, and said.
+    assert not checks.check_human_triplets(library).passed
 
 
 def test_judges_answers_are_compared_with_systems(library, examined):

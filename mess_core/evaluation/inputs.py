@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -221,6 +221,8 @@ def _planted_clips(
     names = [f"{one.source}:{one.factor}:{part}" for one in made for part in ("x", "near", "far")]
     clips = [clip for one in made for clip in (one.x, one.near, one.far)]
     engine: Engine = "demo" if planted["engine"].iloc[0] == "demo" else "fluidsynth"
-    used = matching_encoder(manifest["identity"], encoder)
-    make = partial(rendered_clips, engine=engine, say=say)
-    return make(names, clips, used, layout.rendered)
+    identity = manifest["identity"]
+    used = cache(partial(matching_encoder, identity, encoder))
+    return rendered_clips(
+        names, clips, layout.rendered, identity=identity, encoder=used, engine=engine, say=say
+    )

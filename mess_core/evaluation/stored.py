@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,8 @@ def evaluate_ratings(
         return keep(place, stamp, examine_ratings(folder, say=say)), False
     exam = load_exam(layout, encoder=encoder, say=say)
     _, _, manifest = load_matrix(layout)
-    used = matching_encoder(manifest["identity"], encoder)
+    identity = manifest["identity"]
+    used = cache(partial(matching_encoder, identity, encoder))
 
     def lesson_without(works: set[str]) -> Lesson:
         table = exam.passages
@@ -218,7 +220,15 @@ def evaluate_ratings(
         return lesson_of(exam, left.unique().tolist())
 
     def make(names: Sequence[str], performances: Sequence[Any]) -> Clips:
-        return rendered_clips(names, performances, used, layout.rendered, engine=engine, say=say)
+        return rendered_clips(
+            names,
+            performances,
+            layout.rendered,
+            identity=identity,
+            encoder=used,
+            engine=engine,
+            say=say,
+        )
 
     answers = examine_ratings(
         folder, systems=_systems(layout), lesson_without=lesson_without, make=make, say=say

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,9 +125,10 @@ def stored_clips(
 def rendered_clips(
     ids: Sequence[str],
     performances: Sequence[Performance],
-    encoder: Encoder,
     folder: Any,
     *,
+    identity: Mapping[str, Any],
+    encoder: Callable[[], Encoder],
     engine: Engine = "demo",
     say: Callable[[str], None] = lambda _: None,
 ) -> Clips:
@@ -137,9 +138,12 @@ def rendered_clips(
     ----------
     ids : sequence of str
     performances : sequence of Performance
-    encoder : Encoder
     folder : UPath
         Where vectors and targets are kept.
+    identity : mapping
+        Of the encoder.
+    encoder : callable
+        Gives the encoder; called only when a clip is not kept.
     engine : {"demo", "fluidsynth", "auto"}
     say : callable
         Called with lines of progress.
@@ -156,8 +160,8 @@ def rendered_clips(
     from mess_core.targets.registry import TARGETS_VERSION, targets
 
     chosen = {one.name: one.function for one in targets("audio")}
-    identity = [encoder.identity, engine_in_use(engine), TARGETS_VERSION, list(AUDIO_TARGETS)]
-    stamp = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    made_by = [dict(identity), engine_in_use(engine), TARGETS_VERSION, list(AUDIO_TARGETS)]
+    stamp = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()
     vectors, audio = [], []
     for number, (name, one) in enumerate(zip(ids, performances, strict=True), start=1):
         key = hashlib.sha256((stamp + performance_sha256(one)).encode()).hexdigest()[:32]
@@ -169,7 +173,7 @@ def rendered_clips(
             described = kept[2 + vector.size :]
         except (StoreError, ValueError, IndexError):
             wave = render(one, engine=engine)
-            vector = encoder.embed(wave).track
+            vector = encoder().embed(wave).track
             analysis = analyse(wave)
             described = np.array([chosen[target](analysis) for target in AUDIO_TARGETS])
             head = np.array(vector.shape, dtype=np.float64)

@@ -35,7 +35,7 @@ def library(tmp_path_factory, encoder):
 @pytest.fixture(scope="module")
 def examined(library, encoder):
     patch = pytest.MonkeyPatch()
-    patch.setattr(inputs, "MOST_PLANTED", 4)
+    patch.setattr(inputs, "MOST_PLANTED", 2)
     quick = {name: vars(one) | {"epochs": 8} for name, one in RUNGS.items()}
     for name, one in quick.items():
         patch.setitem(RUNGS, name, type(RUNGS[name])(**one))

@@ -38,6 +38,27 @@ def test_discovery_calls():
     assert len(names["found"].table) == 2
 
 
+def test_learning_from_ratings(corpus, monkeypatch):
+    from mess_core.midi import read_performance
+    from mess_core.ranking.perceived import describe_passage
+
+    monkeypatch.setattr("mess_core.ranking.perceived._TREES", 5)
+    rng = np.random.default_rng(0)
+    works = [sorted(corpus.glob(f"demo_0{one}_*.mid")) for one in (1, 2, 3)]
+    rated = [describe_passage([read_performance(path) for path in paths]) for paths in works]
+    names = {
+        "paths": works[0],
+        "rated_passages": rated,
+        "ratings": [rng.normal(size=(len(paths), 4)) for paths in works],
+        "groups": ["a", "b", "c"],
+    }
+    block = next(block for block in BLOCKS if "PerceivedDistance" in block)
+    exec(block, names)
+    found = names["distance"].distances(names["passage"])
+    assert found.shape == (2, 2)
+    assert found[0, 0] == 0
+
+
 @pytest.mark.parametrize("command", re.findall(r"^mess (\w+)", README, flags=re.MULTILINE))
 def test_every_command_exists(command):
     from mess_core.cli import cli

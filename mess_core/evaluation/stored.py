@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.errors import MessError, StoreError
+from mess_core.evaluation.agreement import judge_table
 from mess_core.evaluation.inputs import load_exam
 from mess_core.evaluation.judged import examine_judgements
-from mess_core.evaluation.judgements import export_judgements
+from mess_core.evaluation.judgements import read_judgements, read_triplets
 from mess_core.evaluation.kept import answers_table, fingerprint, keep, kept
 from mess_core.evaluation.leaderboard import (
     compare_rungs,
@@ -34,7 +35,7 @@ from mess_core.ranking.pairs import Objective
 from mess_core.search.heads import save_head
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.arrays import write_bytes
-from mess_core.store.layout import Layout
+from mess_core.store.layout import Layout, is_local
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
@@ -242,10 +243,18 @@ def evaluate_judgements(layout: Layout, *, by: SplitBy = "work") -> pd.DataFrame
     Returns
     -------
     DataFrame
-        As `examine_judgements` gives; empty without answers.
+        As `examine_judgements` gives; empty without answers to the present triplets by judges
+        who pass their attention checks.
     """
-    judgements = export_judgements(layout)
+    import pandas as pd
+
     place = layout.evaluation / "judged"
+    if not is_local(layout.root) or not layout.judgements.exists():
+        return pd.DataFrame()
+    everything = read_judgements(layout)
+    judgements = everything[everything["triplets"] == read_triplets(layout).digest]
+    told = judge_table(judgements)
+    judgements = judgements[~judgements["judge"].isin(told.loc[told["flagged"], "judge"])]
     if judgements.empty:
         answers_table(place).unlink(missing_ok=True)
         return judgements

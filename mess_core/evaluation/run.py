@@ -44,6 +44,7 @@ def evaluate_library(
     MessError
         If the library is not there or holds too little.
     """
+    from mess_core.errors import DatasetError
     from mess_core.evaluation import inputs, stored
     from mess_core.evaluation.systems import RUNGS
     from mess_core.store.layout import Layout
@@ -64,7 +65,10 @@ def evaluate_library(
         "planted triplets",
         lambda: inputs.store_planted_triplets(layout, engine=engine, say=say),
     )
-    timed("triplets for judges", lambda: inputs.store_human_triplets(layout))
+    try:
+        timed("triplets for judges", lambda: inputs.store_human_triplets(layout))
+    except DatasetError as error:
+        say(str(error))
 
     def train() -> None:
         for rung in RUNGS:

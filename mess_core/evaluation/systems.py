@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.errors import MessError
 from mess_core.evaluation.first_published import first_published_targets
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.pairs import (
@@ -307,6 +308,8 @@ def _chosen_layer(objective: Objective, lesson: Lesson) -> Scorer:
     else:
         apart = expression_distances(lesson.values[: lesson.library], passages, library)
         triplets = expression_triplets(apart)
+    if len(triplets) == 0:
+        raise MessError("no training passage has three performances to choose a layer by")
     right = []
     for place in range(clips.vectors.shape[1]):
         similarity = _layer(place, clips)

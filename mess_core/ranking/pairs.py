@@ -74,7 +74,10 @@ def expression_distances(
     """
     names = np.asarray(passages, dtype=str)
     centred = _centred(values, names)
-    unit = np.sqrt(np.nanmean(np.square(centred[list(spread_of)]), axis=0))
+    squares = np.square(centred[list(spread_of)])
+    known = np.isfinite(squares)
+    total = np.where(known, squares, 0.0).sum(axis=0)
+    unit = np.sqrt(total / np.maximum(known.sum(axis=0), 1))
     scaled = np.where(np.isfinite(centred), centred, 0.0) / np.maximum(unit, 1e-9)
     apart = np.sqrt(np.square(scaled[:, None] - scaled[None]).sum(axis=2))
     found: Floats = np.where(names[:, None] == names[None], apart, np.nan)

@@ -1,0 +1,51 @@
+"""The job `evaluate` through Dagster, on a library that is too small for some of it."""
+
+import dagster as dg
+import pytest
+
+
+@pytest.fixture
+def evaluated(workbench, monkeypatch):
+    from mess_assets.build import ASSETS
+    from mess_assets.checks import CHECKS
+    from mess_assets.resources import TrackingResource
+    from mess_core.evaluation import inputs, stored
+
+    monkeypatch.setattr(inputs, "MOST_PLANTED", 1)
+    every = stored._systems
+    monkeypatch.setattr(
+        stored, "_systems", lambda layout: [s for s in every(layout) if not s.name[-1].isdigit()]
+    )
+    names = ["splits", "passages", "planted_triplets", "human_triplets", "head_diagonal"]
+    names += ["retrieval_evaluation", "human_evaluation", "leaderboard"]
+    return dg.materialize(
+        [*ASSETS, *CHECKS],
+        selection=dg.AssetSelection.assets(*names),
+        instance=workbench.instance,
+        resources={
+            "store": workbench.store,
+            "encoder": workbench.encoder,
+            "tracking": TrackingResource(uri="off"),
+        },
+        raise_on_error=False,
+    ), workbench
+
+
+def test_the_job_goes_through_and_says_what_it_could_not_learn(evaluated):
+    done, bench = evaluated
+    assert done.success
+    made = {
+        event.asset_key.to_user_string(): event.materialization
+        for event in done.get_asset_materialization_events()
+    }
+    assert {"splits", "passages", "leaderboard", "head_diagonal"} <= set(made)
+    board = made["leaderboard"].metadata["leaderboard"].value
+    assert "## planted: pedal (triplets, chance 0.500)" in board
+    # Two players: x has one other performance, so there is no nearer and farther one.
+    heads = made["head_diagonal"].metadata["heads"].value
+    assert "problem" in heads["expression-diagonal"]
+    checked = {one.check_name: one for one in done.get_asset_check_evaluations()}
+    assert checked["frozen_splits_do_not_leak"].passed
+    assert checked["leaderboard_is_sound"].passed
+    assert not checked["head_diagonal_can_be_served"].passed
+    assert (bench.root / "evaluation" / "leaderboard" / "leaderboard.md").exists()

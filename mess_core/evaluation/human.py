@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.datasets.works import work_id
+from mess_core.errors import MessError
 from mess_core.evaluation.percepiano import (
     RatedPassage,
     RatedTriplets,
@@ -200,24 +201,28 @@ def examine_ratings(
             "audio, learned from ratings",
             nested_distances(passages, by_ear, truth, by=groups, seed=seed),
         )
+        lesson = None if lesson_without is None else lesson_without(rated_works(passages))
         for system in systems:
             say(f"ratings: {system.name}")
-            lesson = None
-            if system.describe is None and lesson_without is not None:
-                lesson = lesson_without(rated_works(passages))
-            tell(system.name, {name: _distances(system, clips[name], lesson) for name in names})
+            if system.describe is not None:
+                apart = {name: _described(system.describe(clips[name])) for name in names}
+            elif lesson is not None:
+                try:
+                    score = system.fit(lesson)
+                except MessError as error:
+                    say(f"{system.name} could not learn: {error.problem}")
+                    continue
+                apart = {name: -score(clips[name]) for name in names}
+            else:
+                continue
+            tell(system.name, apart)
     return pd.concat(found, ignore_index=True)
 
 
-def _distances(system: System, clips: Clips, lesson: Lesson | None) -> Floats:
-    """Between the performances of a passage; descriptors are standardised among them."""
-    if system.describe is not None:
-        table = system.describe(clips)
-        rows = [{str(column): float(v) for column, v in enumerate(row)} for row in table]
-        return pair_distances(standardised(rows))
-    if lesson is None:
-        raise ValueError(f"{system.name} has to learn from a library")
-    return -system.fit(lesson)(clips)
+def _described(table: Floats) -> Floats:
+    """Distances of descriptors that are standardised among the passage's performances."""
+    rows = [{str(column): float(v) for column, v in enumerate(row)} for row in table]
+    return pair_distances(standardised(rows))
 
 
 def _heard(clips: Clips) -> PassageDescription:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mess_core.errors import MessError, SearchError
+from mess_core.errors import MessError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,9 +137,7 @@ def search(
 
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
-    if _is_file(track, library):
-        if head is not None:
-            raise SearchError("a head ranks tracks of the library only, not a recording")
+    if head is None and _is_file(track, library):
         hits = library.query_audio(track, aspects=weights, k=k, where=parse_filters(where))
     else:
         hits = library.similar(

@@ -68,7 +68,7 @@ def splits(store: StoreResource) -> dg.MaterializeResult:
 
 
 @dg.asset(
-    deps=["tracks", proxy_targets],
+    deps=["tracks", proxy_targets, embedding_matrix],
     automation_condition=NIGHTLY,
     output_required=False,
     group_name="evaluation",

@@ -82,14 +82,23 @@ def store_splits(layout: Layout, *, folds: int = 5, seed: int = 0) -> dict[str, 
 def store_passages(layout: Layout) -> pd.DataFrame:
     """Find the passages that several performers play, and store the table.
 
+    Tracks without a vector or segment targets (they failed, or are still to come) are left out.
+
     Raises
     ------
     StoreError
-        If there is no track table.
+        If there is no track table or no embedding matrix.
     DatasetError
         If no work has two performances of the same passage with MIDI.
     """
-    table = find_passages(read_table(layout.tracks))
+    tracks = read_table(layout.tracks)
+    _, rows, _ = load_matrix(layout)
+    described = [
+        layout.segment_targets(str(row.dataset), str(row.track_id)).exists()
+        for row in tracks.itertuples()
+    ]
+    usable = tracks["track_id"].isin(rows["track_id"]) & np.array(described, dtype=bool)
+    table = find_passages(tracks[usable])
     if table.empty:
         raise DatasetError(
             "no passage is played by two performances with MIDI: there is nothing to compare",

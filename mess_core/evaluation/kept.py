@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import StoreError
 from mess_core.evaluation.splits import load_split
+from mess_core.evaluation.systems import RUNGS
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.targets.registry import TARGETS_VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ EVALUATION_VERSION = "1"
 
 def fingerprint(layout: Layout | None, by: str, *more: str) -> str:
     """Hash of everything that a result of this data root depends on; `more` is what it adds."""
-    parts: list[Any] = [EVALUATION_VERSION, by, *more]
+    parts: list[Any] = [EVALUATION_VERSION, TARGETS_VERSION, str(RUNGS), by, *more]
     if layout is not None:
         _, _, manifest = load_matrix(layout)
         parts += [manifest["matrix_sha256"], manifest["identity"]]

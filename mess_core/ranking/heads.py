@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ HeadKind = Literal["diagonal", "linear", "mlp"]
 _OUT, _HIDDEN = 64, 128
 
 
-class HeadModule(nn.Module):
+class HeadModule(nn.Module, ABC):
     """Standardised layers [n, layers, dim] to unit vectors [n, out]."""
 
     kind: HeadKind
@@ -48,11 +49,13 @@ class HeadModule(nn.Module):
         arrays |= {name: part.detach().cpu().numpy() for name, part in self._arrays().items()}
         return Head(self.kind, arrays, made_from)
 
+    @abstractmethod
     def _out(self, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+        """Vectors before they are brought to unit length, [n, out]."""
 
+    @abstractmethod
     def _arrays(self) -> dict[str, torch.Tensor]:
-        raise NotImplementedError
+        """What the search needs besides the scaler, by the names of `Head`."""
 
 
 class _Diagonal(HeadModule):
@@ -120,4 +123,9 @@ def make_head(kind: HeadKind, layers: int, dim: int, *, seed: int = 0) -> HeadMo
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return {"diagonal": _Diagonal, "linear": _Linear, "mlp": _MLP}[kind](layers, dim)
+        made: dict[str, Callable[[int, int], HeadModule]] = {
+            "diagonal": _Diagonal,
+            "linear": _Linear,
+            "mlp": _MLP,
+        }
+        return made[kind](layers, dim)

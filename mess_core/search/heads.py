@@ -195,7 +195,14 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
     return head
 
 
-def track_scores(layout: Layout, name: str, query: str, ids: Sequence[str]) -> Vectors:
+def track_scores(
+    layout: Layout,
+    name: str,
+    query: str,
+    ids: Sequence[str],
+    *,
+    aspects: Mapping[str, float] | None = None,
+) -> NDArray[np.float64]:
     """Cosine of one track to others by a head; -inf where a track has no vector.
 
     Parameters
@@ -205,18 +212,23 @@ def track_scores(layout: Layout, name: str, query: str, ids: Sequence[str]) -> V
         Of the head.
     query : str
     ids : sequence of str
+    aspects : mapping, optional
+        Must be empty: a head ranks by everything that it holds.
 
     Returns
     -------
-    ndarray, float32, shape [ids]
+    ndarray, float64, shape [ids]
 
     Raises
     ------
     SearchError
-        If there is no such head, it is of another encoder, or the query has no vector.
+        If there is no such head, it is of another encoder, the query has no vector, or aspects
+        are given.
     StoreError
         If the embedding matrix is not there: a published library is without it.
     """
+    if aspects:
+        raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
     matrix, rows, manifest = load_matrix(layout)
     head = load_head(layout.heads, name, identity=manifest["identity"])
     place = {str(track): row for row, track in enumerate(rows["track_id"])}
@@ -225,7 +237,7 @@ def track_scores(layout: Layout, name: str, query: str, ids: Sequence[str]) -> V
     unit = head(matrix)  # [tracks, out]
     cosine = unit @ unit[place[query]]
     found = [cosine[place[one]] if one in place else -np.inf for one in ids]
-    return np.array(found, dtype=np.float32)
+    return np.array(found, dtype=np.float64)
 
 
 def list_heads(heads: Any) -> list[str]:

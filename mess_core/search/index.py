@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
 
-__all__ = ["TrackIndex", "selector", "unit_layers"]
+__all__ = ["TrackIndex", "first_allowed", "selector", "unit_layers"]
 
 Floats = NDArray[np.float32]
 _CHUNK = 4096
@@ -211,6 +211,15 @@ def selector(allowed: NDArray[np.bool_] | None) -> Any:
     if allowed is None:
         return None
     return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+
+
+def first_allowed(
+    scores: NDArray[np.float64], allowed: NDArray[np.bool_], k: int
+) -> NDArray[np.int64]:
+    """Rows of the `k` highest scores among the allowed ones, ties in their order."""
+    order = np.argsort(-scores, kind="stable")
+    hits: NDArray[np.int64] = order[allowed[order]][:k]
+    return hits
 
 
 def unit_layers(vectors: NDArray[np.floating[Any]]) -> Floats:

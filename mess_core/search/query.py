@@ -19,7 +19,7 @@ from mess_core.search.aspects import aspect_parts, layer_weights, weight_notes
 from mess_core.search.explain import explain_hit
 from mess_core.search.faithfulness import Mode
 from mess_core.search.heads import track_scores
-from mess_core.search.index import TrackIndex, unit_layers
+from mess_core.search.index import TrackIndex, first_allowed, unit_layers
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
 from mess_core.search.published import served_root
@@ -146,8 +146,7 @@ class Library:
         Raises
         ------
         SearchError
-            If the track, an aspect or the head is unknown, all weights are zero, k < 1, or no
-            track passes.
+            If track, aspect or head is unknown, all weights are zero, k < 1, or no track passes.
         """
         row = self._row(track)
         _checked_k(k)
@@ -164,11 +163,8 @@ class Library:
         )
         allowed = np.array([track_id in left for track_id in self._ids])
         if head is not None:
-            if wanted:
-                raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
-            score = track_scores(self.layout, head, track, self._ids).astype(np.float64)
-            order = np.argsort(-score, kind="stable")
-            hits = order[allowed[order] & np.isfinite(score[order])][:k]
+            score = track_scores(self.layout, head, track, self._ids, aspects=wanted)
+            hits = first_allowed(score, allowed & np.isfinite(score), k)
             return self._told(hits, score[hits], {}, {}, {})
         if "subspace" in modes.values():
             parts = {
@@ -176,8 +172,7 @@ class Library:
                 for name, weight in wanted.items()
             }
             score = np.sum(list(parts.values()), axis=0)
-            order = np.argsort(-score, kind="stable")
-            hits = order[allowed[order]][:k]
+            hits = first_allowed(score, allowed, k)
             parts = {name: values[hits] for name, values in parts.items()}
             return self._told(hits, score[hits], parts, modes, wanted)
         query = self._index.vector(row)

@@ -1,5 +1,7 @@
 """The whole ladder on a small library: made once, reused, made again when something changes."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,9 +166,21 @@ def test_triplets_for_judges_are_a_third_of_each_kind(examined):
     pd.testing.assert_frame_equal(table, again)
 
 
-def test_a_library_without_shared_works_says_so(tmp_path):
-    write_demo_corpus(tmp_path / "demo", works=2, players=1, bars=4)
-    layout = Layout(tmp_path / "data")
-    write_table(layout.tracks, track_table({"demo": scan_source(tmp_path / "demo", "demo")}))
+def test_a_track_that_failed_is_left_out_and_the_others_go_on(library, tmp_path):
+    shutil.copytree(library.root, tmp_path / "library")
+    layout = Layout(tmp_path / "library")
+    tracks = read_table(layout.tracks)
+    failed = str(tracks["track_id"].iloc[0])
+    layout.segment_targets("demo", failed).unlink()
+    table = inputs.store_passages(layout)
+    assert failed not in set(table["track_id"])
+    assert len(table)
+
+
+def test_a_library_without_shared_works_says_so(library, tmp_path):
+    shutil.copytree(library.root, tmp_path / "library")
+    layout = Layout(tmp_path / "library")
+    tracks = read_table(layout.tracks)
+    write_table(layout.tracks, tracks.drop_duplicates("work_id"))
     with pytest.raises(DatasetError, match="nothing to compare"):
         inputs.store_passages(layout)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.evaluation.ratings import DEADPAN, SCALES
+from mess_core.midi.performance import read_performance
 from mess_core.ranking.perceived import pair_distances
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
 _NAME = re.compile(r"(?P<piece>.+)_(?P<bars>\d+)bars_(?P<place>\d+)")
 _VARIATION = re.compile(r"_var\d+$")
 _FEWEST = 3
+_SAME_NOTES = 0.05
 
 Floats = NDArray[np.float64]
 
@@ -151,7 +153,7 @@ def rated_passages(ratings: pd.DataFrame) -> list[RatedPassage]:
                 tuple(str(path) for path in rows["midi"]),
             )
         )
-    return found
+    return _joined_by_notes(found)
 
 
 def mean_ratings(
@@ -237,6 +239,44 @@ def accuracy_per_passage(
         apart = one.other_half if distances is None else distances[one.passage]
         found.setdefault(one.passage, []).append(one.accuracy(apart))
     return {passage: float(np.mean(values)) for passage, values in found.items()}
+
+
+def _joined_by_notes(passages: list[RatedPassage]) -> list[RatedPassage]:
+    """One group for passages in which a player's notes are the very same: one recording's.
+
+    Names alone do not tell: stretches of 16 bars do not begin where two of 8 do.
+    """
+    runs: dict[tuple[str, str, int], set[tuple[int, ...]]] = {}
+    for number, one in enumerate(passages):
+        for player, path in zip(one.players, one.midi, strict=True):
+            runs[one.movement, player, number] = _note_runs(path)
+    home = {one.group: one.group for one in passages}
+
+    def root(name: str) -> str:
+        while home[name] != name:
+            name = home[name]
+        return name
+
+    keys = list(runs)
+    for place, (movement, player, number) in enumerate(keys):
+        for other_movement, other_player, other in keys[place + 1 :]:
+            if (movement, player) != (other_movement, other_player):
+                continue
+            first, second = (
+                runs[movement, player, number],
+                runs[movement, player, other],
+            )
+            if len(first & second) > _SAME_NOTES * max(1, min(len(first), len(second))):
+                home[root(passages[other].group)] = root(passages[number].group)
+    return [replace(one, group=root(one.group)) for one in passages]
+
+
+def _note_runs(path: str) -> set[tuple[int, ...]]:
+    """Three successive notes each, with velocity and length: a fingerprint of a recording."""
+    played = read_performance(path)
+    length = np.round((played.offset_s - played.onset_s) * 50).astype(int)
+    notes = np.stack([played.pitch, played.velocity, length], axis=1)
+    return {tuple(notes[at : at + 3].ravel().tolist()) for at in range(len(notes) - 2)}
 
 
 def _standardised(rows: pd.DataFrame) -> Floats:

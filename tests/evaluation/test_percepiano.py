@@ -138,6 +138,16 @@ def test_a_distance_learned_elsewhere_hears_what_raters_heard(planted, monkeypat
     assert abs(np.mean(list(shuffled.values())) - 0.5) < 0.08
 
 
+def test_one_recording_cut_twice_is_one_group_whatever_its_name_says(shared_data):
+    ratings, _ = read_ratings(shared_data / "percepiano")
+    wanted = ("D960_mv2_16bars_06", "D960_mv2_8bars_10", "D960_mv3_16bars_08", "D960_mv3_8bars_14")
+    chosen = ratings[ratings["passage"].str.endswith(wanted)]
+    group = {one.passage.removeprefix("Schubert_"): one.group for one in rated_passages(chosen)}
+    assert group["D960_mv2_16bars_06"] == group["D960_mv2_8bars_10"]
+    assert group["D960_mv3_16bars_08"] == group["D960_mv3_8bars_14"]
+    assert len(set(group.values())) == 2
+
+
 def test_the_first_published_descriptors_reach_what_is_known_of_them(shared_data):
     ratings, answers = read_ratings(shared_data / "percepiano")
     passages = rated_passages(ratings)

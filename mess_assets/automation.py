@@ -44,13 +44,23 @@ def seconds_between_looks(seconds: int) -> int:
 WEEKLY = dg.AutomationCondition.on_cron("0 4 * * 0", timezone())
 """On Sunday at 4:00, once what it is made from has been renewed since the Sunday before."""
 
-NIGHTLY = (
-    dg.AutomationCondition.on_cron("0 5 * * *", timezone())
+_CHANGED = (
+    dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.data_version_changed() | dg.AutomationCondition.will_be_requested()
+    )
     | dg.AutomationCondition.code_version_changed()
-) & ~dg.AutomationCondition.any_deps_missing()
-"""At 5:00 if what it is made from has been renewed since, or when its code has changed.
+)
 
-What is renewed but equal costs little: results are kept beside the fingerprint of their inputs.
+NIGHTLY = (
+    dg.AutomationCondition.cron_tick_passed("0 5 * * *", timezone())
+    & (_CHANGED.since_last_handled() | dg.AutomationCondition.missing())
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.in_progress()
+).with_label("nightly, if changed")
+"""At 5:00 if it is not there yet, or if what it is made from, or its code, has changed since.
+
+One run for a whole chain: what follows from something that is about to be made is made with
+it. What turns out equal costs little: results are kept beside the fingerprint of their inputs.
 """
 
 

@@ -76,5 +76,8 @@ evaluate = dg.define_asset_job(
     tags=CPU_TAGS,
 )
 
+EVALUATED_AGAIN = ["human_evaluation", "leaderboard"]
+"""What new answers of judges change."""
+
 PER_TRACK = [embed, describe]
 JOBS = [scan, embed, describe, tables, evaluate]

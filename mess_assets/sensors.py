@@ -3,7 +3,8 @@
 ``new_tracks`` sees where the folders and the track table differ, registers new partitions and
 scans; when a scan succeeds, ``pending_tracks`` starts runs over what is missing or stale, a
 batch each and embeddings apart from targets; when the last of these has ended, well or not,
-``rebuild_tables`` renews tables and indices once. ``lost_workers`` reports runs whose process
+``rebuild_tables`` renews tables and indices once. ``new_judgements`` compares systems with
+what judges answered. ``lost_workers`` reports runs whose process
 was killed, and Dagster retries those.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from mess_assets.automation import seconds_between_looks, sensor_status
-from mess_assets.jobs import PER_TRACK, describe, embed, scan, tables
+from mess_assets.jobs import EVALUATED_AGAIN, PER_TRACK, describe, embed, evaluate, scan, tables
 from mess_assets.partitions import RANGE_END, RANGE_START, TRACKS, batches, range_tags
 from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.workers import lost_runs
@@ -28,6 +29,9 @@ _LONGEST_RUN = datetime.timedelta(days=2)
 
 _FOLLOWS_WITHIN = datetime.timedelta(minutes=10)
 """How long the daemon has to start the retry of a run that died, or the batches of a scan."""
+
+_SITTING_S = 900.0
+"""A judge who has not answered for so long has gone."""
 
 WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 
@@ -247,4 +251,33 @@ def pending_keys(
     }
 
 
-SENSORS = [new_tracks, pending_tracks, lost_workers, rebuild_tables]
+@dg.sensor(
+    job=evaluate,
+    minimum_interval_seconds=seconds_between_looks(300),
+    default_status=sensor_status(),
+)
+def new_judgements(
+    context: dg.SensorEvaluationContext, store: StoreResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Once judges have been quiet for a while, compare systems with their answers again."""
+    from mess_core.errors import MessError
+    from mess_core.evaluation.judgements import judgements_state
+    from mess_core.evaluation.kept import answers_table
+
+    try:
+        state, last = judgements_state(store.layout)
+    except MessError as error:
+        return dg.SkipReason(str(error))
+    if state is None or state == context.cursor:
+        return dg.SkipReason("no answers since the last that were looked at")
+    if datetime.datetime.now(datetime.UTC).timestamp() - last < _SITTING_S:
+        return dg.SkipReason("somebody is judging: the end of the sitting is waited for")
+    if not answers_table(store.layout.evaluation / "retrieval-work").exists():
+        return dg.SkipReason("no system was examined yet: run the job `evaluate` once")
+    wanted = [dg.AssetKey(name) for name in EVALUATED_AGAIN]
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=state, asset_selection=wanted)], cursor=state
+    )
+
+
+SENSORS = [new_tracks, pending_tracks, lost_workers, rebuild_tables, new_judgements]

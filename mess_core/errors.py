@@ -18,6 +18,7 @@ __all__ = [
     "ProbingError",
     "SearchError",
     "StoreError",
+    "TooLittleError",
 ]
 
 
@@ -66,6 +67,10 @@ class MidiError(MessError):
 
 class DatasetError(MessError):
     """A data set's folder or metadata is not what its layout promises."""
+
+
+class TooLittleError(DatasetError):
+    """Data are in order, but too few to compare or to learn from."""
 
 
 class EncoderError(MessError):

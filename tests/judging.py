@@ -86,5 +86,6 @@ def record(triplet, judge=JUDGE, **changes):
         "answer": "left",
         "seconds": 4.2,
         "plays": {"x": 1, "left": 2, "right": 3},
+        "listened": {"x": 10, "left": 9.5, "right": 2.0},
     }
     return {**found, **changes}

@@ -31,7 +31,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
         kinds={"python", "pytorch"},
         pool=CPU_POOL,
         op_tags=CPU_TAGS,
-        code_version="1",
+        code_version="2",
         description=(
             f"Heads of the rung “{rung}” for content and for expression, trained on frozen "
             "vectors of the whole library and served by `mess search --head`. What they are "

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from mess_core.datasets import catalogue
 
-__all__ = ["composer_key", "joined_by_audio", "leak_safe_groups", "work_id"]
+__all__ = ["composer_key", "joined_by", "leak_safe_groups", "work_id"]
 
 _COMPOSER_SPELLINGS = {
     "rachmaninov": "rachmaninoff",
@@ -157,11 +157,11 @@ def leak_safe_groups(
     for name in work_ids:
         whole = re.sub(r"-\d+$", "", name)
         groups.append(whole if whole in present else name)
-    return groups if audio is None else joined_by_audio(groups, audio)
+    return groups if audio is None else joined_by(groups, audio)
 
 
-def joined_by_audio(groups: Sequence[str], audio: Sequence[str | None]) -> list[str]:
-    """Groups that share an audio hash under the name of the first of them."""
+def joined_by(groups: Sequence[str], shared: Sequence[str | None]) -> list[str]:
+    """Groups that share something (an audio hash, a title) under the name of the first of them."""
     home = {name: name for name in groups}
 
     def root(name: str) -> str:
@@ -170,9 +170,9 @@ def joined_by_audio(groups: Sequence[str], audio: Sequence[str | None]) -> list[
         return name
 
     first: dict[str, str] = {}
-    for name, heard in zip(groups, audio, strict=True):
-        if heard is not None:
-            home[root(name)] = root(first.setdefault(heard, name))
+    for name, one in zip(groups, shared, strict=True):
+        if one is not None:
+            home[root(name)] = root(first.setdefault(one, name))
     return [root(name) for name in groups]
 
 

@@ -1,12 +1,15 @@
 """How far judges agree with each other, with themselves, and with what is plain to hear.
 
-Krippendorff, "Content Analysis", 2004 (alpha); Wilson, JASA 22, 1927 (intervals of shares).
+Krippendorff, "Content Analysis", 2004 (alpha); Wilson, JASA 22, 1927 (intervals of shares);
+Efron and Stein, Annals of Statistics 9, 1981 (jackknife).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,49 +20,42 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTENTION_FLOOR",
-    "Alpha",
-    "Ceiling",
+    "Agreement",
     "agreement",
     "answer_matrix",
     "judge_table",
     "krippendorff_alpha",
+    "leave_one_out",
+    "perfect_measure",
     "split_half",
+    "vetted",
     "wilson",
 ]
 
 ATTENTION_FLOOR = 0.8
-"""A judge with a smaller share of attention checks right is flagged."""
+"""A judge with a smaller share of attention checks right has failed them."""
 
 _FEWEST_CHECKS = 5
+_RESAMPLES = 200
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], float]
 
 
 @dataclass(frozen=True)
-class Alpha:
-    """Krippendorff's alpha: 1 agreement, 0 chance; NaN where it is not defined.
+class Agreement:
+    """A measure of agreement and what it rests on.
 
     Attributes
     ----------
     value : float
+        NaN where it is not defined.
+    low, high : float
+        95 % interval over judges and triplets together: normal, its variance that of the
+        bootstrap over triplets and of the jackknife over judges. NaN with fewer than three
+        judges, of whom nothing is known about others.
     judges, triplets, answers : int
-        What it rests on: triplets that at least two judges answered, and their answers.
-    """
-
-    value: float
-    judges: int
-    triplets: int
-    answers: int
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """Agreement of the majorities of random halves of the judges.
-
-    Attributes
-    ----------
-    value, low, high : float
-        Share of triplets, 0 to 1, and its 95 % interval over triplets; NaN where there are no
-        two judges of any triplet.
-    judges, triplets, splits : int
+        Triplets that at least two judges answered, and their answers.
     """
 
     value: float
@@ -67,7 +63,7 @@ class Ceiling:
     high: float
     judges: int
     triplets: int
-    splits: int
+    answers: int
 
 
 def answer_matrix(judgements: pd.DataFrame) -> tuple[NDArray[np.float64], list[str], list[str]]:
@@ -96,32 +92,26 @@ def answer_matrix(judgements: pd.DataFrame) -> tuple[NDArray[np.float64], list[s
     return answers, judges, triplets
 
 
-def krippendorff_alpha(answers: NDArray[np.float64]) -> Alpha:
-    """Krippendorff's alpha of nominal answers.
+def krippendorff_alpha(answers: Floats, *, seed: int = 0) -> Agreement:
+    """Krippendorff's alpha of nominal answers: 1 agreement, 0 chance.
+
+    Which clip of a triplet is called a is arbitrary, so every triplet counts with its
+    labels both ways: chance is one half whatever the labels.
 
     Parameters
     ----------
     answers : numpy.ndarray, shape [judges, triplets]
         As from `answer_matrix`.
+    seed : int
+        Of the interval.
     """
-    import krippendorff
-
-    shared = answers[:, (~np.isnan(answers)).sum(axis=0) >= 2]
-    given = ~np.isnan(shared)
-    value = float("nan")
-    # Alpha compares with chance; where only one answer was ever given there is none.
-    if len(np.unique(shared[given])) > 1:
-        value = float(krippendorff.alpha(shared, level_of_measurement="nominal"))
-    return Alpha(value, int(given.any(axis=1).sum()), shared.shape[1], int(given.sum()))
+    return _estimate(_alpha, answers, seed)
 
 
-def split_half(
-    answers: NDArray[np.float64], *, splits: int = 200, resamples: int = 1000, seed: int = 0
-) -> Ceiling:
-    """What agreement a measure could reach with these judges: theirs with each other.
+def split_half(answers: Floats, *, splits: int = 100, seed: int = 0) -> Agreement:
+    """How often the majorities of random halves of the judges agree; a tied one counts one half.
 
-    The judges are split in random halves; per triplet, the majorities of both halves agree (1),
-    do not (0), or one is tied (one half).
+    It holds the noise of both halves: see `perfect_measure` for what that leaves to a measure.
 
     Parameters
     ----------
@@ -129,10 +119,48 @@ def split_half(
         As from `answer_matrix`.
     splits : int
         Random halves; a triplet counts in those where both halves have answers to it.
-    resamples : int
-        Bootstrap samples of triplets.
     seed : int
     """
+    whole, quick = (partial(_halves, splits=n, seed=seed) for n in (splits, min(splits, 20)))
+    return _estimate(whole, answers, seed, quick)
+
+
+def perfect_measure(halves: float) -> float:
+    """How often a measure that is always right would agree with the majority of half the judges.
+
+    Two halves that err independently with probability e agree with probability
+    (1 - e)^2 + e^2, of which this is 1 - e: the ceiling, for half as many judges as there are.
+    With all of them it is higher.
+    """
+    return (1.0 + math.sqrt(max(0.0, 2.0 * halves - 1.0))) / 2.0
+
+
+def leave_one_out(answers: Floats, *, seed: int = 0) -> Agreement:
+    """How often a judge agrees with the majority of the others: a person's score.
+
+    At least two others are needed, and triplets on which they are tied are left out, as they
+    are where systems are scored.
+
+    Parameters
+    ----------
+    answers : numpy.ndarray, shape [judges, triplets]
+    seed : int
+        Of the interval.
+    """
+    return _estimate(_against_others, answers, seed)
+
+
+def _alpha(answers: Floats) -> float:
+    import krippendorff
+
+    shared = answers[:, (~np.isnan(answers)).sum(axis=0) >= 2]
+    if shared.shape[1] == 0:
+        return float("nan")
+    both_ways = np.hstack([shared, 1.0 - shared])
+    return float(krippendorff.alpha(both_ways, level_of_measurement="nominal"))
+
+
+def _halves(answers: Floats, splits: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     judges = len(answers)
     # +1 for b, -1 for a, 0 for none: the sign of a sum is the majority.
@@ -146,14 +174,35 @@ def split_half(
         product = np.sign(votes[half].sum(axis=0)) * np.sign(votes[~half].sum(axis=0))
         total += np.where(both, (product + 1) / 2, 0)
         counted += both
-    agreed = total[counted > 0] / counted[counted > 0]  # [triplets]
-    n = len(agreed)
-    if n == 0:
-        nan = float("nan")
-        return Ceiling(nan, nan, nan, judges, 0, splits)
-    means = agreed[rng.integers(0, n, (resamples, n))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Ceiling(float(agreed.mean()), float(low), float(high), judges, n, splits)
+    return _mean(total[counted > 0] / counted[counted > 0])
+
+
+def _against_others(answers: Floats) -> float:
+    votes = np.nan_to_num(2 * answers - 1)
+    given = ~np.isnan(answers)
+    others = votes.sum(axis=0) - votes  # [judges, triplets]
+    counts = given & (given.sum(axis=0) - given >= 2) & (others != 0)
+    return _mean((np.sign(others) == votes)[counts].astype(np.float64))
+
+
+def _estimate(
+    statistic: Statistic, answers: Floats, seed: int, resampled: Statistic | None = None
+) -> Agreement:
+    again = resampled or statistic
+    shared = answers[:, (~np.isnan(answers)).sum(axis=0) >= 2]
+    shared = shared[(~np.isnan(shared)).any(axis=1)]
+    judges, triplets = shared.shape
+    value = statistic(shared)
+    low = high = float("nan")
+    if judges >= 3 and not math.isnan(value):
+        rng = np.random.default_rng(seed)
+        drawn = [again(shared[:, rng.integers(0, triplets, triplets)]) for _ in range(_RESAMPLES)]
+        without = [again(np.delete(shared, judge, axis=0)) for judge in range(judges)]
+        if np.isfinite(without).all():
+            variance = np.nanvar(drawn) + (judges - 1) * np.var(without)
+            wide = 1.96 * math.sqrt(float(variance))
+            low, high = max(-1.0, value - wide), min(1.0, value + wide)
+    return Agreement(value, low, high, judges, triplets, int((~np.isnan(shared)).sum()))
 
 
 def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +214,10 @@ def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
         Per judge: ``answers`` (first ones, attention checks left out), ``median_s``;
         ``repeats`` answered twice, ``same`` share of them answered the same both times with
         its Wilson interval ``same_low, same_high``; ``checks``, ``attentive`` share of them
-        right; ``flagged`` if that is below `ATTENTION_FLOOR` of at least 5. Shares of nothing
-        are NaN.
+        right; ``status``: "failed" if that is below `ATTENTION_FLOOR` of at least 5, "passed" if
+        it is not and whoever tosses coins would hardly get so many right (Wilson's interval
+        lies above one half: four of four, nine of ten), else "unvetted". Shares of nothing are
+        NaN.
     """
     import pandas as pd
 
@@ -194,34 +245,33 @@ def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
                 "same_high": high,
                 "checks": len(checks),
                 "attentive": attentive,
-                "flagged": len(checks) >= _FEWEST_CHECKS and attentive < ATTENTION_FLOOR,
+                "status": _status(right, len(checks)),
             }
         )
     columns = ["judge", "answers", "median_s", "repeats", "same", "same_low", "same_high"]
-    return pd.DataFrame(rows, columns=[*columns, "checks", "attentive", "flagged"])
+    return pd.DataFrame(rows, columns=[*columns, "checks", "attentive", "status"])
 
 
 def agreement(judgements: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
-    """All of the above, of all judges and without those who are flagged.
+    """All of the above, of all judges and of those who passed their attention checks.
 
     Parameters
     ----------
     judgements : DataFrame
         As from `mess_core.evaluation.judgements.read_judgements`, of one triplets table.
     seed : int
-        Of the splits and the bootstrap.
+        Of the splits and the intervals.
 
     Returns
     -------
     dict
-        ``judges``: records of `judge_table`; ``all`` and ``attentive``: each with ``alpha`` and
-        ``ceiling``, as dictionaries; ``consistency``: repeats of all attentive judges together,
-        ``n, share, low, high``.
+        ``judges``: records of `judge_table`; ``all`` and ``passed``: each with ``alpha``,
+        ``split_half``, ``leave_one_out``, as dictionaries, and ``perfect``
+        (`perfect_measure`); ``consistency``: repeats of all judges who have not failed,
+        together, ``n, share, low, high``.
     """
     judges = judge_table(judgements)
-    flagged = set(judges.loc[judges["flagged"].astype(bool), "judge"])
-    attentive = judgements[~judgements["judge"].isin(flagged)]
-    kept = judges[~judges["judge"].isin(flagged)]
+    kept = judges[judges["status"] != "failed"]
     n = int(kept["repeats"].sum())
     same = round(float((kept["same"].fillna(0) * kept["repeats"]).sum()))
     low, high = wilson(same, n)
@@ -229,13 +279,23 @@ def agreement(judgements: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
         "judges": judges.to_dict("records"),
         "consistency": {"n": n, "share": _share(same, n), "low": low, "high": high},
     }
-    for name, part in (("all", judgements), ("attentive", attentive)):
+    for name, part in (("all", judgements), ("passed", vetted(judgements))):
         answers, _, _ = answer_matrix(part)
+        halves = split_half(answers, seed=seed)
         found[name] = {
-            "alpha": asdict(krippendorff_alpha(answers)),
-            "ceiling": asdict(split_half(answers, seed=seed)),
+            "alpha": asdict(krippendorff_alpha(answers, seed=seed)),
+            "split_half": asdict(halves),
+            "leave_one_out": asdict(leave_one_out(answers, seed=seed)),
+            "perfect": perfect_measure(halves.value),
         }
     return found
+
+
+def vetted(judgements: pd.DataFrame) -> pd.DataFrame:
+    """The answers of judges who passed their attention checks."""
+    judges = judge_table(judgements)
+    passed = judges.loc[judges["status"] == "passed", "judge"]
+    return judgements[judgements["judge"].isin(passed)]
 
 
 def wilson(count: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -255,3 +315,13 @@ def _first(judgements: pd.DataFrame) -> pd.DataFrame:
 
 def _share(count: int, n: int) -> float:
     return count / n if n else float("nan")
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _status(right: int, checks: int) -> str:
+    if checks >= _FEWEST_CHECKS and right / checks < ATTENTION_FLOOR:
+        return "failed"
+    return "passed" if checks and wilson(right, checks)[0] > 0.5 else "unvetted"

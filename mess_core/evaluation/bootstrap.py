@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; ``n`` values in ``clusters``."""
+    """A mean with its 95 % interval; ``n`` values in ``clusters``; NaN for one cluster's."""
 
     mean: float
     low: float
@@ -51,6 +51,8 @@ class Comparison:
 
 def clustered_mean(values: ArrayLike, clusters: Sequence[Hashable], *, seed: int = 0) -> Estimate:
     """Mean of values and the percentile interval of a bootstrap over clusters.
+
+    Of a single cluster nothing is known about others: its interval is NaN.
 
     Parameters
     ----------
@@ -123,4 +125,4 @@ def _per_cluster(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Float
 def _bootstrap(sums: Floats, counts: Floats, seed: int) -> Floats:
     drawn = np.random.default_rng(seed).integers(0, len(sums), size=(_DRAWS, len(sums)))
     means: Floats = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return means
+    return means if len(sums) > 1 else np.full(_DRAWS, np.nan)

@@ -48,22 +48,25 @@ def judgements(data: str, as_json: bool) -> None:
 def _tell(found: dict[str, Any]) -> None:
     click.echo(f"{found['answers']} answers of {len(found['judges'])} judges")
     for one in found["judges"]:
-        mark = "   flagged: too few attention checks right" if one["flagged"] else ""
         click.echo(
             f"  {one['judge']}  {one['answers']:4d} triplets, median {one['median_s']:.0f} s;"
             f" same again {_share(one['same'])} of {one['repeats']};"
-            f" attention {_share(one['attentive'])} of {one['checks']}{mark}"
+            f" attention {_share(one['attentive'])} of {one['checks']}: {one['status']}"
         )
     parts = [("all judges", found["all"])]
-    if any(one["flagged"] for one in found["judges"]):
-        parts.append(("without flagged", found["attentive"]))
+    if any(one["status"] != "passed" for one in found["judges"]):
+        parts.append(("who passed attention checks", found["passed"]))
     for name, part in parts:
-        alpha, ceiling = part["alpha"], part["ceiling"]
+        alpha, halves, others = part["alpha"], part["split_half"], part["leave_one_out"]
         click.echo(
-            f"{name}: Krippendorff's alpha {_number(alpha['value'])}"
-            f" ({alpha['judges']} judges, {alpha['triplets']} triplets of two or more);"
-            f" split-half ceiling {_share(ceiling['value'])}"
-            f" [{_share(ceiling['low'])}, {_share(ceiling['high'])}] ({ceiling['triplets']})"
+            f"{name} ({alpha['judges']} judges, {alpha['triplets']} triplets of two or more):\n"
+            f"  Krippendorff's alpha {_number(alpha['value'])}"
+            f" [{_number(alpha['low'])}, {_number(alpha['high'])}]\n"
+            f"  halves of the judges agree {_share(halves['value'])}"
+            f" [{_share(halves['low'])}, {_share(halves['high'])}];"
+            f" a perfect measure would agree with one of them {_share(part['perfect'])}\n"
+            f"  a judge agrees with the others {_share(others['value'])}"
+            f" [{_share(others['low'])}, {_share(others['high'])}]"
         )
     same = found["consistency"]
     click.echo(

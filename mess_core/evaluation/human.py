@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from mess_core.datasets.works import work_id
 from mess_core.errors import MessError
+from mess_core.evaluation.controls import SHUFFLED, dealt_answers
+from mess_core.evaluation.leaks import Choice, assert_no_leaks, choice_leaks
 from mess_core.evaluation.percepiano import (
     RatedPassage,
     RatedTriplets,
@@ -30,13 +32,12 @@ from mess_core.midi.performance import read_performance
 from mess_core.probing.folds import grouped_folds
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.descriptors import HALF_PEDAL, standardised
-from mess_core.ranking.pairs import shuffled_within
 from mess_core.ranking.perceived import (
     PassageDescription,
     PerceivedDistance,
     describe_passage,
-    pair_distances,
 )
+from mess_core.ranking.scaling import pair_distances
 from mess_core.ranking.shapes import CURVES
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["examine_ratings", "nested_distances", "rated_clips", "rated_works"]
 
 CRITERION = "PercePiano"
+BY_MOVEMENT = f"{CRITERION}, by movement"
 _FOLDS = 10
 
 Floats = NDArray[np.float64]
@@ -83,32 +85,47 @@ def rated_clips(passages: Sequence[RatedPassage], make: MakeClips) -> dict[str, 
 def nested_distances(
     passages: Sequence[RatedPassage],
     descriptions: Sequence[PassageDescription],
-    ratings: Sequence[Floats],
+    answers: pd.DataFrame,
     *,
     by: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Floats]:
     """Distances for each passage from a model that was fitted without its group.
 
+    Whatever is fitted (ratings freed of raters' habits, penalty, weights, regressors) is
+    fitted to the answers of the other groups' passages alone.
+
     Parameters
     ----------
-    passages, descriptions, ratings
-        In the same order; ratings as `mean_ratings` gives.
+    passages, descriptions
+        In the same order.
+    answers : DataFrame
+        As `read_ratings` gives.
     by : sequence of str
         Outer groups: ten folds of them, or one each where there are fewer. Inner choices
         (penalty, weights) keep passages that share bars together.
     seed : int
+
+    Raises
+    ------
+    DatasetError
+        If passages that share bars are in different outer groups.
     """
     fold = grouped_folds(list(by), min(_FOLDS, len(set(by))), seed=seed)
     found = {}
     for number in np.unique(fold):
         inside = np.flatnonzero(fold != number).tolist()
+        outside = np.flatnonzero(fold == number).tolist()
+        learned = Choice(
+            "the distance", f"fold {number}", frozenset(passages[i].group for i in inside)
+        )
+        assert_no_leaks(choice_leaks([learned], [passages[i].group for i in outside]))
         model = PerceivedDistance(seed=seed).fit(
             [descriptions[i] for i in inside],
-            [ratings[i] for i in inside],
+            mean_ratings([passages[i] for i in inside], answers),
             [passages[i].group for i in inside],
         )
-        for index in np.flatnonzero(fold == number).tolist():
+        for index in outside:
             found[passages[index].passage] = model.distances(descriptions[index])
     return found
 
@@ -140,7 +157,9 @@ def examine_ratings(
     Returns
     -------
     DataFrame
-        ``system, criterion, metric, fold, query, cluster, value``; queries are passages.
+        ``system, criterion, metric, fold, query, cluster, value``; queries are passages,
+        clusters those that share bars. "PercePiano (shuffled)" is of ratings that were given
+        to other players of their passage once: learned from them and asked about them.
 
     Raises
     ------
@@ -152,70 +171,67 @@ def examine_ratings(
     import pandas as pd
 
     ratings, answers = read_ratings(folder)
+    dealt = dealt_answers(answers, seed=seed + 1)
     passages = rated_passages(ratings)
-    triplets = rated_triplets(passages, answers, seed=seed)
-    dealt = rated_triplets(passages, answers, seed=seed, shuffled=True)
-    found = [_rows("raters, other half", CRITERION, passages, triplets, None)]
-    found.append(_rows("raters, other half", f"{CRITERION} (shuffled)", passages, dealt, None))
+    asked = {
+        CRITERION: rated_triplets(passages, answers, seed=seed),
+        f"{CRITERION}{SHUFFLED}": rated_triplets(passages, dealt, seed=seed),
+    }
+    asked[BY_MOVEMENT] = asked[CRITERION]
+    groups, movements = [one.group for one in passages], [one.movement for one in passages]
+    names = [one.passage for one in passages]
+    found = [_rows("raters, other half", CRITERION, passages, asked[CRITERION], None)]
 
-    def tell(system: str, distances: Mapping[str, Floats], criterion: str = CRITERION) -> None:
-        found.append(_rows(system, criterion, passages, triplets, distances))
+    def tell(system: str, distances: Mapping[str, Floats], *criteria: str) -> None:
+        for criterion in criteria or (CRITERION, f"{CRITERION}{SHUFFLED}"):
+            found.append(_rows(system, criterion, passages, asked[criterion], distances))
+
+    def learn(
+        system: str,
+        descriptions: Sequence[PassageDescription],
+        what: pd.DataFrame,
+        by: Sequence[str],
+        criterion: str,
+    ) -> None:
+        say(f"{system}: {criterion}")
+        tell(system, nested_distances(passages, descriptions, what, by=by, seed=seed), criterion)
 
     say("describing passages")
     described = [
         describe_passage([read_performance(path, pedal_down=HALF_PEDAL) for path in one.midi])
         for one in passages
     ]
-    truth = mean_ratings(passages, answers)
-    groups = [one.group for one in passages]
-    movements = [one.movement for one in passages]
-    names = [one.passage for one in passages]
     curves = [np.sum(list(one.curves.values()), axis=0) for one in described]
     tell("midi, curves", dict(zip(names, curves, strict=True)))
-    say("learning from ratings, by passage")
-    nested = nested_distances(passages, described, truth, by=groups, seed=seed)
-    tell("midi, learned from ratings", nested)
-    found.append(
-        _rows("midi, learned from ratings", f"{CRITERION} (shuffled)", passages, dealt, nested)
-    )
-    say("learning from ratings, by movement")
-    tell(
-        "midi, learned from ratings",
-        nested_distances(passages, described, truth, by=movements, seed=seed),
-        f"{CRITERION}, by movement",
-    )
-    say("learning from shuffled ratings")
-    wrong = [
-        shuffled_within(one, ["all"] * len(one), seed=seed + number)
-        for number, one in enumerate(truth)
-    ]
-    tell(
-        "midi, learned from shuffled ratings",
-        nested_distances(passages, described, wrong, by=groups, seed=seed),
-    )
-    if make is not None:
-        clips = rated_clips(passages, make)
-        by_ear = [_heard(clips[name]) for name in names]
-        say("learning from ratings, audio alone")
-        tell(
-            "audio, learned from ratings",
-            nested_distances(passages, by_ear, truth, by=groups, seed=seed),
-        )
-        lesson = None if lesson_without is None else lesson_without(rated_works(passages))
-        for system in systems:
-            say(f"ratings: {system.name}")
-            if system.describe is not None:
-                apart = {name: _described(system.describe(clips[name])) for name in names}
-            elif lesson is not None:
-                try:
-                    score = system.fit(lesson)
-                except MessError as error:
-                    say(f"{system.name} could not learn: {error.problem}")
-                    continue
-                apart = {name: -score(clips[name]) for name in names}
-            else:
+    learned = "midi, learned from ratings"
+    learn(learned, described, answers, groups, CRITERION)
+    learn(learned, described, answers, movements, BY_MOVEMENT)
+    learn(learned, described, dealt, groups, f"{CRITERION}{SHUFFLED}")
+    if make is None:
+        return pd.concat(found, ignore_index=True)
+    clips = rated_clips(passages, make)
+    by_ear = [_heard(clips[name]) for name in names]
+    learn("audio, learned from ratings", by_ear, answers, groups, CRITERION)
+    lesson = None
+    if lesson_without is not None:
+        try:
+            lesson = lesson_without(rated_works(passages))
+        except MessError as error:
+            say(f"nothing to learn from without the rated works: {error.problem}")
+    for system in systems:
+        say(f"ratings: {system.name}")
+        if system.describe is not None:
+            apart = {name: _described(system.describe(clips[name])) for name in names}
+        elif lesson is not None:
+            try:
+                score = system.fit(lesson)
+            except MessError as error:
+                say(f"{system.name} could not learn: {error.problem}")
                 continue
-            tell(system.name, apart)
+            apart = {name: -score(clips[name]) for name in names}
+        else:
+            continue
+        tell(system.name, apart)
     return pd.concat(found, ignore_index=True)
 
 
@@ -243,14 +259,15 @@ def _rows(
     import pandas as pd
 
     per_passage = accuracy_per_passage(triplets, distances)
+    asked = [one for one in passages if one.passage in per_passage]
     return pd.DataFrame(
         {
             "system": system,
             "criterion": criterion,
             "metric": "triplets",
             "fold": -1,
-            "query": [one.passage for one in passages],
-            "cluster": [one.passage for one in passages],
-            "value": [per_passage[one.passage] for one in passages],
+            "query": [one.passage for one in asked],
+            "cluster": [one.group for one in asked],
+            "value": [per_passage[one.passage] for one in asked],
         }
     )

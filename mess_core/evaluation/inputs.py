@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from mess_core.errors import DatasetError, StoreError
+from mess_core.errors import DatasetError, StoreError, TooLittleError
 from mess_core.evaluation.leaks import assert_no_leaks, split_leaks
 from mess_core.evaluation.protocol import Exam
 from mess_core.evaluation.sampling import matching_values, sample_triplets
-from mess_core.evaluation.single_factor import FACTORS, single_factor_triplets
+from mess_core.evaluation.single_factor import single_factor_triplets
 from mess_core.evaluation.splits import SplitBy, make_split, save_split
 from mess_core.ranking.clips import AUDIO_TARGETS, Clips, rendered_clips, stored_clips
 from mess_core.ranking.descriptors import standardised
 from mess_core.ranking.pairs import expression_values
 from mess_core.ranking.passages import find_passages, read_excerpts
-from mess_core.ranking.perceived import pair_distances
+from mess_core.ranking.scaling import pair_distances
 from mess_core.search.index import unit_layers
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.layout import Layout
@@ -88,7 +88,7 @@ def store_passages(layout: Layout) -> pd.DataFrame:
     ------
     StoreError
         If there is no track table or no embedding matrix.
-    DatasetError
+    TooLittleError
         If no work has two performances of the same passage with MIDI.
     """
     tracks = read_table(layout.tracks)
@@ -100,7 +100,7 @@ def store_passages(layout: Layout) -> pd.DataFrame:
     usable = tracks["track_id"].isin(rows["track_id"]) & np.array(described, dtype=bool)
     table = find_passages(tracks[usable])
     if table.empty:
-        raise DatasetError(
+        raise TooLittleError(
             "no passage is played by two performances with MIDI: there is nothing to compare",
             path=str(layout.root),
             remedy="Add other performances of the same works, with their MIDI",
@@ -141,9 +141,10 @@ def store_planted_triplets(
 
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     chosen = _sources(passages, seed)
+    excerpts = zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True)
+    made = single_factor_triplets(list(excerpts), seed=seed)
     table = pd.DataFrame(
-        [(factor, clip) for clip in chosen["clip_id"] for factor in FACTORS],
-        columns=["factor", "clip_id"],
+        [(one.factor, one.source) for one in made], columns=["factor", "clip_id"]
     ).assign(engine=engine_in_use(engine), seed=seed)
     _planted_clips(layout, tracks, passages, table, encoder, say)
     write_table(layout.planted_triplets, table)
@@ -159,7 +160,7 @@ def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> 
     ------
     StoreError
         If passages or embeddings are not there.
-    DatasetError
+    TooLittleError
         If no triplet can be drawn.
     """
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
@@ -227,6 +228,13 @@ def _planted_clips(
     made = single_factor_triplets(
         [(clip, excerpts[clip]) for clip in wanted], seed=int(planted["seed"].iloc[0])
     )
+    if [(one.factor, one.source) for one in made] != list(
+        planted[["factor", "clip_id"]].itertuples(index=False, name=None)
+    ):
+        raise StoreError(
+            "planted triplets were made by another version or from other notes",
+            remedy="Materialise `planted_triplets` again",
+        )
     names = [f"{one.source}:{one.factor}:{part}" for one in made for part in ("x", "near", "far")]
     clips = [clip for one in made for clip in (one.x, one.near, one.far)]
     engine: Engine = "demo" if planted["engine"].iloc[0] == "demo" else "fluidsynth"

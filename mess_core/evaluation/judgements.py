@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import JudgementError, StoreError
+from mess_core.evaluation.answers import LONGEST_S, MOST_PLAYS, Answer
 from mess_core.evaluation.judging_plan import (
     Step,
     Triplets,
@@ -28,84 +29,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "LONGEST_S",
     "SCHEMA",
-    "Answer",
     "answered",
     "export_judgements",
+    "judgements_state",
     "keep_answer",
     "read_judgements",
     "read_triplets",
 ]
 
-SCHEMA = 1
-LONGEST_S = 3600.0
-"""Seconds that one answer may take; who takes a break is counted with this."""
-
-_MOST_PLAYS = 1000
+SCHEMA = 2
+_MOST_QUESTIONS = 1_000_000
 _PATIENCE_S = 10.0
 _COLUMNS: dict[str, type] = {
     "judge": str, "position": int, "triplet_id": str, "kind": str, "repeat": bool,
     "attention": bool, "expected": str, "answer": str, "shown": str, "swapped": bool,
-    "seconds": float, "plays_x": int, "plays_a": int, "plays_b": int, "at": str,
+    "seconds": float, "plays_x": int, "plays_a": int, "plays_b": int,
+    "listened_x": float, "listened_a": float, "listened_b": float, "at": str,
     "triplets": str, "schema": int,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a judge chose.
-
-    Attributes
-    ----------
-    position : int
-        Of the question in the judge's plan, from 0.
-    ticket : str
-        Of that question.
-    shown : "left" or "right"
-    seconds : float
-        From the question to the answer, at most `LONGEST_S`.
-    plays : tuple of int
-        How often X, the left and the right clip were played; each at least once.
-    """
-
-    position: int
-    ticket: str
-    shown: Literal["left", "right"]
-    seconds: float
-    plays: tuple[int, int, int]
-
-    @classmethod
-    def from_record(cls, record: object) -> Answer:
-        """Take apart what a page sent, believing nothing of it.
-
-        Raises
-        ------
-        JudgementError
-            If a part is missing, unknown, of a wrong type or out of range.
-        """
-        names = {"judge", "position", "ticket", "answer", "seconds", "plays"}
-        if not isinstance(record, dict) or set(record) != names:
-            raise JudgementError(f"an answer is a record of {', '.join(sorted(names))}")
-        position, seconds, plays = record["position"], record["seconds"], record["plays"]
-        if type(position) is not int:
-            raise JudgementError("the position of an answer is a whole number")
-        if not isinstance(record["ticket"], str):
-            raise JudgementError("the ticket of an answer is a text")
-        if record["answer"] not in ("left", "right"):
-            raise JudgementError("an answer is left or right")
-        # Comparison, unlike conversion, is safe for NaN and for integers of any length.
-        if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST_S:
-            raise JudgementError(f"an answer takes 0 to {LONGEST_S:g} seconds")
-        if not isinstance(plays, dict) or set(plays) != {"x", "left", "right"}:
-            raise JudgementError("an answer says how often x, left and right were played")
-        counts = [plays[place] for place in ("x", "left", "right")]
-        if not all(type(count) is int and 1 <= count <= _MOST_PLAYS for count in counts):
-            raise JudgementError("all three clips are to be heard before an answer")
-        shown: Literal["left", "right"] = "left" if record["answer"] == "left" else "right"
-        return cls(
-            position, record["ticket"], shown, float(seconds), (counts[0], counts[1], counts[2])
-        )
 
 
 def read_triplets(layout: Layout) -> Triplets:
@@ -231,6 +173,28 @@ def read_judgements(layout: Layout) -> pd.DataFrame:
     return table
 
 
+def judgements_state(layout: Layout) -> tuple[str | None, float]:
+    """What tells whether there are new answers, and when the last one was given.
+
+    Returns
+    -------
+    state : str or None
+        Another one after every answer; None without any.
+    last : float
+        Seconds since the epoch.
+
+    Raises
+    ------
+    StoreError
+        If the answers lie in an object store.
+    """
+    files = [(path.name, path.stat()) for path in sorted(_folder(layout).glob("*.jsonl"))]
+    if not files:
+        return None, 0.0
+    sizes = [(name, found.st_size) for name, found in files]
+    return sha256(repr(sizes).encode()).hexdigest(), max(found.st_mtime for _, found in files)
+
+
 def export_judgements(layout: Layout) -> pd.DataFrame:
     """Write the answers of all judges as one Parquet table.
 
@@ -274,6 +238,7 @@ def _record(judge: str, triplets: Triplets, step: Step, answer: Answer) -> dict[
     from datetime import UTC, datetime
 
     x, left, right = answer.plays
+    x_s, left_s, right_s = (round(one, 3) for one in answer.listened)
     return {
         "judge": judge,
         "position": step.position,
@@ -289,6 +254,9 @@ def _record(judge: str, triplets: Triplets, step: Step, answer: Answer) -> dict[
         "plays_x": x,
         "plays_a": right if step.swapped else left,
         "plays_b": left if step.swapped else right,
+        "listened_x": x_s,
+        "listened_a": right_s if step.swapped else left_s,
+        "listened_b": left_s if step.swapped else right_s,
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "triplets": triplets.digest,
         "schema": SCHEMA,
@@ -345,5 +313,11 @@ def _whole(line: object, judge: str) -> bool:
         and all(type(line.get(name)) is kind for name, kind in _COLUMNS.items())
         and line["judge"] == judge
         and line["schema"] == SCHEMA
-        and line["answer"] in ("a", "b")
+        and 0 <= line["position"] < _MOST_QUESTIONS
+        and 0 <= line["seconds"] <= LONGEST_S
+        and all(1 <= line[f"plays_{clip}"] <= MOST_PLAYS for clip in "xab")
+        and all(0 <= line[f"listened_{clip}"] <= LONGEST_S for clip in "xab")
+        and line["shown"] in ("left", "right")
+        and line["answer"] == ("a" if (line["shown"] == "left") != line["swapped"] else "b")
+        and all(value.isprintable() for value in line.values() if isinstance(value, str))
     )

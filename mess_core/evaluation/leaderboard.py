@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["OWN_METRIC", "compare_rungs", "leaderboard_markdown", "leaderboard_png", "summarise"]
 
 SIGNIFICANT = 0.05
+_FEWEST_WORKS = 6
 _CONTENT = "RR@10"
 _TRIPLETS = "triplets"
 
@@ -75,7 +76,8 @@ def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.Da
     -------
     DataFrame
         ``objective, rung, against, difference, low, high, p, n, clusters, verdict``. A rung that
-        is not better at p < 0.05 is "not helping" and is not what later ones must beat.
+        is not better at p < 0.05 is "not helping" and is not what later ones must beat; fewer
+        than six works cannot give such a p.
     """
     import pandas as pd
 
@@ -94,6 +96,7 @@ def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.Da
             found = compare_paired(values[name], values[best], cluster.tolist())
             better = found.difference > 0 and found.p < SIGNIFICANT
             worse = found.difference < 0 and found.p < SIGNIFICANT
+            few = found.clusters < _FEWEST_WORKS
             rows.append(
                 {
                     "objective": objective,
@@ -105,7 +108,15 @@ def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.Da
                     "p": found.p,
                     "n": found.n,
                     "clusters": found.clusters,
-                    "verdict": "better" if better else "worse" if worse else "not helping",
+                    "verdict": (
+                        "too few works to tell"
+                        if few
+                        else "better"
+                        if better
+                        else "worse"
+                        if worse
+                        else "not helping"
+                    ),
                 }
             )
             if better:
@@ -130,7 +141,7 @@ def leaderboard_markdown(summary: pd.DataFrame, rungs: pd.DataFrame, notes: dict
             "| --- | --- | --- | --- | --- |",
         ]
         lines += [
-            f"| {row.system} | {row.mean:.3f} | {row.low:.3f} to {row.high:.3f} | {row.n} "
+            f"| {row.system} | {row.mean:.3f} | {_interval(row.low, row.high, '.3f')} | {row.n} "
             f"| {row.clusters} |"
             for row in part.itertuples()
         ]
@@ -140,12 +151,13 @@ def leaderboard_markdown(summary: pd.DataFrame, rungs: pd.DataFrame, notes: dict
         "",
         "Against the best rung below it, same queries; p from flipping whole works.",
         "",
-        "| objective | rung | against | difference | 95 % interval | p | n | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| objective | rung | against | difference | 95 % interval | p | n | works | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
         f"| {row.objective} | {row.rung} | {row.against} | {row.difference:+.3f} "
-        f"| {row.low:+.3f} to {row.high:+.3f} | {row.p:.3f} | {row.n} | {row.verdict} |"
+        f"| {_interval(row.low, row.high, '+.3f')} | {row.p:.3f} | {row.n} "
+        f"| {row.clusters} | {row.verdict} |"
         for row in rungs.itertuples()
     ]
     return "\n".join([*lines, ""])
@@ -173,6 +185,10 @@ def leaderboard_png(summary: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
+
+
+def _interval(low: float, high: float, form: str) -> str:
+    return f"{low:{form}} to {high:{form}}" if np.isfinite(low) else "-"
 
 
 def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import DatasetError
-from mess_core.evaluation.splits import Fold, Split, SplitBy
+from mess_core.evaluation.splits import Fold, Split, SplitBy, spelled_works
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
     by : {"work", "performer", "both", "recording"}
         What the split promises to keep apart; recordings always are.
     """
-    from mess_core.datasets.works import leak_safe_groups, work_id
+    from mess_core.datasets.works import leak_safe_groups
 
     known = tracks.assign(track_id=tracks["track_id"].astype(str)).set_index("track_id")
     missing = [one for one in (*fold.train, *fold.test) if one not in known.index]
@@ -91,14 +91,7 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
         ids = [str(name) for side in sides for name in side["work_id"]]
         groups = leak_safe_groups(ids)
         found += _both_sides("work", groups[:count], groups[count:])
-        spelled = [
-            [
-                work_id(str(row.composer), str(row.title))
-                for row in side.itertuples()
-                if isinstance(row.title, str) and isinstance(row.composer, str)
-            ]
-            for side in sides
-        ]
+        spelled = [[one for one in spelled_works(side) if one is not None] for side in sides]
         found += _both_sides("work", *spelled)
     if by in {"performer", "both"}:
         found += _both_sides("performer", *(side["performer"].dropna() for side in sides))

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mess_core.errors import MessError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["retrieval_metrics"]
+__all__ = ["nearest_first", "retrieval_metrics"]
+
+
+def nearest_first(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Places from the highest score to the lowest, ties in random order."""
+    order: NDArray[np.int64] = np.lexsort((rng.random(len(scores)), -scores))
+    return order
 
 
 def retrieval_metrics(
@@ -18,6 +27,7 @@ def retrieval_metrics(
     scores: Mapping[str, Mapping[str, float]],
     *,
     ks: Sequence[int] = (1, 10),
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Recall@K, reciprocal rank@K and nDCG@K of each query.
 
@@ -27,8 +37,11 @@ def retrieval_metrics(
         Gains are whole numbers; 0 is not relevant. Queries without a relevant candidate are
         left out: no system can answer them.
     scores : mapping of query to mapping of candidate to score
-        Higher is nearer. The query itself must not be among its candidates.
+        Higher is nearer; ties are broken at random, so that no name is favoured. The query
+        itself must not be among its candidates, of which the first ``max(ks)`` are enough.
     ks : sequence of int
+    seed : int
+        Breaks ties.
 
     Returns
     -------
@@ -55,7 +68,8 @@ def retrieval_metrics(
         if query in scores[query]:
             raise MessError(f"query {query!r} is among its own candidates")
     measures = [measure @ k for k in ks for measure in (R, RR, nDCG)]
-    answered = {query: dict(scores[query]) for query in answerable}
+    rng = np.random.default_rng(seed)
+    answered = {query: _as_ranks(scores[query], rng) for query in answerable}
     found: dict[str, dict[str, float]] = {query: {} for query in answerable}
     for one in ir_measures.iter_calc(measures, answerable, answered):
         found[one.query_id][str(one.measure)] = float(one.value)
@@ -63,3 +77,10 @@ def retrieval_metrics(
     table = pd.DataFrame.from_dict(found, orient="index", columns=columns)
     table.index.name = "query"
     return table
+
+
+def _as_ranks(scores: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
+    """Scores without ties: ir-measures keeps them in single precision and orders ties by name."""
+    names = list(scores)
+    order = nearest_first(np.array([scores[name] for name in names], dtype=np.float64), rng)
+    return {names[place]: float(-rank) for rank, place in enumerate(order.tolist())}

@@ -1,8 +1,8 @@
 """Triplets from human ratings (PercePiano): of a and b, which is nearer to x?
 
 Within a passage, x, a and b are drawn among players' performances. The truth is which of a
-and b is nearer to x over the 19 scales, averaged over a random half of the raters of each
-performance and standardised within the passage. What the other half says by the same
+and b is nearer to x over the 19 scales, averaged over a random half of the passage's raters
+and standardised within the passage. What the other half says by the same
 measure is the yardstick: it holds the noise of as many raters. A system that knew the true
 means without noise could be above it.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mess_core.evaluation.ratings import DEADPAN, SCALES
 from mess_core.midi.performance import read_performance
-from mess_core.ranking.perceived import pair_distances
+from mess_core.ranking.scaling import pair_distances, standardise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +162,7 @@ def mean_ratings(
     """Ratings to learn from: mean answers, freed of each rater's habit, per passage.
 
     A rater's habit is the mean of what remains of their answers on a scale, shrunk as if
-    `prior` answers had been average.
+    `prior` answers had been average. Only answers to these performances are looked at.
 
     Returns
     -------
@@ -170,15 +170,18 @@ def mean_ratings(
         Standardised within each passage.
     """
     scales = list(SCALES)
+    answers = _per_rater(passages, answers)
+    keys = [answers["passage"], answers["player"]]
     freed = answers[scales].copy()
     for _ in range(5):  # alternating means; they settle to three digits
-        expected = freed.groupby([answers["passage"], answers["player"]]).transform("mean")
-        rest = answers[scales] - expected
+        rest = answers[scales] - freed.groupby(keys).transform("mean")
         per_user = rest.groupby(answers["user"])
         freed = answers[scales] - per_user.transform("sum") / (per_user.transform("count") + prior)
-    keys = [answers["passage"], answers["player"].astype(str)]
     means = freed.groupby(keys).mean()
-    return [_standardised(means.loc[one.passage].loc[list(one.players)]) for one in passages]
+    return [
+        standardise(means.loc[one.passage].reindex(list(one.players)).to_numpy(dtype=np.float64))
+        for one in passages
+    ]
 
 
 def rated_triplets(
@@ -188,9 +191,12 @@ def rated_triplets(
     splits: int = 10,
     triplets: int = 200,
     seed: int = 0,
-    shuffled: bool = False,
 ) -> list[RatedTriplets]:
     """Triplets under several random splits of the raters.
+
+    The raters of a passage are halved, and what one of them said of a performance on two
+    occasions is one answer: no rater is in both halves. Performances that only one half has
+    rated are not drawn under that split.
 
     Parameters
     ----------
@@ -200,34 +206,40 @@ def rated_triplets(
     splits, triplets : int
         Splits of the raters, and triplets drawn per passage and split.
     seed : int
-    shuffled : bool
-        Give the ratings of each passage's performances to each other at random: a control on
-        which everything must be at chance.
     """
     rng = np.random.default_rng(seed)
     scales = list(SCALES)
-    player = answers["player"].astype(str)
-    real = answers[~player.isin(DEADPAN)].assign(player=player)
+    answers = _per_rater(passages, answers)
+    raters = answers[["passage", "user"]].drop_duplicates()
     found = []
     for split in range(splits):
-        drawn = real.assign(draw=rng.random(len(real)))
-        first = drawn.groupby(["passage", "player"])["draw"].rank(method="first") % 2 == 0
-        halves = [
-            real[side].groupby(["passage", "player"])[scales].mean() for side in (first, ~first)
+        drawn = raters.assign(draw=rng.random(len(raters)))
+        drawn["first"] = drawn.groupby("passage")["draw"].rank(method="first") % 2 == 0
+        first = answers.merge(drawn, on=["passage", "user"], how="left")["first"].to_numpy()
+        means = [
+            answers[side].groupby(["passage", "player"])[scales].mean() for side in (first, ~first)
         ]
         for one in passages:
-            both = []
-            for half in halves:
-                rows = half.loc[one.passage].reindex(list(one.players))
-                both.append(pair_distances(_standardised(rows)))
-            truth, other = both
-            if shuffled:
-                order = rng.permutation(len(truth))
-                truth = truth[np.ix_(order, order)]
-            index = rng.permuted(np.tile(np.arange(len(one.players)), (triplets, 1)), axis=1)[:, :3]
+            said = [
+                half.loc[one.passage].reindex(list(one.players)).to_numpy(dtype=np.float64)
+                for half in means
+            ]
+            rated = np.flatnonzero(np.isfinite(said).any(axis=2).all(axis=0))
+            if len(rated) < _FEWEST:
+                continue
+            truth, other = (pair_distances(standardise(half)) for half in said)
+            index = rng.permuted(np.tile(rated, (triplets, 1)), axis=1)[:, :3]
             x, a, b = index.T
             found.append(RatedTriplets(one.passage, split, index, truth[x, a] < truth[x, b], other))
     return found
+
+
+def _per_rater(passages: Sequence[RatedPassage], answers: pd.DataFrame) -> pd.DataFrame:
+    """One row per passage, player and rater of these passages; deadpan renders left out."""
+    player = answers["player"].astype(str)
+    wanted = answers["passage"].isin([one.passage for one in passages]) & ~player.isin(DEADPAN)
+    kept = answers[wanted].assign(player=player[wanted])
+    return kept.groupby(["passage", "player", "user"])[list(SCALES)].mean().reset_index()
 
 
 def accuracy_per_passage(
@@ -277,15 +289,3 @@ def _note_runs(path: str) -> set[tuple[int, ...]]:
     length = np.round((played.offset_s - played.onset_s) * 50).astype(int)
     notes = np.stack([played.pitch, played.velocity, length], axis=1)
     return {tuple(notes[at : at + 3].ravel().tolist()) for at in range(len(notes) - 2)}
-
-
-def _standardised(rows: pd.DataFrame) -> Floats:
-    """Zero mean and unit deviation per scale; 0 where nobody answered."""
-    values = rows.to_numpy(dtype=np.float64)
-    known = np.isfinite(values)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, values, 0.0).sum(axis=0) / count
-    centred = np.where(known, values - mean, 0.0)
-    deviation = np.sqrt(np.square(centred).sum(axis=0) / count)
-    unit: Floats = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)
-    return unit

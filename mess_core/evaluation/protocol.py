@@ -1,41 +1,43 @@
 """One examination for all systems: who is asked what, on which side of which fold.
 
 For every fold of a frozen split each system is fitted on the training tracks' clips and
-asked about the test tracks' clips only. Criteria, none of them a system's own neighbours:
-
-- ``content``: the same passage by other performers, among all clips of other tracks;
-- ``expression``: of the other performances of x's passage, which is nearer in expression
-  (triplets; also as retrieval of the nearest);
-- ``planted: <factor>``: single-factor triplets, exact;
-- ``... (shuffled)``: the same with the truth dealt anew, on which everything is at chance.
+asked about the test tracks' clips only (`mess_core.evaluation.truths`), then the same
+again on truths that were dealt anew (`mess_core.evaluation.controls`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
-from mess_core.evaluation.leaks import assert_no_leaks, track_leaks
-from mess_core.evaluation.metrics import retrieval_metrics
+from mess_core.errors import MessError, TooLittleError
+from mess_core.evaluation.controls import DEALS, SHUFFLED, dealt_exam
+from mess_core.evaluation.leaks import (
+    Choice,
+    Leak,
+    assert_no_leaks,
+    choice_leaks,
+    segment_leaks,
+    track_leaks,
+)
 from mess_core.evaluation.splits import Fold, Split
 from mess_core.evaluation.systems import Lesson, System
+from mess_core.evaluation.truths import Questions
 from mess_core.ranking.clips import Clips
-from mess_core.ranking.pairs import expression_distances, expression_triplets, shuffled_within
+from mess_core.ranking.pairs import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Exam", "examine", "lesson_of", "triplet_values"]
+__all__ = ["Exam", "examine", "lesson_leaks", "lesson_of"]
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
-
-_KS = (1, 10)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def lesson_of(exam: Exam, train: Sequence[str], *, seed: int = 0) -> Lesson:
     library, planted = exam.clips.take(rows), exam.planted_clips.take(planted_rows)
     count = len(rows)
     return Lesson(
-        clips=_joined(library, planted),
+        clips=library + planted,
         passages=[*table["passage_id"], *(f"planted:{n}" for n in kept for _ in range(3))],
         performers=[*table["performer"], *([""] * len(planted_rows))],
         tracks=[*table["track_id"].astype(str), *([""] * len(planted_rows))],
@@ -108,7 +110,7 @@ def lesson_of(exam: Exam, train: Sequence[str], *, seed: int = 0) -> Lesson:
 def examine(
     exam: Exam, split: Split, systems: Sequence[System], *, say: Say = lambda _: None
 ) -> pd.DataFrame:
-    """Fit and ask every system in every fold.
+    """Fit and ask every system in every fold, on the truth and on truths dealt anew.
 
     Parameters
     ----------
@@ -122,152 +124,81 @@ def examine(
     -------
     DataFrame
         ``system, criterion, metric, fold, query, cluster, value``: one row per answer;
-        clusters are works.
+        clusters are works. Criteria that end with " (shuffled)" are of `dealt_exam`, dealt
+        several times: systems are fitted to the very labels that they are asked about, each on
+        what belongs to its objective.
 
     Raises
     ------
     DatasetError
-        If the split leaks.
-    MessError
-        If a fold has no training passage at all. A system that finds too little to learn from
-        has no answers in that fold.
+        If the split, or a lesson that is made by it, leaks.
+    TooLittleError
+        If no fold has anything to learn from and anything to ask. A system that finds too
+        little to learn from has no answers in that fold.
     """
     import pandas as pd
 
-    found: list[dict[str, Any]] = []
     for number, fold in enumerate(split.folds):
         assert_no_leaks(track_leaks(exam.tracks, fold, split.by), f"in fold {number}")
-        lesson = lesson_of(exam, fold.train, seed=split.seed)
-        tested = _Tested(exam, fold, split.seed)
-        if len(tested.clips) == 0:
+    found = _answers(exam, split, systems, None, say)
+    if not found:
+        raise TooLittleError(
+            "no fold has passages on both sides: there is nothing to learn or to ask",
+            remedy="Add performances of more works, with MIDI",
+        )
+    for objective, deal in itertools.product(get_args(Objective), range(DEALS)):
+        say(f"on shuffled truths, deal {deal + 1} of {DEALS}: {objective}")
+        dealt = dealt_exam(exam, split, objective, seed=split.seed + 1 + deal)
+        found += _answers(dealt, split, systems, objective, say)
+    columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def lesson_leaks(exam: Exam, lesson: Lesson, fold: Fold) -> list[Leak]:
+    """Whether a lesson holds anything of a fold's test tracks.
+
+    Scalers, choices and weights come from the lesson alone, so that they are clean if it is.
+    """
+    learned = [track for track in lesson.tracks if track]
+    found = choice_leaks([Choice("the lesson", fold.train[0], frozenset(learned))], fold.test)
+    audio = dict(zip(exam.tracks["track_id"].astype(str), exam.tracks["audio_sha256"], strict=True))
+    spans = exam.passages[["clip_id", "start_s", "end_s"]].assign(
+        audio_sha256=exam.passages["track_id"].astype(str).map(audio)
+    )
+    spans = spans[spans["audio_sha256"].notna()]
+    sides = [
+        spans[spans["clip_id"].isin(ids)]
+        for ids in (lesson.clips.ids, Questions(exam, fold, 0).clips.ids)
+    ]
+    return found + segment_leaks(*sides)
+
+
+def _answers(
+    exam: Exam, split: Split, systems: Sequence[System], dealt: Objective | None, say: Say
+) -> list[dict[str, Any]]:
+    """All folds; of a dealt examination only what was dealt is asked."""
+    found: list[dict[str, Any]] = []
+    for number, fold in enumerate(split.folds):
+        questions = Questions(exam, fold, split.seed)
+        try:
+            lesson = lesson_of(exam, fold.train, seed=split.seed)
+        except MessError as error:
+            say(f"fold {number + 1} is passed over: {error.problem}")
             continue
+        if len(questions.clips) == 0:
+            continue
+        assert_no_leaks(lesson_leaks(exam, lesson, fold), f"in the lesson of fold {number}")
         for system in systems:
-            say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
+            if dealt is not None and system.objective not in {None, dealt}:
+                continue
+            if dealt is None:
+                say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
             try:
                 score = system.fit(lesson)
             except MessError as error:  # too little to learn from: it has no answers here
                 say(f"{system.name} could not learn: {error.problem}")
                 continue
-            for row in tested.ask(score(tested.clips), score, system.shares_truth):
+            for row in questions.ask(score, shares_truth=system.shares_truth, objective=dealt):
+                row["criterion"] += SHUFFLED if dealt else ""
                 found.append({"system": system.name, "fold": number, **row})
-    columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
-    return pd.DataFrame(found, columns=columns)
-
-
-def triplet_values(similarity: Floats, triplets: NDArray[np.int64]) -> Floats:
-    """1 where (x, nearer, farther) is ordered rightly, 0.5 for a tie, else 0."""
-    x, near, far = triplets.T
-    difference = similarity[x, near] - similarity[x, far]
-    right: Floats = np.where(difference == 0, 0.5, difference > 0).astype(np.float64)
-    return right
-
-
-class _Tested:
-    """The test side of one fold and its truths."""
-
-    def __init__(self, exam: Exam, fold: Fold, seed: int) -> None:
-        wanted = set(fold.test)
-        inside = exam.passages["track_id"].astype(str).isin(wanted).to_numpy()
-        rows = np.flatnonzero(inside).tolist()
-        self.table = exam.passages.iloc[rows].reset_index(drop=True)
-        self.clips = exam.clips.take(rows)
-        passages = self.table["passage_id"].tolist()
-        # The unit of each descriptor is a matter of the truth, not of any system.
-        everywhere = expression_distances(
-            exam.values, exam.passages["passage_id"].tolist(), range(len(exam.values))
-        )
-        self.apart = everywhere[np.ix_(rows, rows)]
-        dealt = shuffled_within(exam.values[rows], passages, seed=seed + 1)
-        self.dealt = expression_distances(dealt, passages, range(len(rows)))
-        own = self.table["track_id"].to_numpy()
-        self.candidate = own[:, None] != own[None]
-        names = np.array(passages)
-        performers = self.table["performer"].to_numpy()
-        self.same = names[:, None] == names[None]
-        self.same &= performers[:, None] != performers[None]
-        self.same &= self.candidate
-        order = np.random.default_rng(seed + 1).permutation(len(rows))
-        self.wrong = self.same[np.ix_(order, order)] & self.candidate
-        source = dict(zip(exam.passages["clip_id"], inside, strict=True))
-        kept = [number for number, clip in enumerate(exam.planted["clip_id"]) if source.get(clip)]
-        self.planted = exam.planted.iloc[kept]
-        self.planted_clips = exam.planted_clips.take([3 * n + p for n in kept for p in range(3)])
-        self.work = dict(zip(exam.passages["clip_id"], exam.passages["work_id"], strict=True))
-
-    def ask(
-        self, similarity: Floats, score: Callable[[Clips], Floats], shares_truth: bool
-    ) -> list[dict[str, Any]]:
-        """All answers of a system as rows."""
-        found = self._retrieval("content", similarity, self.same)
-        found += self._retrieval("content (shuffled)", similarity, self.wrong)
-        if not shares_truth:
-            nearest = np.zeros_like(self.same)
-            for query, row in enumerate(np.where(self.candidate, self.apart, np.nan)):
-                if np.isfinite(row).any():
-                    nearest[query, int(np.nanargmin(row))] = True
-            inside = np.isfinite(self.apart) & self.candidate
-            found += self._retrieval("expression", similarity, nearest, inside)
-            found += self._triplets("expression", similarity, self.apart)
-            found += self._triplets("expression (shuffled)", similarity, self.dealt)
-        if len(self.planted):
-            among = score(self.planted_clips)
-            index = np.arange(len(self.planted_clips)).reshape(-1, 3)
-            for row, value in zip(
-                self.planted.itertuples(), triplet_values(among, index), strict=True
-            ):
-                found.append(
-                    self._row(f"planted: {row.factor}", "triplets", row.clip_id, float(value))
-                )
-        return found
-
-    def _retrieval(
-        self,
-        criterion: str,
-        similarity: Floats,
-        relevant: NDArray[np.bool_],
-        candidate: NDArray[np.bool_] | None = None,
-    ) -> list[dict[str, Any]]:
-        among = self.candidate if candidate is None else candidate
-        names = self.table["clip_id"].tolist()
-        truth, run = {}, {}
-        for query, name in enumerate(names):
-            others = np.flatnonzero(among[query]).tolist()
-            if len(others) < 2:
-                continue
-            truth[name] = {names[one]: int(relevant[query, one]) for one in others}
-            run[name] = {names[one]: float(similarity[query, one]) for one in others}
-        table = retrieval_metrics(truth, run, ks=_KS)
-        return [
-            self._row(criterion, metric, str(query), float(value))
-            for query, values in table.iterrows()
-            for metric, value in values.items()
-        ]
-
-    def _triplets(self, criterion: str, similarity: Floats, apart: Floats) -> list[dict[str, Any]]:
-        triplets = expression_triplets(np.where(self.candidate, apart, np.nan))
-        if len(triplets) == 0:
-            return []
-        right = triplet_values(similarity, triplets)
-        names = self.table["clip_id"].to_numpy()
-        return [
-            self._row(criterion, "triplets", names[x], float(right[triplets[:, 0] == x].mean()))
-            for x in np.unique(triplets[:, 0])
-        ]
-
-    def _row(self, criterion: str, metric: str, query: str, value: float) -> dict[str, Any]:
-        return {
-            "criterion": criterion,
-            "metric": metric,
-            "query": query,
-            "cluster": self.work[query],
-            "value": value,
-        }
-
-
-def _joined(first: Clips, second: Clips) -> Clips:
-    return Clips(
-        first.ids + second.ids,
-        first.performances + second.performances,
-        np.concatenate([first.vectors, second.vectors]),
-        np.concatenate([first.audio, second.audio]),
-    )
+    return found

@@ -44,7 +44,7 @@ def evaluate_library(
     MessError
         If the library is not there or holds too little.
     """
-    from mess_core.errors import DatasetError
+    from mess_core.errors import TooLittleError
     from mess_core.evaluation import inputs, stored
     from mess_core.evaluation.systems import RUNGS
     from mess_core.store.layout import Layout
@@ -67,7 +67,7 @@ def evaluate_library(
     )
     try:
         timed("triplets for judges", lambda: inputs.store_human_triplets(layout))
-    except DatasetError as error:
+    except TooLittleError as error:
         say(str(error))
 
     def train() -> None:
@@ -76,7 +76,7 @@ def evaluate_library(
 
     timed("ladder", train)
     timed("retrieval", lambda: stored.evaluate_retrieval(layout, say=say))
-    timed("judgements", lambda: stored.evaluate_judgements(layout))
+    timed("judgements", lambda: stored.evaluate_judgements(layout, say=say))
     if percepiano:
         timed(
             "ratings",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import DatasetError
+from mess_core.errors import TooLittleError
 from mess_core.midi.performance import Performance
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def sample_triplets(
 
     Raises
     ------
-    DatasetError
+    TooLittleError
         If no triplet of any kind can be drawn.
     """
     import pandas as pd
@@ -95,7 +95,7 @@ def sample_triplets(
                 left -= 1
                 rows.append(_row(kind, passages, (x, a, b)))
     if not rows:
-        raise DatasetError(
+        raise TooLittleError(
             "no triplet can be drawn: no passage has three performances and no three works match",
             remedy="Add performances of the same works, with MIDI",
         )

@@ -19,6 +19,8 @@ __all__ = ["FACTORS", "SingleFactorTriplet", "single_factor_triplets"]
 
 _BAR_S = 2.0
 _SWAY_S = 4.0
+_SHORTEST_S = 0.04
+_CLEARLY, _MOST = 1.2, 0.75
 
 Change = Callable[[Performance, float, float], Performance]
 
@@ -57,6 +59,8 @@ def single_factor_triplets(
     Returns
     -------
     list of SingleFactorTriplet
+        Where a change meets the end of its range (velocities at 127, keys that are struck
+        again at once) it is made the other way; where that is no clearer, there is no triplet.
     """
     found = []
     for number, (name, clip) in enumerate(clips):
@@ -64,16 +68,27 @@ def single_factor_triplets(
         for factor, (base, change, amount) in FACTORS.items():
             x = base(clip)
             phase, sign = float(rng.uniform(0, 2 * np.pi)), float(rng.choice([-1.0, 1.0]))
-            found.append(
-                SingleFactorTriplet(
-                    factor,
-                    name,
-                    x,
-                    change(x, sign * amount, phase),
-                    change(x, sign * 2 * amount, phase),
-                )
-            )
+            for way in (sign, -sign):
+                near, far = (change(x, way * step * amount, phase) for step in (1, 2))
+                if _clearly_farther(x, near, far):
+                    found.append(SingleFactorTriplet(factor, name, x, near, far))
+                    break
     return found
+
+
+def _clearly_farther(x: Performance, near: Performance, far: Performance) -> bool:
+    """Whether most notes that change, or else the pedal, change more in one clip."""
+    less, more = (
+        np.abs(x.onset_s - other.onset_s)
+        + np.abs(x.offset_s - other.offset_s)
+        + np.abs(x.velocity - other.velocity)
+        for other in (near, far)
+    )
+    changed = more > 1e-6
+    if not changed.any():
+        held = x.pedal_fraction
+        return 0.0 < _CLEARLY * abs(held - near.pedal_fraction) < abs(held - far.pedal_fraction)
+    return less.any() and float((more > _CLEARLY * less)[changed].mean()) >= _MOST
 
 
 def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
@@ -107,9 +122,18 @@ def _dynamics(one: Performance, amount: float, phase: float) -> Performance:
 
 
 def _articulation(one: Performance, amount: float, _phase: float) -> Performance:
-    """Keys are held 2**amount times as long."""
+    """Keys are held 2**amount times as long, at most until they are struck again."""
     held = (one.offset_s - one.onset_s) * 2.0**amount
-    return replace(one, offset_s=one.onset_s + held.clip(0.02))
+    return replace(one, offset_s=one.onset_s + np.minimum(held, _until_again(one)))
+
+
+def _until_again(one: Performance) -> NDArray[np.float64]:
+    """Seconds from each onset to the next of the same key; infinite for the last."""
+    left = np.full(len(one), np.inf)
+    order = np.lexsort((one.onset_s, one.pitch))
+    same = one.pitch[order[1:]] == one.pitch[order[:-1]]
+    left[order[:-1][same]] = np.diff(one.onset_s[order])[same].clip(1e-3)
+    return left
 
 
 def _pedal(one: Performance, amount: float, _phase: float) -> Performance:
@@ -126,8 +150,12 @@ def _as_played(one: Performance) -> Performance:
 
 
 def _dry(one: Performance) -> Performance:
-    """Without pedal: it would hide how long keys are held."""
-    return replace(one, pedal_s=np.empty((0, 2)))
+    """Without pedal, which would hide how long keys are held, and no key shorter than 40 ms.
+
+    Half of that, the least that is left of a key in the farther clip, still sounds.
+    """
+    held = np.minimum((one.offset_s - one.onset_s).clip(_SHORTEST_S), _until_again(one))
+    return replace(one, offset_s=one.onset_s + held, pedal_s=np.empty((0, 2)))
 
 
 def _half_pedalled(one: Performance) -> Performance:

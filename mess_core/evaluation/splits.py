@@ -21,7 +21,17 @@ from mess_core.store.tables import read_json, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Fold", "Split", "SplitBy", "load_split", "make_split", "save_split", "segment_sides"]
+__all__ = [
+    "Fold",
+    "Split",
+    "SplitBy",
+    "load_split",
+    "make_split",
+    "save_split",
+    "segment_sides",
+    "spelled_works",
+    "work_groups",
+]
 
 SplitBy = Literal["work", "performer", "both", "recording"]
 FORMAT = 1
@@ -82,7 +92,7 @@ def make_split(
 ) -> Split:
     """Split a track table.
 
-    Works that share a recording are one work, in whatever way they are spelled
+    Works that share a recording, or composer and title, are one work, whatever ids they have
     (`mess_core.datasets.works.leak_safe_groups`). With "both", folds are of works, and a test
     fold's performers are taken out of its training tracks.
 
@@ -182,11 +192,34 @@ def segment_sides(track_of_segment: Sequence[str], fold: Fold) -> dict[str, list
     }
 
 
-def _groups(tracks: pd.DataFrame, by: str) -> list[str]:
-    from mess_core.datasets.works import joined_by_audio, leak_safe_groups
+def spelled_works(tracks: pd.DataFrame) -> list[str | None]:
+    """The work that composer and title say, whatever id the table has; None without either."""
+    from mess_core.datasets.works import work_id
 
-    audio = [str(digest) if isinstance(digest, str) else None for digest in tracks["audio_sha256"]]
+    return [
+        work_id(row.composer, row.title)
+        if isinstance(row.title, str) and isinstance(row.composer, str)
+        else None
+        for row in tracks.itertuples()
+    ]
+
+
+def work_groups(tracks: pd.DataFrame) -> list[str]:
+    """Tracks that may hold the same music: by work id, by composer and title, by recording."""
+    from mess_core.datasets.works import joined_by, leak_safe_groups
+
+    groups = leak_safe_groups(tracks["work_id"].astype(str).tolist(), _audio(tracks))
+    return joined_by(groups, spelled_works(tracks))
+
+
+def _audio(tracks: pd.DataFrame) -> list[str | None]:
+    return [str(digest) if isinstance(digest, str) else None for digest in tracks["audio_sha256"]]
+
+
+def _groups(tracks: pd.DataFrame, by: str) -> list[str]:
+    from mess_core.datasets.works import joined_by
+
     if by in {"work", "both"}:
-        return leak_safe_groups(tracks["work_id"].astype(str).tolist(), audio)
+        return work_groups(tracks)
     column = "performer" if by == "performer" else "track_id"
-    return joined_by_audio(tracks[column].astype(str).tolist(), audio)
+    return joined_by(tracks[column].astype(str).tolist(), _audio(tracks))

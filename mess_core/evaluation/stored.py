@@ -1,8 +1,8 @@
 """The examination of a data root, step by step, each kept and made again only when it must.
 
 Every result stands beside the fingerprint of what it was made from: tables, embeddings,
-split, settings and `EVALUATION_VERSION`. Asked for again with the same fingerprint, a step
-returns what is there.
+split, MIDI, settings and `EVALUATION_VERSION`. Asked for again with the same fingerprint, a
+step returns what is there.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.errors import MessError, StoreError
-from mess_core.evaluation.agreement import judge_table
+from mess_core.errors import MessError, StoreError, TooLittleError
+from mess_core.evaluation.agreement import vetted
 from mess_core.evaluation.inputs import load_exam
 from mess_core.evaluation.judged import examine_judgements
 from mess_core.evaluation.judgements import read_judgements, read_triplets
-from mess_core.evaluation.kept import answers_table, fingerprint, keep, kept
+from mess_core.evaluation.kept import (
+    answers_table,
+    digest,
+    drop,
+    folder_fingerprint,
+    keep,
+    kept,
+    library_fingerprint,
+    library_of,
+)
 from mess_core.evaluation.leaderboard import (
     compare_rungs,
     leaderboard_markdown,
@@ -32,7 +41,7 @@ from mess_core.evaluation.splits import Split, SplitBy, load_split
 from mess_core.evaluation.systems import RUNGS, Lesson, System, baselines, fit_head, ladder
 from mess_core.ranking.clips import Clips, rendered_clips
 from mess_core.ranking.pairs import Objective
-from mess_core.search.heads import save_head
+from mess_core.search.heads import load_head, save_head, withdraw_head
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.arrays import write_bytes
 from mess_core.store.layout import Layout, is_local
@@ -102,20 +111,20 @@ def train_rung(
     if rung not in RUNGS:
         raise MessError(f"there is no rung {rung!r}", remedy=f"Use one of {', '.join(RUNGS)}")
     _, _, manifest = load_matrix(layout)
-    stamp = fingerprint(layout, by, rung, str(RUNGS[rung]))
+    stamp = digest("head", rung, library_fingerprint(layout, by))
     found: dict[str, Any] = {}
     exam: Exam | None = None
     for objective in _OBJECTIVES:
         if (name := head_name(objective, rung)) not in head_names(rung):
             continue
         place = layout.heads / name / "training.json"
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(MessError):  # nothing, or nothing that can be served
             record = read_json(place)
-            if record["fingerprint"] == stamp:
+            served = load_head(layout.heads, name, identity=manifest["identity"])
+            if record["fingerprint"] == stamp == served.made_from["fingerprint"]:
                 found[name] = {**record, "reused": True}
                 continue
         exam = exam or load_exam(layout, say=say)
-        lesson = lesson_of(exam, exam.passages["track_id"].astype(str).unique().tolist())
         say(f"training {name}")
         made_from = {
             "identity": manifest["identity"],
@@ -125,8 +134,10 @@ def train_rung(
             "fingerprint": stamp,
         }
         try:
+            lesson = lesson_of(exam, exam.passages["track_id"].astype(str).unique().tolist())
             trained = fit_head(lesson, objective, rung, made_from=made_from)
         except MessError as error:
+            withdraw_head(layout.heads, name)  # one of other data must not be served instead
             found[name] = {"problem": error.problem, "reused": False}
             continue
         saved = save_head(layout.heads, name, trained.head)
@@ -161,18 +172,21 @@ def evaluate_retrieval(
     Raises
     ------
     StoreError
-        If the split or an input is not there.
+        If an input is not there.
+    TooLittleError
+        If there is no such split, or no fold has anything to learn and to ask.
     DatasetError
         If the split leaks, or is of another track table.
     """
     place = layout.evaluation / f"retrieval-{by}"
-    stamp = fingerprint(layout, by, "retrieval")
+    library = library_fingerprint(layout, by)
+    stamp = digest("retrieval", library)
     if (found := kept(place, stamp)) is not None:
         return found, True
-    exam = load_exam(layout, encoder=encoder, say=say)
     split = _split(layout, by)
+    exam = load_exam(layout, encoder=encoder, say=say)
     answers = examine(exam, split, _systems(layout), say=say)
-    return keep(place, stamp, answers), False
+    return keep(place, stamp, answers, library), False
 
 
 def evaluate_ratings(
@@ -198,17 +212,17 @@ def evaluate_ratings(
     DatasetError
         If the folder is not PercePiano's.
     """
-    from mess_core.audio import file_sha256
+    from mess_core.datasets.rendering import engine_in_use
     from mess_core.evaluation.human import examine_ratings
 
     with_clips = layout.passages.exists() and layout.planted_triplets.exists()
-    digests = [file_sha256(f"{folder}/{name}.csv") for name in ("ratings", "raters")]
-    stamp = fingerprint(layout if with_clips else None, "work", "ratings", engine, *digests)
+    library = library_fingerprint(layout, "work") if with_clips else None
+    stamp = digest("ratings", library, engine_in_use(engine), folder_fingerprint(folder))
     place = layout.evaluation / "ratings"
     if (found := kept(place, stamp)) is not None:
         return found, True
     if not with_clips:
-        return keep(place, stamp, examine_ratings(folder, say=say)), False
+        return keep(place, stamp, examine_ratings(folder, say=say), None), False
     exam = load_exam(layout, encoder=encoder, say=say)
     _, _, manifest = load_matrix(layout)
     identity = manifest["identity"]
@@ -234,35 +248,41 @@ def evaluate_ratings(
     answers = examine_ratings(
         folder, systems=_systems(layout), lesson_without=lesson_without, make=make, say=say
     )
-    return keep(place, stamp, answers), False
+    return keep(place, stamp, answers, library), False
 
 
-def evaluate_judgements(layout: Layout, *, by: SplitBy = "work") -> pd.DataFrame:
+def evaluate_judgements(
+    layout: Layout, *, by: SplitBy = "work", say: Say = lambda _: None
+) -> tuple[pd.DataFrame, bool]:
     """Examine all systems on the triplets that judges answered, if there are any.
 
     Returns
     -------
-    DataFrame
+    answers : DataFrame
         As `examine_judgements` gives; empty without answers to the present triplets by judges
-        who pass their attention checks.
+        who passed their attention checks, and then none are kept.
+    reused : bool
     """
     import pandas as pd
 
     place = layout.evaluation / "judged"
-    if not is_local(layout.root) or not layout.judgements.exists():
-        return pd.DataFrame()
-    everything = read_judgements(layout)
-    judgements = everything[everything["triplets"] == read_triplets(layout).digest]
-    told = judge_table(judgements)
-    judgements = judgements[~judgements["judge"].isin(told.loc[told["flagged"], "judge"])]
+    judgements = pd.DataFrame()
+    if is_local(layout.root) and layout.judgements.exists() and layout.human_triplets.exists():
+        everything = read_judgements(layout)
+        current = everything[everything["triplets"] == read_triplets(layout).digest]
+        judgements = vetted(current)
     if judgements.empty:
-        answers_table(place).unlink(missing_ok=True)
-        return judgements
+        drop(place)
+        return judgements, False
+    library = library_fingerprint(layout, by)
+    stamp = digest("judged", library, judgements.to_csv(index=False))
+    if (found := kept(place, stamp)) is not None:
+        return found, True
     triplets = read_table(layout.human_triplets)
     answers = examine_judgements(
-        load_exam(layout), _split(layout, by), _systems(layout), triplets, judgements
+        load_exam(layout), _split(layout, by), _systems(layout), triplets, judgements, say=say
     )
-    return keep(place, fingerprint(layout, by, judgements.to_csv(index=False)), answers)
+    return keep(place, stamp, answers, library), False
 
 
 def store_leaderboard(layout: Layout, *, by: SplitBy = "work") -> dict[str, Any]:
@@ -276,18 +296,30 @@ def store_leaderboard(layout: Layout, *, by: SplitBy = "work") -> dict[str, Any]
     Raises
     ------
     StoreError
-        If no system was examined yet.
+        If no system was examined yet, or on another state of the library.
     """
     import pandas as pd
 
-    answers = [read_table(answers_table(layout.evaluation / f"retrieval-{by}"))]
-    notes = {"split": f"by {by}, {load_split(layout.splits / f'{by}.json').sha256[:12]}"}
+    library = library_fingerprint(layout, by)
+    place = layout.evaluation / f"retrieval-{by}"
+    if library_of(place) != library:
+        raise StoreError(
+            "is of another state of the library: tables, embeddings or MIDI have changed since",
+            path=str(answers_table(place)),
+            remedy="Run `mess evaluate`, or materialise `retrieval_evaluation`",
+        )
+    answers = [read_table(answers_table(place))]
+    notes = {"split": f"by {by}, {_split(layout, by).sha256[:12]}"}
     _, _, manifest = load_matrix(layout)
     encoder = str(manifest["identity"]["encoder"])
     untrained = encoder.startswith("untrained:")
     notes["encoder"] = encoder + (" (untrained: a control, not a model)" if untrained else "")
     for name in ("ratings", "judged"):
         with contextlib.suppress(StoreError):
+            about = library_of(layout.evaluation / name)
+            if about not in {None, library}:
+                notes[name] = "left out: they are of another state of the library"
+                continue
             answers.append(read_table(answers_table(layout.evaluation / name)))
             notes[name] = "included"
     if layout.planted_triplets.exists():
@@ -325,7 +357,14 @@ def _systems(layout: Layout) -> list[System]:
 
 
 def _split(layout: Layout, by: SplitBy) -> Split:
-    return load_split(layout.splits / f"{by}.json")
+    place = layout.splits / f"{by}.json"
+    if not place.exists():
+        raise TooLittleError(
+            f"there is no split by {by}: the library has too few groups, or none was made yet",
+            path=str(place),
+            remedy="Add recordings, then run `mess evaluate` or materialise `splits`",
+        )
+    return load_split(place)
 
 
 def _is_of(work: str, works: set[str]) -> bool:

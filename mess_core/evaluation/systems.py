@@ -6,6 +6,7 @@ scores it, and scalers are fitted on training clips.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +23,12 @@ from mess_core.ranking.pairs import (
     content_triplets,
     expression_distances,
     expression_triplets,
-    shuffled_within,
+    expression_unit,
 )
-from mess_core.ranking.perceived import pair_distances
 from mess_core.ranking.rerank import Reranker, interactions
+from mess_core.ranking.scaling import moments, pair_distances, standardise
 from mess_core.ranking.training import Material, Settings, Trained, train_head
+from mess_core.search.heads import Head
 
 __all__ = ["RUNGS", "Lesson", "Scorer", "System", "baselines", "fit_head", "ladder"]
 
@@ -84,6 +86,8 @@ class System:
         Whether it reads the numbers that define the expression truth: not scored there.
     describe : callable or None
         Of systems that are descriptors: `Clips` to numbers, [clips, descriptors].
+    learns : bool
+        Whether anything of it depends on the lesson, if only scales.
     """
 
     name: str
@@ -92,6 +96,7 @@ class System:
     objective: Objective | None = None
     shares_truth: bool = False
     describe: Callable[[Clips], Floats] | None = None
+    learns: bool = True
 
 
 def baselines(layers: Sequence[int], encoder: str) -> list[System]:
@@ -106,15 +111,15 @@ def baselines(layers: Sequence[int], encoder: str) -> list[System]:
     """
     short = encoder.partition("@")[0]
     systems = [
-        System("random", "control", _random),
+        System("random", "control", _random, learns=False),
         _described("midi, first published", "midi", _first_published),
         _described("midi, corrected", "midi", _corrected),
         _described("audio descriptors", "audio", _audio),
-        System(f"{short}, mean layer", "encoder", lambda _: _mean_layer),
+        System(f"{short}, mean layer", "encoder", lambda _: _mean_layer, learns=False),
     ]
     for place, layer in enumerate(layers):
         fit = partial(_fixed_layer, place)
-        systems.append(System(f"{short}, layer {layer}", "encoder", fit))
+        systems.append(System(f"{short}, layer {layer}", "encoder", fit, learns=False))
     for objective in ("content", "expression"):
         fit = partial(_chosen_layer, objective)
         systems.append(System(f"{short}, layer chosen for {objective}", "encoder", fit, objective))
@@ -132,15 +137,13 @@ RUNGS: dict[str, Settings] = {
 
 
 def ladder(objective: Objective) -> list[System]:
-    """The rungs for one objective, the reranker last, and the shuffled-label control."""
+    """The rungs for one objective, the reranker last."""
     rungs = [
         System(f"{objective}: {name}", "head", partial(_head, objective, name), objective)
         for name in RUNGS
         if not (objective == "content" and RUNGS[name].centred)
     ]
     rungs.append(System(f"{objective}: reranker", "head", partial(_reranked, objective), objective))
-    control = partial(_head, objective, "linear, InfoNCE", shuffled=True)
-    rungs.append(System(f"{objective}: shuffled labels", "control", control))
     return rungs
 
 
@@ -149,7 +152,6 @@ def fit_head(
     objective: Objective,
     rung: str,
     *,
-    shuffled: bool = False,
     made_from: dict[str, Any] | None = None,
 ) -> Trained:
     """Train one rung on a lesson.
@@ -160,8 +162,6 @@ def fit_head(
     objective : {"content", "expression"}
     rung : str
         Of `RUNGS`.
-    shuffled : bool
-        Deal the labels anew first: the control.
     made_from : dict, optional
         For the head's manifest.
 
@@ -171,12 +171,9 @@ def fit_head(
         If the lesson is too small.
     """
     settings = Settings(**{**vars(RUNGS[rung]), "seed": lesson.seed})
-    rng = np.random.default_rng(lesson.seed)
     library = range(lesson.library)
     if objective == "content":
         passages = [lesson.passages[row] for row in library]
-        if shuffled:
-            passages = [passages[row] for row in rng.permutation(lesson.library)]
         clips = lesson.clips.take(library)
         triplets = content_triplets(
             passages,
@@ -187,23 +184,26 @@ def fit_head(
         works = [lesson.works[row] for row in library]
         material = Material(clips.vectors, triplets, passages, works, by_passage=True)
     else:
-        values, planted = lesson.values, lesson.planted
-        if shuffled:
-            values = shuffled_within(values, lesson.passages, seed=lesson.seed)
-            planted = np.array([rng.permutation(one) for one in planted]).reshape(-1, 3)
-        apart = expression_distances(values, lesson.passages, library)
-        apart[lesson.library :] = np.nan
-        apart[:, lesson.library :] = np.nan
-        triplets = np.concatenate([expression_triplets(apart), planted])
+        triplets = np.concatenate([_expression(lesson), lesson.planted])
         material = Material(
             lesson.clips.vectors, triplets, lesson.passages, lesson.works, by_passage=False
         )
     return train_head(material, settings, made_from=made_from)
 
 
-def _head(objective: Objective, rung: str, lesson: Lesson, *, shuffled: bool = False) -> Scorer:
-    head = fit_head(lesson, objective, rung, shuffled=shuffled).head
+def _expression(lesson: Lesson) -> NDArray[np.int64]:
+    """Triplets of the library's passages."""
+    values, passages = lesson.values[: lesson.library], list(lesson.passages[: lesson.library])
+    return expression_triplets(
+        expression_distances(values, passages, expression_unit(values, passages))
+    )
 
+
+def _head(objective: Objective, rung: str, lesson: Lesson) -> Scorer:
+    return _scored(fit_head(lesson, objective, rung).head)
+
+
+def _scored(head: Head) -> Scorer:
     def score(clips: Clips) -> Floats:
         unit = head(clips.vectors).astype(np.float64)
         found: Floats = unit @ unit.T
@@ -214,24 +214,25 @@ def _head(objective: Objective, rung: str, lesson: Lesson, *, shuffled: bool = F
 
 def _reranked(objective: Objective, lesson: Lesson) -> Scorer:
     """The best linear head's first hits, ordered anew by what pairs have in common."""
-    base = _head(objective, "linear, InfoNCE", lesson)
+    trained = fit_head(lesson, objective, "linear, InfoNCE")
+    base = _scored(trained.head)
     library = range(lesson.library)
     clips = lesson.clips.take(library)
     passages = [lesson.passages[row] for row in library]
-    centre, spread = _moments(clips.audio)
+    scale = moments(clips.audio)
     if objective == "content":
         tracks = [lesson.tracks[row] for row in library]
-        if _recall(base(clips), passages, tracks) < _HIGH_RECALL:
+        unseen = [lesson.works[row] in trained.held_out for row in library]
+        if _recall(base(clips), passages, tracks, unseen) < _HIGH_RECALL:
             return base  # it could only order what is not there
         performers = [lesson.performers[row] for row in library]
         triplets = content_triplets(passages, performers, tracks, seed=lesson.seed)
         learned = clips
     else:
-        apart = expression_distances(lesson.values[: lesson.library], passages, library)
-        triplets = np.concatenate([expression_triplets(apart), lesson.planted])
+        triplets = np.concatenate([_expression(lesson), lesson.planted])
         learned = lesson.clips
     x, better, worse = triplets.T
-    described = (learned.audio - centre) / spread
+    described = standardise(learned.audio, scale)
     reranker = Reranker().fit(
         interactions(learned.vectors, described, x, better),
         interactions(learned.vectors, described, x, worse),
@@ -239,11 +240,12 @@ def _reranked(objective: Objective, lesson: Lesson) -> Scorer:
 
     def score(clips: Clips) -> Floats:
         first = base(clips)
-        scaled = (clips.audio - centre) / spread
+        scaled = standardise(clips.audio, scale)
+        own = np.asarray(clips.recordings)
         found = first.copy()
         for query, row in enumerate(first):
-            others = np.argsort(-row, kind="stable")
-            hits = others[others != query][:_RERANKED]
+            others = np.flatnonzero(own != own[query])  # its own recording is never asked for
+            hits = others[np.argsort(-row[others], kind="stable")][:_RERANKED]
             repeated = np.full(len(hits), query)
             again = reranker.score(interactions(clips.vectors, scaled, repeated, hits))
             # Above everything that was not reranked, in the new order.
@@ -253,10 +255,14 @@ def _reranked(objective: Objective, lesson: Lesson) -> Scorer:
     return score
 
 
-def _recall(similarity: Floats, passages: Sequence[str], tracks: Sequence[str]) -> float:
+def _recall(
+    similarity: Floats, passages: Sequence[str], tracks: Sequence[str], asked: Sequence[bool]
+) -> float:
+    """Mean recall of the first hits, of the queries that are asked, among all clips."""
     names, own = np.asarray(passages), np.asarray(tracks)
     found = []
-    for query, row in enumerate(similarity):
+    for query in np.flatnonzero(asked):
+        row = similarity[query]
         relevant = (names == names[query]) & (own != own[query])
         candidates = np.flatnonzero(own != own[query])
         hits = candidates[np.argsort(-row[candidates], kind="stable")[:_RERANKED]]
@@ -267,7 +273,8 @@ def _recall(similarity: Floats, passages: Sequence[str], tracks: Sequence[str]) 
 
 def _random(lesson: Lesson) -> Scorer:
     def score(clips: Clips) -> Floats:
-        rng = np.random.default_rng([lesson.seed, len(clips)])
+        named = hashlib.sha256("\n".join(clips.ids).encode()).digest()
+        rng = np.random.default_rng([lesson.seed, int.from_bytes(named[:8])])
         found: Floats = rng.random((len(clips), len(clips)))
         return found
 
@@ -306,8 +313,7 @@ def _chosen_layer(objective: Objective, lesson: Lesson) -> Scorer:
             seed=lesson.seed,
         )
     else:
-        apart = expression_distances(lesson.values[: lesson.library], passages, library)
-        triplets = expression_triplets(apart)
+        triplets = _expression(lesson)
     if len(triplets) == 0:
         raise MessError("no training passage has three performances to choose a layer by")
     right = []
@@ -325,22 +331,12 @@ def _described(name: str, family: str, describe: Callable[[Clips], Floats]) -> S
 
 def _by_numbers(describe: Callable[[Clips], Floats], lesson: Lesson) -> Scorer:
     """Minus the distance of descriptors that are standardised on the training clips."""
-    centre, spread = _moments(describe(lesson.clips.take(range(lesson.library))))
+    scale = moments(describe(lesson.clips.take(range(lesson.library))))
 
     def score(clips: Clips) -> Floats:
-        scaled = (describe(clips) - centre) / spread
-        return -pair_distances(np.where(np.isfinite(scaled), scaled, 0.0))
+        return -pair_distances(standardise(describe(clips), scale))
 
     return score
-
-
-def _moments(table: Floats) -> tuple[Floats, Floats]:
-    """Mean and deviation of each column's finite values; 0 and 1 where there are none."""
-    known = np.isfinite(table)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, table, 0.0).sum(axis=0) / count
-    deviation = np.sqrt(np.square(np.where(known, table - mean, 0.0)).sum(axis=0) / count)
-    return mean, np.where(deviation > 1e-9, deviation, 1.0)
 
 
 def _first_published(clips: Clips) -> Floats:

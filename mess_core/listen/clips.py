@@ -22,8 +22,12 @@ _FADE_S = 0.02
 _BLOCK_S = 0.4
 _ABSOLUTE_GATE = -70.0
 _RELATIVE_GATE = -10.0
-_LOUDEST = -26.0
-"""In LUFS: triplets of loud recordings are played no louder, so that the next is no shock."""
+_LEVEL = -26.0
+"""In LUFS, of all clips of all triplets: so that none is a shock after a soft one."""
+
+_HEADROOM_DB = 1.0
+_MOST_GAIN_DB = 25.0
+_SLACK_S = 0.1
 
 
 def wav_clips(passages: Sequence[tuple[Path, float, float]]) -> list[bytes]:
@@ -41,12 +45,22 @@ def wav_clips(passages: Sequence[tuple[Path, float, float]]) -> list[bytes]:
     Raises
     ------
     AudioError
-        If one cannot be decoded.
+        If one cannot be decoded, ends before its passage does, or cannot be made audible.
     """
     import soundfile as sf
 
+    waves = []
+    for path, start_s, end_s in passages:
+        wave = load_passage(path, start_s, end_s)
+        if len(wave) < (end_s - start_s - _SLACK_S) * SAMPLE_RATE:
+            raise AudioError(
+                f"ends before its passage from {start_s:g} to {end_s:g} s",
+                path=path,
+                remedy="Scan the data set again and find the passages anew",
+            )
+        waves.append(wave)
     written = []
-    for wave in matched([load_passage(*passage) for passage in passages], SAMPLE_RATE):
+    for wave in matched(waves, SAMPLE_RATE):
         file = io.BytesIO()
         sf.write(file, _faded(wave), SAMPLE_RATE, format="WAV", subtype="PCM_16")
         written.append(file.getvalue())
@@ -54,21 +68,40 @@ def wav_clips(passages: Sequence[tuple[Path, float, float]]) -> list[bytes]:
 
 
 def matched(waves: Sequence[NDArray[np.float32]], rate: int) -> list[NDArray[np.float32]]:
-    """Waves made as loud as the softest of them, and none louder than -26 LUFS.
-
-    They are only ever attenuated, so nothing clips. A silent wave stays as it is and does not
-    silence the others.
+    """Waves made equally loud: -26 LUFS, or as near to it as the highest peak allows.
 
     Parameters
     ----------
     waves : sequence of numpy.ndarray, float32, shape [samples]
     rate : int
         In Hz.
+
+    Returns
+    -------
+    list of numpy.ndarray, float32, shape [samples]
+        None has a peak above -1 dBFS.
+
+    Raises
+    ------
+    AudioError
+        If one is silent, or so soft (more than 25 dB below the others' level) that its noise
+        would be heard instead of it.
     """
     loudness = [integrated_loudness(wave, rate) for wave in waves]
-    target = min([_LOUDEST, *(one for one in loudness if np.isfinite(one))])
+    if not np.isfinite(loudness).all():
+        raise AudioError("a clip is silent", remedy="Leave its passage out of the triplets")
+    room = [
+        level - 20 * np.log10(np.abs(wave).max()) - _HEADROOM_DB
+        for wave, level in zip(waves, loudness, strict=True)
+    ]
+    target = min(_LEVEL, *room)
+    if target - min(loudness) > _MOST_GAIN_DB:
+        raise AudioError(
+            f"a clip is too soft to be heard beside others ({min(loudness):.0f} LUFS)",
+            remedy="Leave its passage out of the triplets",
+        )
     return [
-        wave * np.float32(10 ** ((target - one) / 20)) if np.isfinite(one) else wave
+        wave * np.float32(10 ** ((target - one) / 20))
         for wave, one in zip(waves, loudness, strict=True)
     ]
 

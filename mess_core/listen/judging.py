@@ -11,6 +11,7 @@ import logging
 import statistics
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,7 +23,8 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from mess_core.errors import AudioError, JudgementError, StoreError
-from mess_core.evaluation.judgements import Answer, answered, keep_answer, read_triplets
+from mess_core.evaluation.answers import Answer
+from mess_core.evaluation.judgements import answered, keep_answer, read_triplets
 from mess_core.evaluation.judging_plan import Step, Triplets, check_judge, judge_plan
 from mess_core.listen.clips import wav_clips
 from mess_core.listen.media import audio_file
@@ -65,7 +67,7 @@ class _Room:
         self._lock = threading.RLock()
         self._triplets: tuple[Any, Triplets] | None = None
         self._tracks: tuple[Any, pd.DataFrame] | None = None
-        self._clips: OrderedDict[tuple[str, str], list[bytes]] = OrderedDict()
+        self._clips: OrderedDict[tuple[str, str], Future[list[bytes]]] = OrderedDict()
 
     def triplets(self) -> Triplets:
         with self._lock:
@@ -75,26 +77,42 @@ class _Room:
             return self._triplets[1]
 
     def clip(self, judge: str, step: Step, place: Place) -> bytes:
-        """A clip as loud as the other two of its triplet, which are made with it."""
+        """A clip as loud as the other two of its triplet, which are made with it.
+
+        The three requests for a triplet decode it once; nobody else waits for that.
+        """
         key = (judge, step.ticket)
         with self._lock:
-            if key not in self._clips:
-                tracks = self._table()
-                passages: list[tuple[Path, float, float]] = []
-                for side in ("x", "left", "right"):
-                    clip = step.shown(side)
-                    passages.append((audio_file(tracks, clip.track), clip.start_s, clip.end_s))
-                self._clips[key] = wav_clips(passages)
+            future = self._clips.get(key)
+            mine = future is None
+            if future is None:
+                future = self._clips[key] = Future()
             self._clips.move_to_end(key)
             while len(self._clips) > _KEPT_TRIPLETS:
                 self._clips.popitem(last=False)
-            return self._clips[key][("x", "left", "right").index(place)]
+        if mine:
+            try:
+                future.set_result(self._made(step))
+            except BaseException as error:
+                with self._lock:
+                    self._clips.pop(key, None)  # it may go well the next time
+                future.set_exception(error)
+        return future.result()[("x", "left", "right").index(place)]
+
+    def _made(self, step: Step) -> list[bytes]:
+        tracks = self._table()
+        passages: list[tuple[Path, float, float]] = []
+        for side in ("x", "left", "right"):
+            clip = step.shown(side)
+            passages.append((audio_file(tracks, clip.track), clip.start_s, clip.end_s))
+        return wav_clips(passages)
 
     def _table(self) -> pd.DataFrame:
-        stamp = changed(self.layout.tracks)
-        if self._tracks is None or stamp is None or self._tracks[0] != stamp:
-            self._tracks = (stamp, read_table(self.layout.tracks))
-        return self._tracks[1]
+        with self._lock:
+            stamp = changed(self.layout.tracks)
+            if self._tracks is None or stamp is None or self._tracks[0] != stamp:
+                self._tracks = (stamp, read_table(self.layout.tracks))
+            return self._tracks[1]
 
 
 def _plan(room: _Room, judge: str, after: int = -1) -> dict[str, Any]:

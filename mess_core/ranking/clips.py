@@ -55,12 +55,15 @@ class Clips:
         Mean of the encoder's states.
     audio : ndarray, float64, shape [clips, targets]
         In the order of `AUDIO_TARGETS`.
+    recordings : tuple of str
+        What each is cut from; a rendered clip is a recording of its own.
     """
 
     ids: tuple[str, ...]
     performances: tuple[Performance, ...]
     vectors: Vectors
     audio: Floats
+    recordings: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +76,17 @@ class Clips:
             tuple(self.performances[row] for row in chosen),
             self.vectors[chosen],
             self.audio[chosen],
+            tuple(self.recordings[row] for row in chosen),
+        )
+
+    def __add__(self, other: Clips) -> Clips:
+        """These clips, then the others."""
+        return Clips(
+            self.ids + other.ids,
+            self.performances + other.performances,
+            np.concatenate([self.vectors, other.vectors]),
+            np.concatenate([self.audio, other.audio]),
+            self.recordings + other.recordings,
         )
 
 
@@ -119,6 +133,7 @@ def stored_clips(
         tuple(performances),
         np.stack([one for one in vectors if one is not None]),
         np.stack([one for one in audio if one is not None]),
+        tuple(passages["track_id"].astype(str)),
     )
 
 
@@ -182,7 +197,7 @@ def rendered_clips(
         audio.append(np.asarray(described, dtype=np.float64))
         if number % 50 == 0:
             say(f"{number} of {len(ids)} clips ({name})")
-    return Clips(tuple(ids), tuple(performances), np.stack(vectors), np.stack(audio))
+    return Clips(tuple(ids), tuple(performances), np.stack(vectors), np.stack(audio), tuple(ids))
 
 
 def performance_sha256(performance: Performance) -> str:

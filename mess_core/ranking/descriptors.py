@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.midi.performance import Performance
+from mess_core.ranking.scaling import standardise
 from mess_core.targets.expression import onset_timing_std, overlap_ratios
 
 __all__ = ["HALF_PEDAL", "Resonance", "describe_expression", "resonance", "standardised"]
@@ -123,13 +124,7 @@ def standardised(rows: Sequence[dict[str, float]], names: Sequence[str] | None =
     """
     names = list(rows[0]) if names is None else names
     table = np.array([[row.get(name, np.nan) for name in names] for row in rows], dtype=np.float64)
-    known = np.isfinite(table)
-    count = np.maximum(known.sum(axis=0), 1)
-    centred = np.where(known, table, 0.0) - np.where(known, table, 0.0).sum(axis=0) / count
-    centred = np.where(known, centred, 0.0)
-    deviation = np.sqrt(np.square(centred).sum(axis=0) / count)
-    unit = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-9)
-    limited: Floats = np.clip(unit, -_LIMIT, _LIMIT)
+    limited: Floats = np.clip(standardise(table), -_LIMIT, _LIMIT)
     return limited
 
 
@@ -142,7 +137,9 @@ def _dynamics(one: Performance) -> dict[str, float]:
     count = np.bincount(part, minlength=_PARTS)
     level = np.bincount(part, weights=velocity, minlength=_PARTS) / np.maximum(count, 1)
     middle = (np.arange(_PARTS) + 0.5) * span / _PARTS
-    slow = np.interp(since, middle[count > 0], level[count > 0])
+    played = count > 0  # a part may hold no onset, between two long chords
+    level = level[played]
+    slow = np.interp(since, middle[played], level)
     chord = np.bincount(one.chord_of_note, weights=velocity) / np.bincount(one.chord_of_note)
     return {
         "velocity_mean": float(velocity.mean()),
@@ -152,7 +149,7 @@ def _dynamics(one: Performance) -> dict[str, float]:
         "velocity_p75": float(three),
         "velocity_p95": float(high),
         "velocity_range": float(high - low),
-        "velocity_slow_std": float(level[count > 0].std()),
+        "velocity_slow_std": float(level.std()),
         "velocity_fast_std": float((velocity - slow).std()),
         "velocity_slope": _slope(since / span, velocity),
         "velocity_begin": float(level[:2].mean() - velocity.mean()),

@@ -8,7 +8,7 @@ system's own neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression
+from mess_core.ranking.scaling import moments, pair_distances
 
 __all__ = [
     "EXPRESSION",
@@ -24,6 +25,7 @@ __all__ = [
     "content_triplets",
     "expression_distances",
     "expression_triplets",
+    "expression_unit",
     "expression_values",
     "shuffled_within",
 ]
@@ -54,57 +56,78 @@ def expression_values(performances: Sequence[Performance]) -> Floats:
     return np.array([[row[name] for name in EXPRESSION] for row in rows], dtype=np.float64)
 
 
-def expression_distances(
-    values: Floats, passages: Sequence[str], spread_of: Sequence[int]
-) -> Floats:
-    """How differently clips of one passage are played.
+def expression_unit(values: Floats, passages: Sequence[str]) -> Floats:
+    """Deviation of each descriptor within passages, float64 [descriptors]: its unit.
 
     Parameters
     ----------
     values : ndarray, float64, shape [clips, descriptors]
+        Of all clips where a truth is defined, of the training clips where a head learns.
     passages : sequence of str, length clips
-    spread_of : sequence of int
-        Clips whose deviation within passages is the unit of each descriptor: all clips where
-        a truth is defined, the training clips where a head learns.
-
-    Returns
-    -------
-    ndarray, float64, shape [clips, clips]
-        NaN between clips of different passages.
     """
+    import pandas as pd
+
+    table = pd.DataFrame(values)
     names = np.asarray(passages, dtype=str)
-    centred = _centred(values, names)
-    squares = np.square(centred[list(spread_of)])
-    known = np.isfinite(squares)
-    total = np.where(known, squares, 0.0).sum(axis=0)
-    unit = np.sqrt(total / np.maximum(known.sum(axis=0), 1))
-    scaled = np.where(np.isfinite(centred), centred, 0.0) / np.maximum(unit, 1e-9)
-    apart = np.sqrt(np.square(scaled[:, None] - scaled[None]).sum(axis=2))
-    found: Floats = np.where(names[:, None] == names[None], apart, np.nan)
-    return found
+    centred = (table - table.groupby(names).transform("mean")).to_numpy(dtype=np.float64)
+    known = np.isfinite(centred)
+    total = np.where(known, np.square(centred), 0.0).sum(axis=0)
+    unit: Floats = np.sqrt(total / np.maximum(known.sum(axis=0), 1))
+    return np.maximum(unit, 1e-9)
 
 
-def expression_triplets(distances: Floats, *, margin: float = 0.1) -> Ints:
-    """All triplets (x, nearer, farther) of distances [clips, clips] that are clear enough.
+def expression_distances(
+    values: Floats, passages: Sequence[str], unit: Floats
+) -> list[tuple[Ints, Floats]]:
+    """How differently clips of one passage are played, passage by passage.
 
     Parameters
     ----------
-    distances : ndarray, shape [clips, clips]
-        NaN where clips are not to be compared.
+    values : ndarray, float64, shape [clips, descriptors]
+        A descriptor that a clip lacks counts as the passage's mean.
+    passages : sequence of str, length clips
+    unit : ndarray, float64, shape [descriptors]
+        As `expression_unit` gives.
+
+    Returns
+    -------
+    list of (ndarray, int64, shape [members]; ndarray, float64, shape [members, members])
+        Clips of each passage, and distances between them.
+    """
+    names = np.asarray(passages, dtype=str)
+    found = []
+    order = np.argsort(names, kind="stable")
+    _, first = np.unique(names[order], return_index=True)
+    for members in np.split(order, first[1:]):
+        rows = values[members]
+        scaled = (rows - moments(rows)[0]) / unit
+        found.append((members, pair_distances(np.where(np.isfinite(scaled), scaled, 0.0))))
+    return found
+
+
+def expression_triplets(distances: Iterable[tuple[Ints, Floats]], *, margin: float = 0.1) -> Ints:
+    """All triplets (x, nearer, farther) within passages that are clear enough.
+
+    Parameters
+    ----------
+    distances : iterable of (ndarray, ndarray)
+        As `expression_distances` gives; NaN where clips are not to be compared.
     margin : float
         Smallest difference as a share of the larger distance.
 
     Returns
     -------
     ndarray, int64, shape [triplets, 3]
+        As clips, not as members of their passage.
     """
     found = []
-    for x, row in enumerate(distances):
-        known = [other for other in np.flatnonzero(np.isfinite(row)).tolist() if other != x]
-        for near in known:
-            for far in known:
-                if row[near] < row[far] * (1.0 - margin):
-                    found.append((x, near, far))
+    for members, apart in distances:
+        for x, row in enumerate(apart):
+            known = [other for other in np.flatnonzero(np.isfinite(row)).tolist() if other != x]
+            for near in known:
+                for far in known:
+                    if row[near] < row[far] * (1.0 - margin):
+                        found.append(members[[x, near, far]])
     return np.array(found, dtype=np.int64).reshape(-1, 3)
 
 
@@ -153,11 +176,3 @@ def shuffled_within(values: Floats, groups: Sequence[str], *, seed: int) -> Floa
         rows = np.flatnonzero(names == name)
         dealt[rows] = values[rng.permutation(rows)]
     return dealt
-
-
-def _centred(values: Floats, names: NDArray[np.str_]) -> Floats:
-    import pandas as pd
-
-    table = pd.DataFrame(values)
-    centred: Floats = (table - table.groupby(names).transform("mean")).to_numpy()
-    return centred

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression, standardised
+from mess_core.ranking.scaling import pair_distances
 from mess_core.ranking.shapes import CURVES, curve_distances, passage_curves, shape_descriptors
 
-__all__ = ["PassageDescription", "PerceivedDistance", "describe_passage", "pair_distances"]
+__all__ = ["PassageDescription", "PerceivedDistance", "describe_passage"]
 
 _INNER_FOLDS = 8
 _ALPHAS = (100.0, 300.0, 1000.0)
@@ -72,12 +73,6 @@ def describe_passage(performances: Sequence[Performance]) -> PassageDescription:
     ]
     names = tuple(sorted(set().union(*rows)))
     return PassageDescription(names, standardised(rows, names), curve_distances(curves))
-
-
-def pair_distances(vectors: Floats) -> Floats:
-    """Euclidean distances between rows, [rows, rows]."""
-    apart: Floats = np.sqrt(np.square(vectors[:, None] - vectors[None]).sum(axis=2))
-    return apart
 
 
 @dataclass

@@ -94,12 +94,26 @@ class Material:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained head, and how its training went."""
+    """A trained head, and how its training went.
+
+    Attributes
+    ----------
+    head : Head
+    epoch : int
+        Whose weights these are.
+    validation : float
+        Soft accuracy of that epoch on the inner validation triplets.
+    history : tuple of float
+        The same of all epochs.
+    held_out : frozenset of str
+        Groups of the inner validation: no weight was fitted to them.
+    """
 
     head: Head
     epoch: int
     validation: float
     history: tuple[float, ...]
+    held_out: frozenset[str]
 
 
 def train_head(
@@ -160,7 +174,8 @@ def train_head(
         optimiser.step()
     model.load_state_dict(best_state)
     head = model.export(mean, scale, {**(made_from or {}), "settings": vars(settings)})
-    return Trained(head, best_epoch, best, tuple(history))
+    held_out = frozenset(groups[stop].ravel().tolist())
+    return Trained(head, best_epoch, best, tuple(history), held_out)
 
 
 def _inner(groups: NDArray[np.str_], triplets: Ints, settings: Settings) -> tuple[Ints, Ints]:

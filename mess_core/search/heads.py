@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError, StoreError
 from mess_core.store.arrays import write_bytes
+from mess_core.store.embeddings import IDENTITY
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, write_json
 
-__all__ = ["Head", "list_heads", "load_head", "save_head", "track_scores"]
+__all__ = ["Head", "list_heads", "load_head", "save_head", "track_scores", "withdraw_head"]
 
 FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -167,7 +168,7 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
         there = list_heads(heads)
         raise SearchError(
             f"there is no head {name!r}",
-            remedy=f"Use one of {', '.join(there)}" if there else "Materialise `trained_heads`",
+            remedy=f"Use one of {', '.join(there)}" if there else "Run `mess evaluate`",
         )
     folder = heads / name / pointer.read_text().strip()
     manifest = read_json(folder / "manifest.json")
@@ -185,7 +186,7 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
         ) from error
     head = Head(manifest["kind"], arrays, manifest["made_from"])
     trained_on = head.made_from.get("identity") or {}
-    for field in ("encoder", "window_s", "normalise", "pooling", "layers"):
+    for field in IDENTITY:
         if identity is not None and trained_on.get(field) != identity.get(field):
             raise SearchError(
                 f"head {name!r} was trained with another {field}: {trained_on.get(field)}, "
@@ -193,6 +194,11 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
                 remedy="Train the head again on this library's embeddings",
             )
     return head
+
+
+def withdraw_head(heads: Any, name: str) -> None:
+    """Serve a head no longer; its versions stay."""
+    (heads / _checked(name) / "latest").unlink(missing_ok=True)
 
 
 def track_scores(
@@ -247,8 +253,9 @@ def list_heads(heads: Any) -> list[str]:
     return sorted(one.name for one in heads.iterdir() if (one / "latest").exists())
 
 
-def _checked(name: str) -> None:
+def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise SearchError(
             f"{name!r} cannot be a head's name", remedy="Use lower-case letters, digits, - and _"
         )
+    return name

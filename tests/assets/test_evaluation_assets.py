@@ -9,9 +9,10 @@ def evaluated(workbench, monkeypatch):
     from mess_assets.build import ASSETS
     from mess_assets.checks import CHECKS
     from mess_assets.resources import TrackingResource
-    from mess_core.evaluation import inputs, stored
+    from mess_core.evaluation import inputs, protocol, stored
 
     monkeypatch.setattr(inputs, "MOST_PLANTED", 1)
+    monkeypatch.setattr(protocol, "DEALS", 1)
     every = stored._systems
     monkeypatch.setattr(
         stored, "_systems", lambda layout: [s for s in every(layout) if not s.name[-1].isdigit()]

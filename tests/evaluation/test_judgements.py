@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from mess_core.errors import JudgementError, StoreError
+from mess_core.evaluation.answers import Answer
 from mess_core.evaluation.command import judgements
 from mess_core.evaluation.judgements import (
-    Answer,
     answered,
     export_judgements,
     keep_answer,
@@ -51,7 +51,7 @@ def made(count, checks=0):
 
 
 def gave(step, shown="left", seconds=3.5):
-    return Answer(step.position, step.ticket, shown, seconds, (1, 2, 3))
+    return Answer(step.position, step.ticket, shown, seconds, (1, 2, 3), (9.0, 8.0, 7.0))
 
 
 @pytest.fixture
@@ -170,6 +170,7 @@ def test_answers_are_kept_in_terms_of_the_table(layout):
     assert (table["answer"] == np.where(table["swapped"], "b", "a")).all()
     assert (table["plays_a"] == np.where(table["swapped"], 3, 2)).all()
     assert (table["plays_x"] == 1).all()
+    assert (table["listened_b"] == np.where(table["swapped"], 8.0, 7.0)).all()
     assert table["repeat"].sum() == 3
     assert table["attention"].sum() == 2
     assert set(table["triplets"]) == {triplets.digest}
@@ -192,7 +193,12 @@ def test_answers_to_no_question_are_refused_and_write_nothing(layout):
     plan = judge_plan(JUDGE, triplets)
     for position, ticket in ((-1, plan[-1].ticket), (len(plan), plan[0].ticket), (0, "x")):
         with pytest.raises(JudgementError):
-            keep_answer(layout, JUDGE, triplets, Answer(position, ticket, "left", 1.0, (1, 1, 1)))
+            keep_answer(
+                layout,
+                JUDGE,
+                triplets,
+                Answer(position, ticket, "left", 1.0, (1, 1, 1), (9.0, 9.0, 9.0)),
+            )
     write_table(layout.human_triplets, made(31))
     with pytest.raises(JudgementError, match="reload"):
         keep_answer(layout, JUDGE, read_triplets(layout), gave(plan[0]))
@@ -237,12 +243,18 @@ def test_lines_that_are_no_answers_are_counted(layout):
     keep_answer(layout, JUDGE, triplets, gave(judge_plan(JUDGE, triplets)[0]))
     place = layout.judgements / f"{JUDGE}.jsonl"
     good = json.loads(place.read_text())
-    others = [{**good, "judge": "a"}, {**good, "seconds": "3"}, {**good, "schema": 2}, [], 3]
+    others = [{**good, "judge": "a"}, {**good, "seconds": "3"}, {**good, "schema": 1}, [], 3]
+    out_of_range = {
+        "position": 10**30, "plays_x": 10**30, "plays_a": 0, "seconds": float("nan"),
+        "triplet_id": "\ud800", "shown": "up", "swapped": not good["swapped"],
+    }  # fmt: skip
+    others += [{**good, name: value} for name, value in out_of_range.items()]
+    others.append({**good, "position": -1})
     with place.open("ab") as file:
         file.write(b"\xff\xfe\n" + b"[" * 5000 + b"\n\n")
         file.write("".join(json.dumps(one) + "\n" for one in others).encode())
     table = read_judgements(layout)
-    assert (len(table), table.attrs["bad_lines"]) == (1, 7)
+    assert (len(table), table.attrs["bad_lines"]) == (1, 15)
 
 
 def test_many_hands_at_one_file_lose_nothing_and_mix_nothing(layout):
@@ -286,12 +298,15 @@ def test_the_command_gathers_and_sums_up(layout):
             keep_answer(layout, judge, triplets, gave(step, shown))
     result = CliRunner().invoke(judgements, ["--data", str(layout.root), "--json"])
     found = json.loads(result.stdout)
-    assert found["all"]["alpha"] == {"value": 1.0, "judges": 2, "triplets": 30, "answers": 60}
-    assert found["all"]["ceiling"]["value"] == 1.0
+    alpha = found["all"]["alpha"]
+    assert alpha["value"] == pytest.approx(1.0)
+    assert (alpha["judges"], alpha["triplets"], alpha["answers"]) == (2, 30, 60)
+    assert alpha["low"] is None  # of two judges
+    assert found["all"]["split_half"]["value"] == 1.0
     assert found["consistency"]["n"] == 6
     assert [one["attentive"] for one in found["judges"]] == [1.0, 1.0]
     told = CliRunner().invoke(judgements, ["--data", str(layout.root)])
-    assert "alpha 1.000 (2 judges, 30 triplets" in told.output
+    assert "(2 judges, 30 triplets of two or more):\n  Krippendorff's alpha 1.000" in told.output
     write_table(layout.human_triplets, made(31))
     again = CliRunner().invoke(judgements, ["--data", str(layout.root)])
     assert again.exit_code == 0, again.exception

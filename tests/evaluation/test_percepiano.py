@@ -1,12 +1,16 @@
 """Triplets from ratings: the protocol on planted raters, and the first baseline on real ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+from mess_core.errors import DatasetError
+from mess_core.evaluation.controls import control_table, dealt_answers
 from mess_core.evaluation.first_published import first_published_targets
-from mess_core.evaluation.human import nested_distances, rated_works
+from mess_core.evaluation.human import examine_ratings, nested_distances, rated_works
 from mess_core.evaluation.percepiano import (
     accuracy_per_passage,
     mean_ratings,
@@ -18,7 +22,7 @@ from mess_core.evaluation.percepiano import (
 from mess_core.evaluation.ratings import SCALES, read_ratings
 from mess_core.midi.performance import read_performance
 from mess_core.ranking.descriptors import standardised
-from mess_core.ranking.perceived import describe_passage, pair_distances
+from mess_core.ranking.scaling import pair_distances
 
 QUESTIONS = [f"Question_{number}" for number in range(len(SCALES))]
 
@@ -87,13 +91,49 @@ def test_deadpan_renders_are_left_out_and_triplets_have_three_performances(plant
     assert rated_works(passages) == {f"composer:op{one}" for one in range(1, 7)}
 
 
-def test_raters_agree_with_themselves_and_not_with_shuffled_ones(planted):
+def mean_accuracy(triplets, distances=None):
+    return np.mean(list(accuracy_per_passage(triplets, distances).values()))
+
+
+def test_raters_agree_with_themselves_and_not_with_other_passages(planted):
     ratings, answers = read_ratings(planted)
     passages = rated_passages(ratings)
-    agree = accuracy_per_passage(rated_triplets(passages, answers), None)
-    assert np.mean(list(agree.values())) > 0.8
-    chance = accuracy_per_passage(rated_triplets(passages, answers, shuffled=True), None)
-    assert abs(np.mean(list(chance.values())) - 0.5) < 0.08
+    triplets = rated_triplets(passages, answers)
+    assert mean_accuracy(triplets) > 0.8
+    # What is dealt is dealt to both halves and to who learns: only who saw it knows it.
+    dealt = dealt_answers(answers, seed=3)
+    known = mean_ratings(passages, dealt)
+    names = [one.passage for one in passages]
+    memory = {n: pair_distances(one) for n, one in zip(names, known, strict=True)}
+    assert mean_accuracy(rated_triplets(passages, dealt), memory) > 0.8
+    assert abs(mean_accuracy(triplets, memory) - 0.5) < 0.1
+
+
+def test_who_answered_twice_is_not_on_both_sides(planted):
+    """Noise that a rater repeats must not look like agreement of raters."""
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    rng = np.random.default_rng(0)
+    scales = list(SCALES)
+    noise = answers.assign(**{scale: rng.normal(size=len(answers)) for scale in scales})
+    again = noise.assign(**{scale: noise[scale] + 1e-3 for scale in scales})
+    twice = pd.concat([noise, again], ignore_index=True)
+    assert mean_accuracy(rated_triplets(passages, twice)) == pytest.approx(0.5, abs=0.08)
+    both = mean_ratings(passages, twice), mean_ratings(passages, noise)
+    np.testing.assert_allclose(both[0][0], both[1][0], atol=1e-2)
+
+
+def test_ratings_of_other_passages_teach_nothing_about_raters(planted):
+    """What is learned from some passages does not depend on answers to others."""
+    ratings, answers = read_ratings(planted)
+    passages = rated_passages(ratings)
+    changed = answers.copy()
+    outside = changed["passage"] != passages[0].passage
+    changed.loc[outside, list(SCALES)] += 100.0
+    for one, other in zip(
+        mean_ratings(passages[:1], answers), mean_ratings(passages[:1], changed), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_habits_of_raters_are_taken_off(planted):
@@ -112,30 +152,28 @@ def test_habits_of_raters_are_taken_off(planted):
     assert off(plain) < 0.5 * off(raw)
 
 
-def test_a_distance_learned_elsewhere_hears_what_raters_heard(planted, monkeypatch):
+def test_all_that_is_asked_about_ratings(planted, monkeypatch):
     monkeypatch.setattr("mess_core.ranking.perceived._TREES", 30)
     monkeypatch.setattr("mess_core.ranking.perceived._INNER_FOLDS", 3)
-    ratings, answers = read_ratings(planted)
-    passages = rated_passages(ratings)
-    triplets = rated_triplets(passages, answers)
-    described = [
-        describe_passage([read_performance(path) for path in one.midi]) for one in passages
-    ]
-    groups = [one.group for one in passages]
-    truth = mean_ratings(passages, answers)
-    learned = accuracy_per_passage(
-        triplets, nested_distances(passages, described, truth, by=groups)
-    )
-    plain = accuracy_per_passage(
-        triplets,
-        {one.passage: pair_distances(two.descriptors)
-         for one, two in zip(passages, described, strict=True)},
-    )  # fmt: skip
-    assert np.mean(list(learned.values())) > 0.72
-    assert np.mean(list(learned.values())) > np.mean(list(plain.values())) + 0.02
-    dealt = rated_triplets(passages, answers, shuffled=True)
-    shuffled = accuracy_per_passage(dealt, nested_distances(passages, described, truth, by=groups))
-    assert abs(np.mean(list(shuffled.values())) - 0.5) < 0.08
+    heard = []
+    answers = examine_ratings(planted, say=heard.append)
+    found = answers.groupby(["criterion", "system"])["value"].mean()
+    learned = "midi, learned from ratings"
+    assert found["PercePiano", learned] > 0.72
+    assert found["PercePiano", learned] > found["PercePiano", "midi, curves"] + 0.02
+    assert found["PercePiano, by movement", learned] > 0.7
+    assert found["PercePiano", "raters, other half"] > 0.8
+    assert abs(found["PercePiano (shuffled)", learned] - 0.5) < 0.1
+    assert not control_table(answers, {})["suspicious"].any()
+    assert (answers.groupby(["criterion", "system"]).size() == 6).all()
+    assert any("by movement" in line for line in heard)
+
+
+def test_passages_that_share_bars_cannot_be_kept_on_both_sides(planted):
+    ratings, _ = read_ratings(planted)
+    passages = [replace(one, group="together") for one in rated_passages(ratings)]
+    with pytest.raises(DatasetError, match="not apart"):
+        nested_distances(passages, [], pd.DataFrame(), by=[one.passage for one in passages])
 
 
 def test_one_recording_cut_twice_is_one_group_whatever_its_name_says(shared_data):

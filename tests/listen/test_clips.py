@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import soundfile as sf
 
-from mess_core.listen.clips import integrated_loudness, matched
+from mess_core.errors import AudioError
+from mess_core.listen.clips import integrated_loudness, matched, wav_clips
 
 RATE = 24_000
 
@@ -22,13 +24,32 @@ def test_loudness_meets_the_standard():
     assert integrated_loudness(np.zeros(100), 24_000) == -np.inf
 
 
-def test_levels_are_only_lowered_and_silence_is_left():
+def noise(level, seconds=1.0):
     rng = np.random.default_rng(0)
-    waves = [level * rng.standard_normal(RATE).astype(np.float32) for level in (0.2, 0.05, 0.001)]
-    silent = np.zeros(RATE, np.float32)
-    found = matched([*waves, silent], RATE)
-    levels = [integrated_loudness(wave, RATE) for wave in found[:3]]
-    assert levels == pytest.approx([integrated_loudness(waves[2], RATE)] * 3, abs=0.05)
-    assert not found[3].any()
-    loud = matched(waves[:1], RATE)[0]
-    assert integrated_loudness(loud, RATE) == pytest.approx(-26, abs=0.05)
+    return (level * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
+
+
+def test_all_triplets_are_equally_loud_and_nothing_clips():
+    found = matched([noise(level) for level in (0.2, 0.05, 0.005)], RATE)
+    levels = [integrated_loudness(wave, RATE) for wave in found]
+    assert levels == pytest.approx([-26] * 3, abs=0.05)
+    # One hard chord in a soft clip: all are as loud as its peak allows.
+    struck = noise(0.01)
+    struck[5000:5010] = 0.9
+    found = matched([noise(0.2), struck], RATE)
+    assert max(np.abs(wave).max() for wave in found) <= 10 ** (-1 / 20) + 1e-6
+    levels = [integrated_loudness(wave, RATE) for wave in found]
+    assert levels[0] == pytest.approx(levels[1], abs=0.05)
+    assert levels[0] < -27
+
+
+def test_what_cannot_be_heard_is_not_judged(tmp_path):
+    with pytest.raises(AudioError, match="silent"):
+        matched([noise(0.2), np.zeros(RATE, np.float32)], RATE)
+    with pytest.raises(AudioError, match="too soft"):
+        matched([noise(0.2), noise(0.0003)], RATE)
+    place = tmp_path / "short.wav"
+    sf.write(place, noise(0.1, 3.0), RATE)
+    assert len(wav_clips([(place, 1.0, 3.0)])) == 1
+    with pytest.raises(AudioError, match=r"short\.wav: ends before its passage"):
+        wav_clips([(place, 1.0, 11.0)])

@@ -112,6 +112,9 @@ def test_answers_move_on_and_come_once(client, judged):
         {"plays": {"x": 1, "left": 1}},
         {"plays": {"x": 1, "left": 1, "right": 10**9}},
         {"plays": [1, 1, 1]},
+        {"listened": {"x": 1, "left": 1}},
+        {"listened": {"x": 1, "left": 1, "right": float("nan")}},
+        {"listened": {"x": 1, "left": 1, "right": True}},
         {"more": 1},
     ],
 )
@@ -160,6 +163,40 @@ def test_problems_are_told_without_names(client, judged, tmp_path):
     assert "lacks the columns" in broken.json()["problem"]
     judged.human_triplets.unlink()
     assert asked(client)["state"] == "empty"
+
+
+def test_nobody_waits_for_clips_that_another_judge_asked_for(judged, monkeypatch):
+    """While one triplet is decoded, others are answered; three requests decode it once."""
+    began, go_on, made = threading.Event(), threading.Event(), []
+
+    def slow(passages):
+        made.append(passages)
+        began.set()
+        assert go_on.wait(20)
+        return [b"x", b"a", b"b"]
+
+    monkeypatch.setattr("mess_core.listen.judging.wav_clips", slow)
+    app = create_app(judged.root)
+    clips = []
+
+    def fetch(url):
+        with TestClient(app, base_url="http://127.0.0.1") as own:
+            clips.append(own.get(url).content)
+
+    client = TestClient(app, base_url="http://127.0.0.1")
+    urls = asked(client)["triplet"]["clips"].values()
+    threads = [threading.Thread(target=fetch, args=(url,)) for url in urls]
+    for thread in threads:
+        thread.start()
+    assert began.wait(20)
+    other = "zzzzzzzzzzzz"
+    sent = record(asked(client, other)["triplet"], other)
+    assert client.post("/api/judge/answer", json=sent).json()["answered"] == 1
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(clips) == [b"a", b"b", b"x"]
+    assert len(made) == 1
 
 
 def test_two_judges_at_once_do_not_meet(judging, judged):

@@ -10,6 +10,7 @@ from mess_core.ranking.pairs import (
     content_triplets,
     expression_distances,
     expression_triplets,
+    expression_unit,
     shuffled_within,
 )
 from mess_core.ranking.rerank import Reranker, interactions
@@ -43,8 +44,9 @@ def library(seed=0, works=36, passages=3, players=4):
 def material(rows, shuffled=False, seed=0):
     vectors, values, names, groups, _ = (part[rows] for part in library(seed))
     values = shuffled_within(values, names.tolist(), seed=5) if shuffled else values
-    apart = expression_distances(values, names.tolist(), range(len(values)))
-    return Material(vectors, expression_triplets(apart), names.tolist(), groups.tolist(), False)
+    passages = names.tolist()
+    apart = expression_distances(values, passages, expression_unit(values, passages))
+    return Material(vectors, expression_triplets(apart), passages, groups.tolist(), False)
 
 
 def accuracy(unit, triplets):
@@ -135,11 +137,15 @@ def test_content_pairs_are_other_performers_and_half_the_negatives_ones_own():
 
 def test_expression_triplets_stay_within_a_passage_and_order_distances():
     _, values, names, _, _ = library()
-    apart = expression_distances(values, names.tolist(), range(len(values)))
-    triplets = expression_triplets(apart)
+    unit = expression_unit(values, names.tolist())
+    within = expression_distances(values, names.tolist(), unit)
+    assert sorted(np.concatenate([members for members, _ in within])) == list(range(len(values)))
+    triplets = expression_triplets(within)
     x, near, far = triplets.T
     assert np.all((names[x] == names[near]) & (names[x] == names[far]))
-    assert np.all(apart[x, near] < 0.9 * apart[x, far])
+    scaled = values / unit
+    apart = [np.linalg.norm(scaled[x] - scaled[other], axis=1) for other in (near, far)]
+    assert np.all(apart[0] < 0.9 * apart[1] + 1e-9)
     assert not np.any((x == near) | (x == far))
 
 

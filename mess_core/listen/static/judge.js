@@ -29,6 +29,16 @@ function stored(value) {
   }
 }
 
+// Whether letters and digits are keys: who dictates to the browser may not want that.
+function keysOn(value) {
+  try {
+    if (value !== undefined) localStorage.setItem('mess-judge-keys', value ? 'on' : 'off');
+    return localStorage.getItem('mess-judge-keys') !== 'off';
+  } catch {
+    return $('use-keys').checked;
+  }
+}
+
 function newToken() {
   const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
   let token = '';
@@ -70,7 +80,10 @@ class Question {
       clip.furthest = Math.max(clip.furthest, audio.currentTime);
       if (clip.plays && clip.furthest >= ENOUGH_S) clip.heard = true;
     });
-    audio.addEventListener('ended', () => { clip.heard = true; });
+    audio.addEventListener('ended', () => {
+      clip.furthest = Math.max(clip.furthest, audio.duration || 0);
+      clip.heard = true;
+    });
     for (const event of ['timeupdate', 'play', 'pause', 'ended']) {
       audio.addEventListener(event, () => { if (state.open === this) draw(); });
     }
@@ -97,6 +110,8 @@ async function toggle(place) {
     return;
   }
   state.open.pause();
+  // Only the clip that was heard last goes on where it stopped: others are compared from their start.
+  if (state.last !== place) audio.currentTime = 0;
   state.last = place;
   if (audio.ended || audio.currentTime === 0) clip.plays += 1;
   try {
@@ -124,7 +139,8 @@ function draw() {
   }
   const able = Boolean(open?.heard) && !state.busy;
   for (const button of document.querySelectorAll('.answers button')) button.disabled = !able;
-  $('hint').textContent = able ? '' : 'Listen to all three first.';
+  const hint = able ? 'You can answer now.' : state.busy ? 'Keeping your answer.' : 'Listen to all three first.';
+  if ($('hint').textContent !== hint) $('hint').textContent = hint;
 }
 
 // --- Questions --------------------------------------------------------------------------
@@ -215,15 +231,22 @@ async function answer(place) {
   const { position, ticket } = open.asked;
   const seconds = Math.min(LONGEST_S, (performance.now() - state.began) / 1000);
   const plays = Object.fromEntries(PLACES.map((one) => [one, Math.min(1000, open.clips[one].plays)]));
-  const record = { judge: state.judge, position, ticket, answer: place, seconds, plays };
+  const listened = Object.fromEntries(PLACES.map((one) => [one, open.clips[one].furthest]));
+  const record = { judge: state.judge, position, ticket, answer: place, seconds, plays, listened };
+  const held = document.activeElement;
+  let found;
   try {
-    progress(await send('judge/answer', {}, JSON.stringify(record)));
+    found = await send('judge/answer', {}, JSON.stringify(record));
   } catch (error) {
+    if (state.open !== open) return;
     state.busy = false;
     draw();
+    held?.focus(); // a button that was disabled has lost it
     notice(`This answer is not kept yet. ${error.message}`);
     return;
   }
+  if (state.open !== open) return; // somebody else began to judge meanwhile
+  progress(found);
   await goOn();
 }
 
@@ -289,6 +312,8 @@ function startAnew() {
 $('begin').addEventListener('click', goOn);
 $('later').addEventListener('click', goOn);
 $('another').addEventListener('click', startAnew);
+$('use-keys').checked = keysOn();
+$('use-keys').addEventListener('change', () => keysOn($('use-keys').checked));
 for (const root of document.querySelectorAll('.clip')) {
   root.querySelector('button').addEventListener('click', () => toggle(root.dataset.place));
 }
@@ -305,7 +330,7 @@ document.addEventListener('keydown', (event) => {
     3: () => toggle('right'), b: () => toggle('right'), ' ': () => toggle(state.last || 'x'),
     ArrowLeft: () => answer('left'), ArrowRight: () => answer('right'),
   }[key];
-  if (!act || $('triplet').hidden) return;
+  if (!act || $('triplet').hidden || !keysOn()) return;
   event.preventDefault();
   act();
 });

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ _RERANKED = 10
 _HIGH_RECALL = 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # itself, not its arrays, is what is remembered by
 class Lesson:
     """What systems may learn from: clips of training works.
 
@@ -200,7 +200,12 @@ def _expression(lesson: Lesson) -> NDArray[np.int64]:
 
 
 def _head(objective: Objective, rung: str, lesson: Lesson) -> Scorer:
-    return _scored(fit_head(lesson, objective, rung).head)
+    return _scored(_fitted(objective, rung, lesson).head)
+
+
+@lru_cache(maxsize=8)  # the reranker begins with what the rung below it has learned
+def _fitted(objective: Objective, rung: str, lesson: Lesson) -> Trained:
+    return fit_head(lesson, objective, rung)
 
 
 def _scored(head: Head) -> Scorer:
@@ -214,7 +219,7 @@ def _scored(head: Head) -> Scorer:
 
 def _reranked(objective: Objective, lesson: Lesson) -> Scorer:
     """The best linear head's first hits, ordered anew by what pairs have in common."""
-    trained = fit_head(lesson, objective, "linear, InfoNCE")
+    trained = _fitted(objective, "linear, InfoNCE", lesson)
     base = _scored(trained.head)
     library = range(lesson.library)
     clips = lesson.clips.take(library)

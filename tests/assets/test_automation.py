@@ -1,5 +1,6 @@
 """One switch; lost workers are told from living ones; nothing is asked for twice."""
 
+import datetime
 import json
 import multiprocessing
 import os
@@ -49,6 +50,58 @@ def test_the_report_waits_for_its_week_and_its_table():
     with dg.DagsterInstance.ephemeral() as instance:
         first = dg.evaluate_automation_conditions(build_defs(), instance, asset_selection=selection)
     assert first.total_requested == 0
+
+
+def _at(day, hour=5, minute=1):
+    return datetime.datetime(2026, 3, day, hour, minute, tzinfo=datetime.UTC)
+
+
+def test_the_evaluation_is_made_at_night_and_only_if_something_has_changed():
+    version = ["a"]
+
+    @dg.asset
+    def source():
+        return dg.MaterializeResult(data_version=dg.DataVersion(version[0]))
+
+    @dg.asset(deps=[source], automation_condition=automation.NIGHTLY)
+    def middle():
+        return dg.MaterializeResult(data_version=dg.DataVersion(f"middle {version[0]}"))
+
+    @dg.asset(deps=[middle], automation_condition=automation.NIGHTLY)
+    def last():
+        return dg.MaterializeResult(data_version=dg.DataVersion(f"last {version[0]}"))
+
+    defs = dg.Definitions([source, middle, last])
+    cursor = None
+
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def asked(now):
+            nonlocal cursor
+            found = dg.evaluate_automation_conditions(
+                defs, instance, evaluation_time=now, cursor=cursor
+            )
+            cursor = found.cursor
+            return found.total_requested
+
+        def make(*assets):
+            dg.materialize([source, middle, last], selection=[*assets], instance=instance)
+
+        make(source)
+        assert asked(_at(1, 12)) == 0  # not by day
+        assert asked(_at(2)) == 2  # both are missing: one run makes both
+        make(middle, last)
+        assert asked(_at(2, 6)) == 0
+        assert asked(_at(3)) == 0
+        make(source)  # made again, and the same
+        assert asked(_at(3, 12)) == 0
+        assert asked(_at(4)) == 0
+        version[0] = "b"
+        make(source)
+        assert asked(_at(4, 12)) == 0
+        assert asked(_at(5)) == 2
+        make(middle, last)
+        assert asked(_at(6)) == 0
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [("0", False), ("2", True)])
@@ -114,8 +167,6 @@ def test_a_password_in_an_address_is_not_shown():
 
 def test_runs_that_have_waited_for_days_still_count(monkeypatch):
     """A long queue is not lost; a run that has not stirred for days is."""
-    import datetime
-
     from mess_assets import sensors
 
     monkeypatch.setattr(sensors, "_LONGEST_RUN", datetime.timedelta(0))

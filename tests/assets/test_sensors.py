@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import os
 import uuid
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,6 +14,7 @@ from mess_assets.partitions import RANGE_END, RANGE_START, contiguous
 from mess_assets.sensors import (
     RETRIED_AS,
     WILL_RETRY,
+    new_judgements,
     new_tracks,
     pending_keys,
     rebuild_tables,
@@ -165,3 +168,36 @@ def test_stretches_are_neighbours():
         ["k050"],
     ]
     assert contiguous([], order) == []
+
+
+def test_judges_are_waited_for_and_then_counted_once(tmp_path):
+    from mess_assets.resources import StoreResource
+
+    store = StoreResource(data_root=str(tmp_path))
+
+    def look(cursor=None):
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(
+                instance=instance, resources={"store": store}, cursor=cursor
+            )
+            return new_judgements(context)
+
+    assert "no answers" in look().skip_message
+    folder = store.layout.judgements
+    folder.mkdir(parents=True)
+    answers = Path(str(folder)) / "abcdefgh0123.jsonl"
+    answers.write_text("{}\n")
+    assert "somebody is judging" in look().skip_message
+    os.utime(answers, (0, 0))
+    assert "no system was examined" in look().skip_message
+    (store.layout.evaluation / "retrieval-work.parquet").write_bytes(b"")
+    found = look()
+    (request,) = found.run_requests
+    assert {key.to_user_string() for key in request.asset_selection} == {
+        "human_evaluation",
+        "leaderboard",
+    }
+    assert "no answers since" in look(found.cursor).skip_message
+    answers.write_text("{}\n{}\n")
+    os.utime(answers, (0, 0))
+    assert look(found.cursor).run_requests[0].run_key != request.run_key

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mess_core.errors import DatasetError, StoreError
+from mess_core.evaluation.leaks import split_leaks
 from mess_core.evaluation.splits import load_split, make_split, save_split, segment_sides
 from mess_core.places import locate
 
@@ -95,3 +96,20 @@ def test_unknown_performers_are_left_out_with_the_reason():
         make_split(table(list("ab"), [None, None]), "performer")
     with pytest.raises(DatasetError, match="cannot split by 'year'"):
         make_split(tracks, "year")
+
+
+def test_works_of_one_title_stay_together_whatever_ids_they_were_given():
+    tracks = pd.DataFrame(
+        {
+            "track_id": list("abcdef"),
+            "work_id": ["mine:1", "mine:2", "x:op1", "x:op2", "x:op3", "x:op4"],
+            "composer": ["Bach", "Bach", "X", "X", "X", "X"],
+            "title": ["Prelude in C", "Prelude in C", "Op. 1", "Op. 2", "Op. 3", "Op. 4"],
+            "performer": list("uvwxyz"),
+            "audio_sha256": list("012345"),
+        }
+    )
+    split = make_split(tracks, "work", folds=5)
+    assert split_leaks(tracks, split) == []
+    fold = split.fold_of()
+    assert fold["a"] == fold["b"]

@@ -1,6 +1,7 @@
 """The whole ladder on a small library: made once, reused, made again when something changes."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 from mess_core.datasets.base import scan_source, track_table
 from mess_core.datasets.demo import write_demo_corpus
 from mess_core.encoders.extraction import embed_tracks
-from mess_core.errors import DatasetError
+from mess_core.errors import DatasetError, StoreError, TooLittleError
 from mess_core.evaluation import checks, inputs, judged, protocol, stored
+from mess_core.evaluation.kept import keep, library_fingerprint
 from mess_core.evaluation.sampling import sample_triplets
 from mess_core.evaluation.systems import RUNGS
 from mess_core.search.heads import list_heads
@@ -126,6 +128,13 @@ def test_checks_pass_and_notice(library, examined):
 
 def test_judges_answers_are_compared_with_systems(library, examined):
     triplets = read_table(library.human_triplets)
+    split = stored._split(library, "work")
+    fold = read_table(library.passages)["track_id"].map(split.fold_of())
+    elsewhere = read_table(library.passages)[
+        (fold != split.fold_of()[triplets["x_track"].iloc[0]]).to_numpy()
+    ].iloc[0]
+    for field in ("track", "start_s", "end_s"):  # one triplet across works, in two folds
+        triplets.loc[0, f"b_{field}"] = elsewhere["track_id" if field == "track" else field]
     said = pd.DataFrame(
         [
             {"judge": f"j{judge}", "triplet_id": one, "answer": "a", "repeat": False,
@@ -134,11 +143,27 @@ def test_judges_answers_are_compared_with_systems(library, examined):
         ]
     )  # fmt: skip
     assert (judged.majority(said) == 1.0).all()
+    assert judged.majority(said[said["judge"] != "j0"]).empty  # two are no majority
     exam = inputs.load_exam(library)
     systems = stored._systems(library)[:5]
-    found = judged.examine_judgements(exam, stored._split(library, "work"), systems, triplets, said)
-    assert found.groupby("system").size().nunique() == 1
+    found = judged.examine_judgements(exam, split, systems, triplets, said)
     assert set(found["query"]) <= set(triplets["triplet_id"])
+    learns = {one.name for one in systems if one.learns}
+    answered = found.groupby("system")["query"].nunique()
+    assert answered["random"] == len(triplets)
+    assert {answered[name] for name in learns} == {len(triplets) - 1}
+    pooled = found[found["criterion"] == "judged triplets"]
+    contested = triplets.loc[triplets["kind"] == "disagreement", "triplet_id"]
+    assert not set(pooled["query"]) & set(contested)
+    assert "judged triplets: disagreement" in set(found["criterion"])
+    # Chance is not the same answer every time.
+    assert found[found["system"] == "random"]["value"].nunique() == 2
+    heard = []
+    gone = judged.examine_judgements(
+        exam, split, systems, triplets.assign(x_start_s=999.0), said, say=heard.append
+    )
+    assert gone.empty
+    assert f"{len(triplets)} judged triplets" in heard[0]
 
 
 def test_triplets_for_judges_are_a_third_of_each_kind(examined):
@@ -186,3 +211,85 @@ def test_a_library_without_shared_works_says_so(library, tmp_path):
     write_table(layout.tracks, tracks.drop_duplicates("work_id"))
     with pytest.raises(DatasetError, match="nothing to compare"):
         inputs.store_passages(layout)
+
+
+@pytest.fixture
+def copied(library, examined, tmp_path):
+    shutil.copytree(library.root, tmp_path / "library")
+    return Layout(tmp_path / "library")
+
+
+def _tracks_here(layout, tmp_path):
+    """The MIDI of a copied library, copied too, so that it can be changed."""
+    tracks = read_table(layout.tracks)
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    moved = [str(shutil.copy(path, folder)) for path in tracks["midi_path"]]
+    write_table(layout.tracks, tracks.assign(midi_path=moved))
+    return moved
+
+
+def test_every_change_that_matters_changes_the_fingerprint(copied, tmp_path):
+    moved = _tracks_here(copied, tmp_path)
+    before = library_fingerprint(copied, "work")
+    assert before == library_fingerprint(copied, "work")
+    passages = read_table(copied.passages)
+    track = passages["track_id"].iloc[0]
+    changed = [before]
+    content = Path(moved[0]).read_bytes()
+    Path(moved[0]).write_bytes(content + b" ")
+    changed.append(library_fingerprint(copied, "work"))
+    place = copied.segment_targets("demo", str(track))
+    write_table(place, read_table(place) * 1.01)
+    changed.append(library_fingerprint(copied, "work"))
+    write_table(copied.passages, passages.assign(performer="nobody"))
+    changed.append(library_fingerprint(copied, "work"))
+    (copied.splits / "work.json").unlink()
+    changed.append(library_fingerprint(copied, "work"))
+    assert len(set(changed)) == 5
+
+
+def test_answers_about_another_state_of_the_library_are_not_shown(copied):
+    answers = stored.evaluate_retrieval(copied)[0].head(40).assign(criterion="PercePiano")
+    now = library_fingerprint(copied, "work")
+    keep(copied.evaluation / "ratings", "x", answers, now)
+    board = stored.store_leaderboard(copied)
+    assert board["notes"]["ratings"] == "included"
+    assert "PercePiano" in set(board["summary"]["criterion"])
+    keep(copied.evaluation / "ratings", "x", answers, "another")
+    board = stored.store_leaderboard(copied)
+    assert "left out" in board["notes"]["ratings"]
+    assert "PercePiano" not in set(board["summary"]["criterion"])
+    write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
+    with pytest.raises(StoreError, match="another state of the library"):
+        stored.store_leaderboard(copied)
+
+
+def test_a_head_that_cannot_be_served_is_trained_again_and_one_that_cannot_be_trained_is_not_served(
+    copied, monkeypatch
+):
+    weights = next((copied.heads / "content-diagonal").glob("*/weights.safetensors"))
+    weights.write_bytes(b"")
+    again = stored.train_rung(copied, "diagonal")
+    assert not again["content-diagonal"]["reused"]
+    assert again["expression-diagonal"]["reused"]
+    assert "content-diagonal" in list_heads(copied.heads)
+    write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
+    told = stored.train_rung(copied, "diagonal")
+    assert "two performers" in told["content-diagonal"]["problem"]
+    assert "content-diagonal" not in list_heads(copied.heads)
+
+
+def test_judgements_that_are_gone_take_their_answers_along(copied):
+    answers, _ = stored.evaluate_retrieval(copied)
+    keep(copied.evaluation / "judged", "x", answers.head(3), library_fingerprint(copied, "work"))
+    found, reused = stored.evaluate_judgements(copied)
+    assert found.empty
+    assert not reused
+    assert "judged" not in stored.store_leaderboard(copied)["notes"]
+
+
+def test_without_a_split_by_work_it_is_said(copied):
+    (copied.splits / "work.json").unlink()
+    with pytest.raises(TooLittleError, match="no split by work"):
+        stored.evaluate_retrieval(copied)

@@ -110,6 +110,11 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
                 remedy="Check MESS_SOUNDFONT, or render with the demo synthesiser",
             ) from error
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    if not mono.any():  # of a soundfont that it cannot read it only warns
+        raise AudioError(
+            f"FluidSynth rendered silence with {_soundfont()}",
+            remedy="Set MESS_SOUNDFONT to an .sf2 file with a piano",
+        )
     return mono
 
 

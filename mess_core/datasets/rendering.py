@@ -95,12 +95,18 @@ def render(
 def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
     import soundfile as sf
 
+    soundfont = _soundfont()
+    # FluidSynth only warns of one that it cannot read, and takes another.
+    if soundfont is None or soundfont.open("rb").read(12)[8:] != b"sfbk":
+        raise AudioError(
+            "is not a soundfont", path=soundfont, remedy="Set MESS_SOUNDFONT to an .sf2 file"
+        )
     with tempfile.TemporaryDirectory(prefix="mess-render-") as folder:
         midi, wav = Path(folder) / "a.mid", Path(folder) / "a.wav"
         write_midi(notes, midi)
         command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", _GAIN]
         command += ["-r", str(sample_rate), "-T", "wav", "-O", "s16", "-F", str(wav)]
-        command += [str(_soundfont()), str(midi)]
+        command += [str(soundfont), str(midi)]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_LONGEST_S)
             samples, _ = sf.read(wav, dtype="float32", always_2d=True)
@@ -110,11 +116,6 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
                 remedy="Check MESS_SOUNDFONT, or render with the demo synthesiser",
             ) from error
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
-    if not mono.any():  # of a soundfont that it cannot read it only warns
-        raise AudioError(
-            f"FluidSynth rendered silence with {_soundfont()}",
-            remedy="Set MESS_SOUNDFONT to an .sf2 file with a piano",
-        )
     return mono
 
 

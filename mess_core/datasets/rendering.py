@@ -96,8 +96,11 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
     import soundfile as sf
 
     soundfont = _soundfont()
-    # FluidSynth only warns of one that it cannot read, and takes another.
-    if soundfont is None or soundfont.open("rb").read(12)[8:] != b"sfbk":
+    header = b""
+    if soundfont is not None:
+        with soundfont.open("rb") as file:
+            header = file.read(12)
+    if header[8:] != b"sfbk":  # FluidSynth only warns of what it cannot read, and takes another
         raise AudioError(
             "is not a soundfont", path=soundfont, remedy="Set MESS_SOUNDFONT to an .sf2 file"
         )

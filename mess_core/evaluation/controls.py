@@ -96,7 +96,7 @@ def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataF
 
     shuffled = answers[answers["criterion"].str.endswith(SHUFFLED)]
     keys = ["criterion", "metric", "query"]
-    random = shuffled[shuffled["system"] == "random"].set_index(keys)["value"]
+    random = shuffled[shuffled["system"] == "random"].groupby(keys)["value"].mean()  # over deals
     rows = []
     for (system, criterion, metric), part in shuffled.groupby(["system", "criterion", "metric"]):
         if metric == "triplets":

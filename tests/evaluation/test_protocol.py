@@ -12,7 +12,7 @@ from mess_core.evaluation.controls import control_table, dealt_exam
 from mess_core.evaluation.metrics import retrieval_metrics
 from mess_core.evaluation.protocol import Exam, examine, lesson_leaks, lesson_of
 from mess_core.evaluation.splits import make_split
-from mess_core.evaluation.systems import System
+from mess_core.evaluation.systems import System, baselines
 from mess_core.evaluation.truths import Questions
 from mess_core.midi.performance import Performance
 from mess_core.ranking.clips import Clips
@@ -82,6 +82,7 @@ def memory(lesson):
 
 LISTENER = System("listener", "encoder", lambda _: _cosine, learns=False)
 MEMORY = System("memory", "head", memory)
+RANDOM = baselines([0, 1], "x")[0]
 TIED = System("tied", "control", lambda _: lambda some: np.zeros((len(some), len(some))))
 
 
@@ -96,7 +97,7 @@ def means(answers, metric):
 
 def test_who_hears_is_right_and_who_remembers_only_training_clips_is_not(exam):
     split = make_split(exam.tracks, folds=4)
-    answers = examine(exam, split, [LISTENER, MEMORY])
+    answers = examine(exam, split, [LISTENER, MEMORY, RANDOM])
     right = means(answers, "triplets")
     assert right["listener", "expression"] > 0.8
     assert right["memory", "expression"] == pytest.approx(0.5)
@@ -104,7 +105,9 @@ def test_who_hears_is_right_and_who_remembers_only_training_clips_is_not(exam):
     shuffled = right["listener", "expression (shuffled)"]
     assert shuffled == pytest.approx(0.5, abs=0.1)
     passage_of = dict(zip(exam.passages["clip_id"], exam.passages["passage_id"], strict=True))
-    assert not control_table(answers, passage_of)["suspicious"].any()
+    table = control_table(answers, passage_of)
+    assert not table["suspicious"].any()
+    assert {"content (shuffled)", "expression (shuffled)"} <= set(table["criterion"])
 
 
 def test_a_lesson_that_holds_test_clips_is_refused_and_would_show_in_the_controls(

@@ -210,3 +210,10 @@ def test_folds_without_anything_to_learn_are_passed_over_and_none_at_all_is_said
     with pytest.raises(TooLittleError, match="no fold has passages on both sides"):
         examine(lonely, make_split(lonely.tracks, folds=2), [LISTENER], say=heard.append)
     assert any("passed over" in line for line in heard)
+
+
+def test_chance_is_not_the_same_answer_to_every_question(exam):
+    score = RANDOM.fit(lesson_of(exam, exam.tracks["track_id"].tolist()))
+    first = [score(exam.clips.take([x, x + 1, x + 2]))[0] for x in range(90)]
+    assert np.mean([row[1] > row[2] for row in first]) == pytest.approx(0.5, abs=0.2)
+    np.testing.assert_array_equal(first[0], score(exam.clips.take([0, 1, 2]))[0])

@@ -154,8 +154,8 @@ def test_habits_of_raters_are_taken_off(planted):
 
 
 def test_all_that_is_asked_about_ratings(planted, monkeypatch):
-    monkeypatch.setattr("mess_core.ranking.perceived._TREES", 30)
-    monkeypatch.setattr("mess_core.ranking.perceived._INNER_FOLDS", 3)
+    monkeypatch.setattr("mess_core.ranking.perceived._TREES", 10)
+    monkeypatch.setattr("mess_core.ranking.perceived._INNER_FOLDS", 2)
     heard = []
     answers = examine_ratings(planted, say=heard.append)
     found = answers.groupby(["criterion", "system"])["value"].mean()

@@ -15,7 +15,7 @@ import pytest
 @pytest.mark.parametrize("stage", ["build", "publish", "switch"])
 def test_readers_open_a_complete_version_after_kills(stage, tmp_path):
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("killed.py")), stage, str(tmp_path), "12"],
+        [sys.executable, str(Path(__file__).with_name("killed.py")), stage, str(tmp_path), "8"],
         capture_output=True,
         text=True,
         timeout=150,
@@ -23,5 +23,5 @@ def test_readers_open_a_complete_version_after_kills(stage, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["killed"] == 12
+    assert found["killed"] == 8
     assert found["met"] >= 2

@@ -30,7 +30,7 @@ demo: setup
 
 # A file's tests share what they set up, so a file stays on one worker; one thread each.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # Daemon, code server and workers; a minute or two of waiting is part of it.
 scenario: setup

@@ -14,10 +14,16 @@ class Served:
     """An application on a free port, in a thread."""
 
     def __init__(self, root):
+        import anyio
+        import anyio._backends._asyncio
         import uvicorn
 
         from mess_core.listen.app import create_app
 
+        # Loaded in the thread, anyio's files would be compiled there, since pytest looks into
+        # those of plugins; CPython 3.11 fails where two threads compile at once (gh-106905).
+        for name in dir(anyio):
+            getattr(anyio, name)
         bound = socket.socket()
         bound.bind(("127.0.0.1", 0))
         bound.listen()  # who asks before the server has started waits

@@ -16,6 +16,13 @@ os.environ.pop("MESS_ENCODER", None)
 
 pytest_plugins = ["tests.browsing", "tests.judging", "tests.workbench"]
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that need the built library come first: one worker builds it, none waits for it."""
+    needing = {one.path for one in items if "built" in getattr(one, "fixturenames", ())}
+    items.sort(key=lambda one: one.path not in needing)
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -1,16 +1,18 @@
 """Libraries built through Dagster: one for all tests that only read, copies to change."""
 
+import os
 import shutil
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 
 
 class Workbench:
-    """A data root with data sets, an ephemeral Dagster instance, and the pipeline."""
+    """A data root with data sets, a Dagster instance (an ephemeral one), and the pipeline."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, instance: dg.DagsterInstance | None = None) -> None:
         from mess_assets.resources import EncoderResource, StoreResource
         from mess_core.store import Layout
 
@@ -20,7 +22,7 @@ class Workbench:
         self.layout = Layout(root)
         self.store = StoreResource(data_root=str(root), datasets="")
         self.encoder = EncoderResource(name="untrained:tiny", device="cpu")
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance or dg.DagsterInstance.ephemeral()
         self.lines: list[str] = []
 
     def refresh(self, **kwargs):
@@ -44,10 +46,19 @@ class Workbench:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, corpus) -> Workbench:
-    bench = Workbench(tmp_path_factory.mktemp("built"))
-    shutil.copytree(corpus, bench.datasets / "demo")
-    done = bench.refresh()
-    assert done.success, bench.lines
+    """Built by the worker that needs it first; only to be read, since all have the same."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the whole session
+    (folder / "dagster").mkdir(exist_ok=True)
+    with FileLock(folder / "built.lock"):
+        instance = dg.DagsterInstance.local_temp(str(folder / "dagster"))
+        bench = Workbench(folder / "built", instance)
+        if not (folder / "built.ready").exists():
+            shutil.copytree(corpus, bench.datasets / "demo")
+            done = bench.refresh()
+            assert done.success, bench.lines
+            (folder / "built.ready").touch()
     return bench
 
 
@@ -56,12 +67,15 @@ def quick_probing(monkeypatch) -> None:
     """Rebuilds without drawing and with fewer draws; `built` has done all of it once."""
     from functools import partial
 
+    from mess_assets import plots
     from mess_core.probing import report, stored, stored_segments
+
+    monkeypatch.setattr(plots, "_png", lambda *_, **__: b"not drawn")
 
     for name in ("heatmap_png", "profiles_png", "within_png"):
         monkeypatch.setattr(report, name, lambda *_, **__: b"not drawn")
     monkeypatch.setattr(report, "heatmap_html", lambda *_, **__: "not drawn")
-    few = {"alphas": (1.0, 100.0), "resamples": 50}
+    few = {"alphas": (1.0, 100.0), "resamples": 50, "folds": 3, "inner_folds": 2}
 
     def fewer(function, **changes):
         return lambda *args, **kwargs: function(*args, **{**kwargs, **changes})

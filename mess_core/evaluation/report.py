@@ -266,37 +266,45 @@ def _beats_png(table: pd.DataFrame) -> bytes:
 
 
 def _pairs_png(values: pd.DataFrame) -> bytes:
-    """Scatter of every pair below the diagonal, Spearman above, histogram on it."""
+    """Scatter of every pair below the diagonal, Spearman above, histogram on it.
+
+    All in one pair of axes, a unit square per pair: hundreds of axes take many times as long.
+    """
     from matplotlib.figure import Figure
 
     names = list(values.columns)
+    count = len(names)
     ranks = values.corr(method="spearman").to_numpy()
-    figure = Figure(figsize=(1.1 * len(names) + 2, 1.1 * len(names) + 2))
-    panels = figure.subplots(len(names), len(names), squeeze=False)
-    for row, below in enumerate(names):
-        for column, beside in enumerate(names):
-            axes = panels[row, column]
-            axes.set_xticks([])
-            axes.set_yticks([])
-            if row == column:
-                axes.hist(values[below].dropna(), bins=20, color="0.5")
-            elif row > column:
-                axes.plot(values[beside], values[below], ".", ms=1.5, alpha=0.5)
-            else:
-                value = ranks[row, column]
-                axes.set_facecolor(_shade(value))
-                axes.text(0.5, 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8)
-            if column == 0:
-                axes.set_ylabel(below, rotation=0, ha="right", fontsize=7)
-            if row == len(names) - 1:
-                axes.set_xlabel(beside, rotation=60, ha="right", fontsize=7)
-    figure.subplots_adjust(left=0.12, bottom=0.1, right=0.99, top=0.99, wspace=0.05, hspace=0.05)
+    below, beside = np.tril_indices(count, -1)
+    table = values.to_numpy(dtype=np.float64)
+    least, most = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+    inside = 0.06 + 0.88 * (table - least) / np.where(most > least, most - least, 1.0)
+    figure = Figure(figsize=(0.7 * count + 2, 0.7 * count + 2), layout="constrained")
+    axes = figure.subplots()
+    shown = np.where(np.triu(np.ones((count, count)), 1) > 0, ranks, np.nan)
+    axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1, extent=(0, count, count, 0), aspect="auto")
+    for row, column in zip(*np.triu_indices(count, 1), strict=True):
+        text = f"{ranks[row, column]:.2f}"
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8)
+    axes.plot(
+        (beside + inside[:, beside]).ravel(),
+        (below + 1 - inside[:, below]).ravel(),
+        ",",
+        color="C0",
+    )
+    for place in range(count):
+        known = inside[np.isfinite(inside[:, place]), place]
+        height, edges = np.histogram(known, bins=20, range=(0.0, 1.0))
+        level = place + 1 - 0.9 * height / max(1, height.max())
+        axes.stairs(level, place + edges, baseline=place + 1, fill=True, color="0.5")
+    axes.set_xticks(np.arange(count) + 0.5, names, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(np.arange(count) + 0.5, names, fontsize=8)
+    axes.set_xticks(np.arange(count + 1), minor=True)
+    axes.set_yticks(np.arange(count + 1), minor=True)
+    axes.tick_params(which="both", length=0)
+    axes.grid(which="minor", color="0.85", linewidth=0.5)
+    axes.set(xlim=(0, count), ylim=(count, 0))
     return _png(figure)
-
-
-def _shade(value: float) -> tuple[float, float, float]:
-    strength = 0.0 if not np.isfinite(value) else min(1.0, abs(value))
-    return (1.0, 1 - strength, 1 - strength) if value > 0 else (1 - strength, 1 - strength, 1.0)
 
 
 def _png(figure: Any) -> bytes:

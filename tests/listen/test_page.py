@@ -35,6 +35,12 @@ def _slide(page, place, value):
     )
 
 
+def _settled(page):
+    """A search begins a moment after the last change, and draws the hits anew."""
+    page.wait_for_timeout(100)
+    until(page, "!document.querySelector('#results').hasAttribute('aria-busy')")
+
+
 @pytest.mark.parametrize("page", [WIDE, NARROW], ids=["1280", "390"], indirect=True)
 def test_sliders_rank_and_say_why(page):
     _chosen(page)
@@ -42,6 +48,7 @@ def test_sliders_rank_and_say_why(page):
     overall = page.locator("#hits .main").all_inner_texts()
     _slide(page, 0, 0.7)
     _slide(page, 3, -0.4)
+    _settled(page)
     until(page, "document.querySelectorAll('#hits li:first-child .bars i').length === 2")
     assert page.locator("#hits .main").all_inner_texts() != overall
     page.locator("#hits summary").first.click()

@@ -1,6 +1,6 @@
 """kill -9 while an index is built, published, or switched: readers open complete versions.
 
-`killed.py` takes any number of kills; the tests make do with 12 for the sake of time.
+`killed.py` takes any number of kills; the tests make do with 8 for the sake of time.
 """
 
 import json

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import soundfile as sf
 
 from mess_core.datasets import parse_sources
 from mess_core.encoders import embed_tracks
@@ -17,8 +18,9 @@ def library(tmp_path, corpus):
     folder = tmp_path / "takes"
     folder.mkdir()
     for name in ("demo_01_player1", "demo_02_player1", "demo_03_player1"):
-        for suffix in (".flac", ".mid"):
-            shutil.copy(corpus / f"{name}{suffix}", folder)
+        shutil.copy(corpus / f"{name}.mid", folder)
+        samples, rate = sf.read(corpus / f"{name}.flac", frames=72_000)
+        sf.write(folder / f"{name}.flac", samples, rate)
     return Layout(tmp_path / "root"), folder
 
 

@@ -3,14 +3,21 @@
 import logging
 
 import numpy as np
+import pytest
 
 from mess_core.tracking import default_tracking_uri, log_run
 
 
-def test_a_run_can_be_read_back(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of one store for all: it takes seconds to make."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+def test_a_run_can_be_read_back(folder):
     from mlflow import MlflowClient
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = f"sqlite:///{folder}/mlflow.db"
     _, run_id = log_run(
         "layer_discovery",
         uri=uri,
@@ -25,10 +32,10 @@ def test_a_run_can_be_read_back(tmp_path):
     assert run.data.metrics == {"r2": 0.5, "many": 2.0}
     assert run.data.tags["dagster_run_id"] == "x"
     assert run.info.status == "FINISHED"
-    assert list((tmp_path / "mlartifacts").rglob("heatmap.png"))
+    assert list((folder / "mlartifacts").rglob("heatmap.png"))
 
 
-def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
+def test_a_whole_discovery_is_one_call(folder, monkeypatch):
     from mlflow import MlflowClient
 
     calls = []
@@ -41,7 +48,7 @@ def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
     monkeypatch.setattr(MlflowClient, "log_batch", counted)
     metrics = {f"r2.target{index % 66}.layer_{index // 66:02d}": 0.1 for index in range(13 * 66)}
     settings = {f"setting{index}": index for index in range(20)}
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = f"sqlite:///{folder}/mlflow.db"
     _, run_id = log_run("layer_discovery", uri=uri, name="n", params=settings, metrics=metrics)
     assert calls == [13 * 66]
     run = MlflowClient(uri).get_run(run_id)
@@ -53,17 +60,17 @@ def test_a_whole_discovery_is_one_call(tmp_path, monkeypatch):
     assert sum(calls[1:]) == 1500
 
 
-def test_a_run_that_breaks_off_is_marked_failed(tmp_path, monkeypatch):
+def test_a_run_that_breaks_off_is_marked_failed(folder, monkeypatch):
     from mlflow import MlflowClient
 
     def broken(*_args, **_kwargs):
         raise OSError("no space left")
 
     monkeypatch.setattr(MlflowClient, "log_artifact", broken)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    assert log_run("e", uri=uri, name="n", params={}, metrics={}, artifacts={"a": b""}) is None
+    uri = f"sqlite:///{folder}/mlflow.db"
+    assert log_run("broken", uri=uri, name="n", params={}, metrics={}, artifacts={"a": b""}) is None
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name("e")
+    experiment = client.get_experiment_by_name("broken")
     assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"
 
 

@@ -130,8 +130,10 @@ def perfect_measure(halves: float) -> float:
 
     Two halves that err independently with probability e agree with probability
     (1 - e)^2 + e^2, of which this is 1 - e: the ceiling, for half as many judges as there are.
-    With all of them it is higher.
+    With all of them it is higher. NaN of NaN.
     """
+    if math.isnan(halves):
+        return halves
     return (1.0 + math.sqrt(max(0.0, 2.0 * halves - 1.0))) / 2.0
 
 

@@ -75,11 +75,14 @@ def read_ratings(folder: str | PathLike[str]) -> tuple[pd.DataFrame, pd.DataFram
         raters = pd.read_csv(root / "raters.csv")
         questions = [name for name in raters.columns if name.startswith("Question")][: len(SCALES)]
         ratings = ratings[["passage", "player", "midi", *SCALES]]
-        answers = raters[["user", "filename", *questions]]
+        answers = raters[["user", "filename", *questions]].drop_duplicates()
+        answers = answers.rename(columns=dict(zip(questions, SCALES, strict=True)))
     except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(f"is not a PercePiano folder ({error})", path=str(folder)) from error
-    answers = answers.drop_duplicates()
-    answers = answers.rename(columns=dict(zip(questions, SCALES, strict=True)))
+        raise DatasetError(
+            f"is not a PercePiano folder ({error})",
+            path=str(folder),
+            remedy="Give the folder that holds ratings.csv, raters.csv and the MIDI files",
+        ) from error
     by_name = {Path(path).stem: index for index, path in enumerate(ratings["midi"])}
     place = answers["filename"].map(lambda name: by_name.get(Path(name).stem, -1))
     answers = answers[place >= 0]

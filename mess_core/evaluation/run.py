@@ -42,14 +42,17 @@ def evaluate_library(
     Raises
     ------
     MessError
-        If the library is not there or holds too little.
+        If the library is not there or holds too little, or the folder is not PercePiano's.
     """
     from mess_core.errors import TooLittleError
     from mess_core.evaluation import inputs, stored
+    from mess_core.evaluation.ratings import read_ratings
     from mess_core.evaluation.systems import RUNGS
     from mess_core.store.layout import Layout
 
     layout = Layout(data)
+    if percepiano:
+        read_ratings(percepiano)  # a slip in its name is told now, not after minutes
     seconds: dict[str, float] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:

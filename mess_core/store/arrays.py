@@ -131,7 +131,9 @@ def read_array(path: Any, *, mmap: bool = True) -> NDArray[Any]:
             return remote
     except FileNotFoundError as error:
         raise StoreError(
-            "does not exist", path=str(path), remedy="Materialise the asset that writes it"
+            "does not exist",
+            path=str(path),
+            remedy="Run `mess run`, or materialise the asset that writes it",
         ) from error
     except (ValueError, EOFError, OSError) as error:
         raise StoreError(

@@ -38,7 +38,9 @@ def read_table(path: Any) -> pd.DataFrame:
         return pd.read_parquet(io.BytesIO(path.read_bytes()))
     except FileNotFoundError as error:
         raise StoreError(
-            "does not exist", path=str(path), remedy="Materialise the asset that writes it"
+            "does not exist",
+            path=str(path),
+            remedy="Run `mess run`, or materialise the asset that writes it",
         ) from error
     except (ArrowInvalid, OSError) as error:
         raise StoreError(
@@ -66,7 +68,9 @@ def read_json(path: Any) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise StoreError(
-            "does not exist", path=str(path), remedy="Materialise the asset that writes it"
+            "does not exist",
+            path=str(path),
+            remedy="Run `mess run`, or materialise the asset that writes it",
         ) from error
     except (ValueError, OSError) as error:
         raise StoreError(f"is not readable JSON ({error})", path=str(path)) from error

@@ -94,6 +94,7 @@ def test_a_perfect_measure_agrees_with_half_the_judges_as_reckoned():
     half = (answers[:3].sum(axis=0) > 1.5) == truth
     assert perfect_measure(found.value) == pytest.approx(half.mean(), abs=0.02)
     assert perfect_measure(0.45) == 0.5
+    assert np.isnan(perfect_measure(np.nan))  # of one judge there are no halves
 
 
 def test_intervals_hold_judges_too_and_cover():

@@ -1,5 +1,6 @@
 """Triplets from ratings: the protocol on planted raters, and the first baseline on real ones."""
 
+import shutil
 from dataclasses import replace
 from functools import cache
 
@@ -21,6 +22,7 @@ from mess_core.evaluation.percepiano import (
     rated_triplets,
 )
 from mess_core.evaluation.ratings import SCALES, read_ratings
+from mess_core.evaluation.run import evaluate_library
 from mess_core.midi.performance import read_performance
 from mess_core.ranking.descriptors import standardised
 from mess_core.ranking.scaling import pair_distances
@@ -66,6 +68,16 @@ def planted(tmp_path_factory):
 def test_answers_that_are_there_twice_count_once(planted):
     _, answers = read_ratings(planted)
     assert len(answers) == 6 * 8 * 12
+
+
+def test_a_folder_that_is_not_percepianos_is_refused_at_once(planted, tmp_path):
+    with pytest.raises(DatasetError, match="not a PercePiano folder"):
+        evaluate_library(str(tmp_path / "no library"), percepiano=str(tmp_path))
+    shutil.copytree(planted, tmp_path / "other")
+    table = pd.read_csv(planted / "raters.csv")
+    table.drop(columns=QUESTIONS[-1]).to_csv(tmp_path / "other" / "raters.csv", index=False)
+    with pytest.raises(DatasetError, match="not a PercePiano folder"):
+        read_ratings(tmp_path / "other")
 
 
 def test_passages_that_share_bars_are_one_group():

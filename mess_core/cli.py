@@ -137,8 +137,9 @@ def search(
 
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
-    if head is None and _is_file(track, library):
-        hits = library.query_audio(track, aspects=weights, k=k, where=parse_filters(where))
+    filters = parse_filters(where)
+    if _is_file(track, library):
+        hits = library.query_audio(track, aspects=weights, head=head, k=k, where=filters)
     else:
         hits = library.similar(
             track,
@@ -148,7 +149,7 @@ def search(
             head=head,
             same_work=same_work,
             other_performer=other_performer,
-            where=parse_filters(where),
+            where=filters,
         )
     _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
     if modes := hits.attrs["modes"]:

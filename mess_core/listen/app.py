@@ -26,6 +26,7 @@ from mess_core.listen.origin import refuse_foreign
 from mess_core.listen.overview import heatmap
 from mess_core.listen.shelf import Shelf
 from mess_core.search.aspects import parse_aspects
+from mess_core.search.heads import served_heads
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
 
@@ -111,7 +112,7 @@ def _library(shelf: Shelf) -> dict[str, Any]:
     try:
         library = shelf.library()
     except StoreError as error:
-        return {"state": "empty", "problem": str(error), "tracks": [], "aspects": []}
+        return {"state": "empty", "problem": str(error), "tracks": [], "aspects": [], "heads": []}
     columns = ["track_id", "title", "composer", "performer", "year", "split", "work_id"]
     columns += ["dataset", "duration_s"]
     indexed = set(library.vectors()[0])
@@ -135,6 +136,7 @@ def _library(shelf: Shelf) -> dict[str, Any]:
         "untrained": library.encoder.startswith("untrained:"),
         "tracks": records,
         "aspects": _plain(aspects),
+        "heads": served_heads(library.layout, library.identity),
     }
 
 
@@ -143,6 +145,7 @@ def _similar(
     track: str,
     where: Where,
     aspects: str = "",
+    head: str | None = None,
     k: Hits = 20,
     mode: SearchMode = "auto",
     same_work: bool = False,
@@ -154,6 +157,7 @@ def _similar(
         wanted,
         k=k,
         mode=mode,
+        head=head,
         same_work=same_work,
         other_performer=other_performer,
         where=parse_filters(where),
@@ -215,6 +219,7 @@ async def _query(
     where: Where,
     name: str = "recording.wav",
     aspects: str = "",
+    head: str | None = None,
     start_s: float | None = None,
     k: Hits = 20,
 ) -> dict[str, Any]:
@@ -237,7 +242,7 @@ async def _query(
                 file.write(piece)
         try:
             return await run_in_threadpool(
-                _answer, shelf, place, aspects, start_s, k, parse_filters(where)
+                _answer, shelf, place, aspects, head, start_s, k, parse_filters(where)
             )
         except AudioError as error:
             raise AudioError(
@@ -249,13 +254,20 @@ def _answer(
     shelf: Shelf,
     place: Path,
     aspects: str,
+    head: str | None,
     start_s: float | None,
     k: int,
     where: dict[str, list[Any]],
 ) -> dict[str, Any]:
     wanted = parse_aspects(aspects) or None
     hits = shelf.library().query_audio(
-        place, start_s=start_s, aspects=wanted, k=k, where=where, encoder=shelf.encoder()
+        place,
+        start_s=start_s,
+        aspects=wanted,
+        head=head,
+        k=k,
+        where=where,
+        encoder=shelf.encoder(),
     )
     return _ranked(hits, list(wanted or {}))
 

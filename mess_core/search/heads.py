@@ -17,14 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import SearchError, StoreError
+from mess_core.errors import MessError, SearchError, StoreError
 from mess_core.store.arrays import write_bytes
 from mess_core.store.embeddings import IDENTITY
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
-from mess_core.store.tables import read_json, write_json
+from mess_core.store.tables import read_json, read_table, write_json
 
-__all__ = ["Head", "list_heads", "load_head", "save_head", "track_scores", "withdraw_head"]
+__all__ = [
+    "Head",
+    "list_heads",
+    "load_head",
+    "save_head",
+    "served_heads",
+    "track_scores",
+    "withdraw_head",
+]
 
 FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -179,21 +187,25 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
             raise ValueError("its hash is not the manifest's")
         if manifest["format"] != FORMAT or manifest["kind"] not in _KINDS:
             raise ValueError("it is of another version")
-        arrays = load(content)
+        head = Head(manifest["kind"], load(content), manifest["made_from"])
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise StoreError(
             f"is damaged ({error})", path=str(place), remedy="Train the head again"
         ) from error
-    head = Head(manifest["kind"], arrays, manifest["made_from"])
+    if identity is not None:
+        _must_be_of(head, name, identity)
+    return head
+
+
+def _must_be_of(head: Head, name: str, identity: Mapping[str, Any]) -> None:
     trained_on = head.made_from.get("identity") or {}
     for field in IDENTITY:
-        if identity is not None and trained_on.get(field) != identity.get(field):
+        if trained_on.get(field) != identity.get(field):
             raise SearchError(
                 f"head {name!r} was trained with another {field}: {trained_on.get(field)}, "
                 f"not {identity.get(field)}",
                 remedy="Train the head again on this library's embeddings",
             )
-    return head
 
 
 def withdraw_head(heads: Any, name: str) -> None:
@@ -204,26 +216,33 @@ def withdraw_head(heads: Any, name: str) -> None:
 def track_scores(
     layout: Layout,
     name: str,
-    query: str,
+    query: str | NDArray[np.floating[Any]],
     ids: Sequence[str],
     *,
+    identity: Mapping[str, Any],
     aspects: Mapping[str, float] | None = None,
-) -> NDArray[np.float64]:
-    """Cosine of one track to others by a head; -inf where a track has no vector.
+) -> tuple[NDArray[np.float64], str | None]:
+    """Cosine of a track or recording to tracks by a head.
 
     Parameters
     ----------
     layout : Layout
     name : str
         Of the head.
-    query : str
+    query : str or ndarray, shape [layers, dim]
+        Track id, or the track vector of a recording.
     ids : sequence of str
+    identity : mapping
+        Of the library's embeddings; a recording's are the same.
     aspects : mapping, optional
         Must be empty: a head ranks by everything that it holds.
 
     Returns
     -------
-    ndarray, float64, shape [ids]
+    scores : ndarray, float64, shape [ids]
+        -inf where a track has no vector.
+    verdict : str or None
+        Of the leaderboard on how the head was trained, where there is one.
 
     Raises
     ------
@@ -236,14 +255,14 @@ def track_scores(
     if aspects:
         raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
     matrix, rows, manifest = load_matrix(layout)
-    head = load_head(layout.heads, name, identity=manifest["identity"])
+    head = _fitting(layout, name, identity, manifest)
     place = {str(track): row for row, track in enumerate(rows["track_id"])}
-    if query not in place:
+    if isinstance(query, str) and query not in place:
         raise SearchError(f"track {query!r} has no vector", remedy="Materialise `embedding_matrix`")
     unit = head(matrix)  # [tracks, out]
-    cosine = unit @ unit[place[query]]
+    cosine = unit @ (unit[place[query]] if isinstance(query, str) else head(query[None])[0])
     found = [cosine[place[one]] if one in place else -np.inf for one in ids]
-    return np.array(found, dtype=np.float64)
+    return np.array(found, dtype=np.float64), _verdict(layout, head)
 
 
 def list_heads(heads: Any) -> list[str]:
@@ -251,6 +270,56 @@ def list_heads(heads: Any) -> list[str]:
     if not heads.exists():
         return []
     return sorted(one.name for one in heads.iterdir() if (one / "latest").exists())
+
+
+def served_heads(layout: Layout, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What there is to rank with, whether it can be chosen, and whether it was found to help.
+
+    Parameters
+    ----------
+    layout : Layout
+    identity : mapping
+        Of the library's embeddings.
+
+    Returns
+    -------
+    list of dict
+        ``name``; ``available``; ``reason`` why not, or None; ``verdict`` of the leaderboard on
+        how the head was trained, or None where there is none.
+    """
+    found = []
+    for name in list_heads(layout.heads):
+        reason = verdict = None
+        try:
+            head = _fitting(layout, name, identity, read_json(layout.matrix_manifest))
+            verdict = _verdict(layout, head)
+        except MessError as error:
+            reason = str(error)
+        found.append(
+            {"name": name, "available": reason is None, "reason": reason, "verdict": verdict}
+        )
+    return found
+
+
+def _verdict(layout: Layout, head: Head) -> str | None:
+    """Whether the rung that the head is of was better than those below it, on works left out."""
+    place = layout.leaderboard / "rungs.parquet"
+    if not place.exists():
+        return None
+    rung = f"{head.made_from.get('objective')}: {head.made_from.get('rung')}"
+    for one in read_table(place).itertuples():
+        if one.rung == rung:
+            return f"{one.verdict} (p = {one.p:.2g}, {one.clusters} works)"
+    return None
+
+
+def _fitting(
+    layout: Layout, name: str, identity: Mapping[str, Any], matrix: Mapping[str, Any]
+) -> Head:
+    """A head of the encoder that both the library and its matrix are from."""
+    head = load_head(layout.heads, name, identity=identity)
+    _must_be_of(head, name, matrix["identity"])
+    return head
 
 
 def _checked(name: str) -> str:

@@ -141,7 +141,8 @@ class Library:
             compared in its subspace, similarities are ``1 - d / mean d`` over the library for
             all (1 = equal, 0 = like a random track), so that they add up on one scale.
             ``attrs["modes"]`` says which; ``attrs["notes"]`` lists aspects that probing does not
-            support, and opposite weights that meet on a layer.
+            support, and opposite weights that meet on a layer, or what the leaderboard says of
+            the head.
 
         Raises
         ------
@@ -163,9 +164,7 @@ class Library:
         )
         allowed = np.array([track_id in left for track_id in self._ids])
         if head is not None:
-            score = track_scores(self.layout, head, track, self._ids, aspects=wanted)
-            hits = first_allowed(score, allowed & np.isfinite(score), k)
-            return self._told(hits, score[hits], {}, {}, {})
+            return self._by_head(head, track, allowed, k, wanted)
         if "subspace" in modes.values():
             parts = {
                 name: weight * self._similarity(name, row, modes[name])
@@ -184,6 +183,25 @@ class Library:
             modes,
             wanted,
         )
+
+    def _by_head(
+        self,
+        head: str,
+        query: str | NDArray[np.float32],
+        allowed: NDArray[np.bool_],
+        k: int,
+        aspects: Mapping[str, float],
+    ) -> pd.DataFrame:
+        score, verdict = track_scores(
+            self.layout, head, query, self._ids, identity=self.identity, aspects=aspects
+        )
+        hits = first_allowed(score, allowed & np.isfinite(score), k)
+        table = self._told(hits, score[hits], {}, {}, {})
+        table.attrs["notes"] = [
+            f"head {head} has learned from this library's own passages; the leaderboard, on works "
+            f"left out: {verdict or 'not compared yet'}"
+        ]
+        return table
 
     def _told(
         self,
@@ -289,6 +307,7 @@ class Library:
         *,
         start_s: float | None = None,
         aspects: Mapping[str, float] | None = None,
+        head: str | None = None,
         k: int = 10,
         where: Mapping[str, Any] | None = None,
         encoder: Encoder | None = None,
@@ -303,6 +322,8 @@ class Library:
             Search passages like the window that begins here; whole tracks if not given.
         aspects : mapping of aspect to weight, optional
             For whole tracks, by cosine.
+        head : str, optional
+            For whole tracks, as in `similar`.
         k : int
         where : mapping, optional
             As in `passages`.
@@ -317,11 +338,14 @@ class Library:
         Raises
         ------
         SearchError
-            If the encoder is not the library's, or `start_s` is outside the recording.
+            If the encoder is not the library's, `start_s` is outside the recording, or the head
+            is unknown or given together with aspects or `start_s`.
         AudioError
             If the audio cannot be used.
         """
         _checked_k(k)
+        if head is not None and start_s is not None:
+            raise SearchError("a head ranks whole tracks", remedy="Give either a start or a head")
         weights = layer_weights(aspects, self.aspects, self._index.layers)
         embedding = matching_encoder(self.identity, encoder).embed(path)
         if start_s is not None:
@@ -337,9 +361,11 @@ class Library:
             table.attrs["query"] = {"path": str(path), "start_s": begin, "end_s": end}
             return table
         wanted = dict(aspects or {})
-        query = unit_layers(embedding.track)
         left = allowed_tracks(self.tracks, set(self._ids), None, where=where)
         allowed = np.array([track_id in left for track_id in self._ids])
+        if head is not None:
+            return self._by_head(head, embedding.track, allowed, k, wanted)
+        query = unit_layers(embedding.track)
         scores, found = self._index.search(query, weights, k, allowed=allowed)
         parts = aspect_parts(self._index, query, found, wanted, self.aspects)
         return self._told(found, scores, parts, dict.fromkeys(wanted, "cosine"), wanted)

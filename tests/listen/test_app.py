@@ -9,6 +9,8 @@ from mess_core.listen.app import create_app
 from mess_core.listen.media import peaks
 from mess_core.listen.moments import chroma_map
 from mess_core.listen.overview import placed
+from mess_core.search import Library
+from tests.heads import save_layer_head
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +148,22 @@ def test_another_version_is_shown_without_a_restart(workbench):
     assert before["state"] == "ready"
     (workbench.layout.indices / "track" / "latest").write_text("gone")
     assert client.get("/api/library").json()["state"] == "empty"
+
+
+def test_a_head_ranks_tracks_and_recordings(workbench, corpus):
+    save_layer_head(workbench.layout, 3, "third")
+    client = TestClient(create_app(workbench.root), base_url="http://127.0.0.1")
+    found = client.get("/api/library").json()
+    assert [(one["name"], one["available"]) for one in found["heads"]] == [("third", True)]
+    track = found["tracks"][0]["track_id"]
+    hits = client.get("/api/similar", params={"track": track, "head": "third"}).json()["hits"]
+    expected = Library.open(workbench.root).similar(track, head="third", k=20)
+    assert [one["track_id"] for one in hits] == expected["track_id"].tolist()
+    assert expected.attrs["notes"][0].endswith("on works left out: not compared yet")
+    content = (corpus / f"{track}.flac").read_bytes()
+    heard = client.post("/api/query", params={"name": "a.flac", "head": "third"}, content=content)
+    assert heard.json()["hits"][0]["track_id"] == track
+    for name, says in (("fourth", "there is no head"), ("../third", "cannot be a head's name")):
+        answer = client.get("/api/similar", params={"track": track, "head": name})
+        assert answer.status_code == 422
+        assert says in answer.json()["problem"]

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browsing import NARROW, WIDE, Served, accessible, opened, until
+from tests.heads import save_layer_head
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,38 @@ def test_a_recording_of_ones_own_finds_itself(page, corpus, served, built):
     page.wait_for_selector("#hits li")
     assert page.locator("#hits .score").first.inner_text() == "1.000"
     assert f"Searched with {path.name}" in page.inner_text("#upload-state")
+
+
+def test_a_head_or_aspects_are_chosen(browser, workbench):
+    save_layer_head(workbench.layout, 3, "third")
+    save_layer_head(workbench.layout, 3, "zz-foreign", identity={"encoder": "f@2"})
+    running = Served(workbench.root)
+    page, complaints = opened(browser, WIDE)
+    try:
+        page.goto(running.address)
+        page.wait_for_selector("#heads:not([hidden])")
+        assert "another encoder" in page.inner_text("#head-said")
+        assert page.locator("#head option[disabled]").inner_text() == "zz-foreign (unavailable)"
+        _chosen(page)
+        overall = page.locator("#hits .main").all_inner_texts()
+        _slide(page, 0, 0.7)
+        page.wait_for_selector("#hits .bars")
+        page.select_option("#head", "third")
+        until(page, "document.querySelector('#query-line').textContent.includes('head third')")
+        assert page.locator("#hits .bars").count() == 0
+        assert page.locator("#sliders input").first.input_value() == "0"
+        assert "not compared yet" in page.inner_text("#head-said")
+        accessible(page)
+        _slide(page, 0, 0.7)
+        page.wait_for_selector("#hits .bars")
+        assert page.input_value("#head") == ""
+        page.click("#clear")
+        until(page, "document.querySelector('#query-line').textContent.includes('overall')")
+        assert page.locator("#hits .main").all_inner_texts() == overall
+    finally:
+        page.close()
+        running.stop()
+    assert complaints == []
 
 
 def test_an_empty_library_says_what_to_do(browser, tmp_path):

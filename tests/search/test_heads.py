@@ -1,13 +1,16 @@
 """Heads as files: read back as written, refused where they do not belong, served by search."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mess_core.errors import SearchError, StoreError
 from mess_core.places import locate
 from mess_core.search import Library
-from mess_core.search.heads import Head, list_heads, load_head, save_head
+from mess_core.search.heads import Head, list_heads, load_head, save_head, served_heads
 from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, write_json, write_table
+from tests.heads import save_layer_head
 
 IDENTITY = {
     "encoder": "e@1", "window_s": 5.0, "normalise": "window", "pooling": "mean", "layers": [0, 1],
@@ -65,19 +68,8 @@ def test_damaged_weights_are_named(tmp_path, head):
 
 
 def test_search_ranks_by_a_head(workbench):
-    matrix, rows, manifest = load_matrix(workbench.layout)
-    layers, dim = matrix.shape[1:]
-    only = np.zeros(layers, dtype=np.float32)
-    only[3] = 1.0  # a head that takes one layer as it is: the cosine of that layer
-    arrays = {
-        "mean": np.zeros((layers, dim), np.float32),
-        "scale": np.ones((layers, dim), np.float32),
-        "layer": only,
-        "first": np.eye(dim, dtype=np.float32),
-    }
-    save_head(
-        workbench.layout.heads, "third", Head("linear", arrays, {"identity": manifest["identity"]})
-    )
+    matrix, rows, _ = load_matrix(workbench.layout)
+    save_layer_head(workbench.layout, 3, "third")
     library = Library.open(workbench.root)
     query = str(rows["track_id"].iloc[0])
     hits = library.similar(query, head="third", k=5)
@@ -89,3 +81,43 @@ def test_search_ranks_by_a_head(workbench):
         library.similar(query, {"tempo": 1.0}, head="third")
     with pytest.raises(SearchError, match="there is no head"):
         library.similar(query, head="fourth")
+
+
+def test_a_recording_is_ranked_as_the_track_it_is(workbench, encoder, corpus):
+    save_layer_head(workbench.layout, 3, "third")
+    library = Library.open(workbench.root)
+    first = str(library.tracks["track_id"].iloc[0])
+    path = corpus / f"{first}.flac"
+    heard = library.query_audio(path, head="third", k=5, encoder=encoder)
+    assert heard["track_id"][0] == first
+    assert heard["score"][0] == pytest.approx(1, abs=1e-5)
+    stored = library.similar(first, head="third", k=4)
+    assert heard["track_id"].tolist()[1:] == stored["track_id"].tolist()
+    np.testing.assert_allclose(heard["score"][1:], stored["score"], atol=1e-5)
+    for wrong, says in (({"aspects": {"tempo": 1.0}}, "no aspects"), ({"start_s": 0.0}, "whole")):
+        with pytest.raises(SearchError, match=says):
+            library.query_audio(path, head="third", encoder=encoder, **wrong)
+
+
+def test_what_can_be_chosen_says_whether_it_helps_and_why_not(workbench):
+    layout = workbench.layout
+    save_layer_head(layout, 3, "third", objective="content", rung="MLP")
+    save_layer_head(layout, 2, "foreign", identity={"encoder": "f@2"})
+    save_layer_head(layout, 2, "old")
+    (manifest,) = (layout.heads / "old").glob("*/manifest.json")
+    write_json(manifest, {"format": 0, "sha256": read_json(manifest)["sha256"]})
+    rung = {"rung": "content: MLP", "verdict": "not helping", "p": 0.8123, "clusters": 13}
+    layout.leaderboard.mkdir(parents=True)
+    write_table(layout.leaderboard / "rungs.parquet", pd.DataFrame([rung]))
+    identity = Library.open(workbench.root).identity
+    found = {one["name"]: one for one in served_heads(layout, identity)}
+    assert found["third"] == {
+        "name": "third",
+        "available": True,
+        "reason": None,
+        "verdict": "not helping (p = 0.81, 13 works)",
+    }
+    assert "another encoder" in found["foreign"]["reason"]
+    assert "damaged" in found["old"]["reason"]
+    layout.matrix_manifest.unlink()
+    assert not any(one["available"] for one in served_heads(layout, identity))

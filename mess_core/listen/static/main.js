@@ -1,24 +1,19 @@
 // The page's state and what happens when something is chosen.
 import { ask, send } from './api.js';
+import { made } from './elements.js';
 import { drawHeatmap } from './heatmap.js';
 import { LibraryMap } from './map.js';
 import { Deck, clock } from './player.js';
+import { addHeads, addSliders, clearWeights, ranking } from './weigh.js';
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 150;
 const FILTERS = { composer: 'composer', year: 'year', split: 'split', dataset: 'data set', performer: 'performer' };
 
 const state = {
-  tracks: new Map(), aspects: [], query: null, file: null, hits: [], hit: -1, passageAt: null, on: null,
+  tracks: new Map(), query: null, file: null, hits: [], hit: -1, passageAt: null, on: null,
 };
 let running = null;
-
-function made(tag, text = '', attributes = {}) {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-}
 
 function notice(text) {
   $('notice').textContent = text;
@@ -141,11 +136,6 @@ async function chooseFile() {
   await search();
 }
 
-function weights() {
-  return [...document.querySelectorAll('#sliders input')].filter((one) => Number(one.value) !== 0)
-    .map((one) => `${one.dataset.aspect}=${one.value}`).join(',');
-}
-
 function filters() {
   return [...document.querySelectorAll('#selects select')].filter((one) => one.value)
     .map((one) => `${one.dataset.column}=${one.value}`);
@@ -162,12 +152,12 @@ async function search() {
     let found;
     if (state.file) {
       $('upload-state').textContent = `Listening to ${state.file.name}…`;
-      found = await send('query', { ...common, name: state.file.name, aspects: weights() }, state.file);
+      found = await send('query', { ...common, ...ranking(), name: state.file.name }, state.file);
       $('upload-state').textContent = `Searched with ${state.file.name}.`;
     } else if (state.passageAt !== null) {
       found = await ask('passages', { ...common, ...relations, track: state.query, start_s: state.passageAt }, mine.signal);
     } else {
-      found = await ask('similar', { ...common, ...relations, track: state.query, aspects: weights() }, mine.signal);
+      found = await ask('similar', { ...common, ...relations, ...ranking(), track: state.query }, mine.signal);
     }
     if (running !== mine) return;
     notice('');
@@ -230,7 +220,8 @@ function tellQuery(found) {
   const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} by ${how}`);
   const part = state.passageAt !== null && found.query
     ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
-  const by = state.passageAt !== null ? 'passages' : modes.join(', ') || 'overall';
+  const { head } = ranking();
+  const by = state.passageAt !== null ? 'passages' : head ? `the learned head ${head}` : modes.join(', ') || 'overall';
   $('query-line').textContent = `${state.hits.length} hits like ${name}${part}: ${by}.`;
 }
 
@@ -292,28 +283,12 @@ async function playHit(place) {
 
 const map = new LibraryMap($('map'), $('map-line'), choose);
 
-function addSliders() {
-  $('sliders').replaceChildren(...state.aspects.map((aspect) => {
-    const row = made('div', '', { class: aspect.available ? 'aspect' : 'aspect off' });
-    const id = `weight-${aspect.name}`;
-    const slider = made('input', '', {
-      type: 'range', id, min: -1, max: 1, step: 0.1, value: 0, 'data-aspect': aspect.name, 'aria-describedby': `${id}-said`,
-    });
-    slider.disabled = !aspect.available;
-    const shown = made('output', '0', { for: id });
-    let waiting = 0;
-    slider.addEventListener('input', () => {
-      shown.textContent = Number(slider.value).toFixed(1).replace(/^-?0\.0$/, '0');
-      clearTimeout(waiting);
-      state.passageAt = null;
-      waiting = setTimeout(search, state.file ? 600 : 60);
-    });
-    const said = aspect.available
-      ? `confidence ${aspect.confidence}${aspect.r2 === null ? '' : `, R² ${aspect.r2.toFixed(2)}`}`
-      : `unavailable: ${aspect.reason}`;
-    row.append(made('label', aspect.name.replace('_', ' '), { for: id }), slider, shown, made('small', said, { id: `${id}-said` }));
-    return row;
-  }));
+let waiting = 0;
+
+function reweighed() {
+  clearTimeout(waiting);
+  state.passageAt = null;
+  waiting = setTimeout(search, state.file ? 600 : 60);
 }
 
 function addFilters() {
@@ -351,8 +326,8 @@ async function open() {
     track.text = [track.track_id, track.title, track.composer, track.performer, track.year].join(' ').toLocaleLowerCase();
     state.tracks.set(track.track_id, track);
   }
-  state.aspects = found.aspects;
-  addSliders();
+  addSliders(found.aspects, reweighed);
+  addHeads(found.heads, reweighed);
   addFilters();
   listTracks();
   const linked = new URLSearchParams(window.location.search).get('track');
@@ -382,14 +357,7 @@ $('same-work').addEventListener('change', search);
 $('other-performer').addEventListener('change', search);
 $('passages').addEventListener('click', () => { state.passageAt = deckA.time; search(); });
 $('whole').addEventListener('click', () => { state.passageAt = null; search(); });
-$('clear').addEventListener('click', () => {
-  for (const slider of document.querySelectorAll('#sliders input')) {
-    slider.value = 0;
-    slider.nextElementSibling.textContent = '0';
-  }
-  state.passageAt = null;
-  search();
-});
+$('clear').addEventListener('click', () => { clearWeights(); state.passageAt = null; search(); });
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const writing = event.target.matches('input[type=search], select, textarea');

@@ -138,7 +138,8 @@ def search(
     library = Library.open(data)
     weights = parse_aspects(aspects) or None
     filters = parse_filters(where)
-    if _is_file(track, library):
+    relations = {"same_work": same_work, "other_performer": other_performer}
+    if _is_file(track, library, **relations, mode=mode == "subspace"):
         hits = library.query_audio(track, aspects=weights, head=head, k=k, where=filters)
     else:
         hits = library.similar(
@@ -147,8 +148,7 @@ def search(
             k=k,
             mode=mode,
             head=head,
-            same_work=same_work,
-            other_performer=other_performer,
+            **relations,
             where=filters,
         )
     _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
@@ -185,7 +185,7 @@ def passages(
 
     library = Library.open(data)
     filters = parse_filters(where)
-    if _is_file(track, library):
+    if _is_file(track, library, same_work=same_work, other_performer=other_performer, own=own):
         hits = library.query_audio(track, start_s=start_s, k=k, where=filters)
     else:
         hits = library.passages(
@@ -394,8 +394,14 @@ def _cell(value: Any) -> str:
     return "-" if value is None or str(value) in {"<NA>", "nan", "None"} else str(value)
 
 
-def _is_file(track: str, library: Library) -> bool:
-    return track not in set(library.tracks["track_id"]) and Path(track).is_file()
+def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
+    """Whether TRACK is a recording of the user's; options that say nothing of one are refused."""
+    if track in set(library.tracks["track_id"]) or not Path(track).is_file():
+        return False
+    given = [f"--{name.replace('_', '-')}" for name, on in needs_a_track.items() if on]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: only for tracks of the library, not a file")
+    return True
 
 
 def _note(text: str) -> None:

@@ -78,6 +78,11 @@ def test_files_and_filters_and_explanations(data, corpus):
     options = ["--where", "performer=player2", "--start", "2.5"]
     hits = json.loads(_run("passages", path, *options, "--json", *data).stdout)
     assert {hit["track_id"].split("_")[-1] for hit in hits} == {"player2"}
+    for command, option in (("search", "--same-work"), ("passages", "--own")):
+        refused = _run(command, path, option, *data)
+        assert refused.exit_code == 2
+        assert f"{option}: only for tracks of the library" in refused.output
+    assert "there is no head" in _run("search", path, "--head", "none", *data).output
     told = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
     assert {row["aspect"] for row in json.loads(told.stdout)} > {"tempo", "rubato"}
     wrong = _run("passages", "demo_01_player1", "--where", "composer", *data)

@@ -72,7 +72,8 @@ def until(page, script):
         if page.evaluate(script):
             return
         page.wait_for_timeout(10)
-    raise AssertionError(f"{script} was not true within 15 s")
+    shown = page.inner_text("body")[:2000]
+    raise AssertionError(f"{script} was not true within 15 s; the page shows:\n{shown}")
 
 
 def accessible(page):

@@ -126,20 +126,33 @@ def test_judges_go_on_elsewhere_or_start_anew(browser, judging, judged):
 
 def test_a_server_that_is_gone_and_clips_that_are_gone_are_told(browser, judging, judged):
     page, _ = opened(browser, WIDE)  # the browser itself reports the failed requests
+    wrong = {"is": ""}
+
+    def served(route):
+        if wrong["is"] == "server":
+            route.abort()
+        elif wrong["is"] == "clips" and "/clip" in route.request.url:
+            route.fulfill(status=422, json={"problem": "?"})
+        else:
+            route.continue_()
+
+    # From the start: interception that begins while requests are under way may lose one.
+    page.route("**/api/judge/**", served)
     begun(page, judging.address + "/judge.html")
     listened(page)
-    page.route("**/api/judge/**", lambda route: route.abort())
+    ahead = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/clip'))"
+    until(page, f"{ahead}.length === 6")
+    wrong["is"] = "server"
     page.keyboard.press("ArrowLeft")
     until(page, "document.querySelector('#notice').textContent.includes('not kept yet')")
-    page.unroute("**/api/judge/**")
-    page.route("**/api/judge/clip*", lambda route: route.fulfill(status=422, json={"problem": "?"}))
+    wrong["is"] = "clips"
     page.keyboard.press("ArrowLeft")
     count(page, 1)
     listened(page)  # its clips had come ahead
     page.keyboard.press("ArrowLeft")
     count(page, 2)
     page.wait_for_selector("#later:not([hidden])")
-    page.unroute("**/api/judge/clip*")
+    wrong["is"] = ""
     page.click("#later")
     listened(page)
     page.keyboard.press("ArrowRight")

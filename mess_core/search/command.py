@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import click
+
+from mess_core.terminal import data_option
 
 __all__ = ["fetch_library", "publish_library"]
 
 
 @click.command("publish")
 @click.argument("place")
-@click.option(
-    "--data",
-    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
-    show_default="MESS_DATA_ROOT or ./data",
-    help="Data root: a folder or fsspec URL.",
-)
+@data_option
 def publish_library(place: str, data: str) -> None:
     """Copy what searching needs, without audio, to PLACE (a folder or s3://...) as a new version.
 

@@ -220,7 +220,6 @@ def track_scores(
     ids: Sequence[str],
     *,
     identity: Mapping[str, Any],
-    aspects: Mapping[str, float] | None = None,
 ) -> tuple[NDArray[np.float64], str | None]:
     """Cosine of a track or recording to tracks by a head.
 
@@ -234,8 +233,6 @@ def track_scores(
     ids : sequence of str
     identity : mapping
         Of the library's embeddings; a recording's are the same.
-    aspects : mapping, optional
-        Must be empty: a head ranks by everything that it holds.
 
     Returns
     -------
@@ -247,13 +244,10 @@ def track_scores(
     Raises
     ------
     SearchError
-        If there is no such head, it is of another encoder, the query has no vector, or aspects
-        are given.
+        If there is no such head, it is of another encoder, or the query has no vector.
     StoreError
         If the embedding matrix is not there: a published library is without it.
     """
-    if aspects:
-        raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
     matrix, rows, manifest = load_matrix(layout)
     head = _fitting(layout, name, identity, manifest)
     place = {str(track): row for row, track in enumerate(rows["track_id"])}

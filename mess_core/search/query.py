@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -15,22 +14,15 @@ from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.report import load_aspects
 from mess_core.search.artifact import load_artifact
-from mess_core.search.aspects import aspect_parts, layer_weights, weight_notes
+from mess_core.search.aspects import layer_weights
 from mess_core.search.explain import explain_hit
-from mess_core.search.faithfulness import Mode
-from mess_core.search.heads import track_scores
-from mess_core.search.index import TrackIndex, first_allowed, unit_layers
+from mess_core.search.index import TrackIndex, unit_layers
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
 from mess_core.search.published import served_root
 from mess_core.search.recordings import matching_encoder
-from mess_core.search.subspace import (
-    SearchMode,
-    Subspaces,
-    choose_modes,
-    load_subspaces,
-    relative_similarity,
-)
+from mess_core.search.subspace import SearchMode, load_subspaces
+from mess_core.search.track_ranking import TrackRanking
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
@@ -63,10 +55,7 @@ class Library:
     aspects: dict[str, Aspect]
     encoder: str
     identity: dict[str, Any]
-    _index: TrackIndex
-    _row_of: dict[str, int]
-    _ids: list[str]
-    _subspaces: Subspaces | None = None
+    _ranking: TrackRanking
     _passages: tuple[PassageIndex, PassageRows] | None = None
 
     @classmethod
@@ -88,17 +77,18 @@ class Library:
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
         place = layout.probing / "aspects.json"
         aspects = load_aspects(place) if place.exists() else fallback_aspects(layers)
+        made_from = manifest["made_from"]
         ids = [str(track_id) for track_id in rows["track_id"]]
+        subspaces = load_subspaces(layout, ids, made_from["matrix_sha256"])
         return cls(
             layout=layout,
             tracks=tracks,
             aspects=aspects,
-            encoder=str(manifest["made_from"]["encoder"]),
-            identity=manifest["made_from"],
-            _index=TrackIndex(index, layers),
-            _row_of={track_id: row for row, track_id in enumerate(ids)},
-            _ids=ids,
-            _subspaces=load_subspaces(layout, ids, manifest["made_from"]["matrix_sha256"]),
+            encoder=str(made_from["encoder"]),
+            identity=made_from,
+            _ranking=TrackRanking(
+                layout, made_from, TrackIndex(index, layers), ids, aspects, subspaces
+            ),
         )
 
     def similar(
@@ -149,76 +139,19 @@ class Library:
         SearchError
             If track, aspect or head is unknown, all weights are zero, k < 1, or no track passes.
         """
-        row = self._row(track)
-        _checked_k(k)
-        wanted = dict(aspects or {})
-        weights = layer_weights(aspects, self.aspects, self._index.layers)
-        modes = choose_modes(wanted, mode, self._subspaces)
-        left = allowed_tracks(
+        self._ranking.row(track)
+        _checked(k, head=head, aspects=aspects)
+        allowed = allowed_tracks(
             self.tracks,
-            set(self._ids),
+            set(self._ranking.ids),
             track,
             where=where,
             same_work=same_work,
             other_performer=other_performer,
         )
-        allowed = np.array([track_id in left for track_id in self._ids])
         if head is not None:
-            return self._by_head(head, track, allowed, k, wanted)
-        if "subspace" in modes.values():
-            parts = {
-                name: weight * self._similarity(name, row, modes[name])
-                for name, weight in wanted.items()
-            }
-            score = np.sum(list(parts.values()), axis=0)
-            hits = first_allowed(score, allowed, k)
-            parts = {name: values[hits] for name, values in parts.items()}
-            return self._told(hits, score[hits], parts, modes, wanted)
-        query = self._index.vector(row)
-        scores, hits = self._index.search(query, weights, k, allowed=allowed)
-        return self._told(
-            hits,
-            scores,
-            aspect_parts(self._index, query, hits, wanted, self.aspects),
-            modes,
-            wanted,
-        )
-
-    def _by_head(
-        self,
-        head: str,
-        query: str | NDArray[np.float32],
-        allowed: NDArray[np.bool_],
-        k: int,
-        aspects: Mapping[str, float],
-    ) -> pd.DataFrame:
-        score, verdict = track_scores(
-            self.layout, head, query, self._ids, identity=self.identity, aspects=aspects
-        )
-        hits = first_allowed(score, allowed & np.isfinite(score), k)
-        table = self._told(hits, score[hits], {}, {}, {})
-        table.attrs["notes"] = [
-            f"head {head} has learned from this library's own passages; the leaderboard, on works "
-            f"left out: {verdict or 'not compared yet'}"
-        ]
-        return table
-
-    def _told(
-        self,
-        rows: NDArray[np.int64],
-        scores: NDArray[np.float64],
-        parts: Mapping[str, NDArray[np.float64]],
-        modes: Mapping[str, Mode],
-        wanted: Mapping[str, float],
-    ) -> pd.DataFrame:
-        """Ranked tracks as a table that says how they were compared."""
-        import pandas as pd
-
-        hits = pd.DataFrame({"track_id": [self._ids[row] for row in rows]}, dtype="str")
-        table = self._with_facts(hits.assign(score=scores, **parts))
-        table.attrs["modes"] = dict(modes)
-        table.attrs["notes"] = weight_notes(wanted, self.aspects, modes)
-        return table
+            return self._with_facts(self._ranking.by_head(head, track, allowed, k))
+        return self._with_facts(self._ranking.by_aspects(track, aspects, allowed, k, mode))
 
     def passages(
         self,
@@ -261,9 +194,9 @@ class Library:
         SearchError
             If the track is unknown, `start_s` is outside it, k < 1, or no track passes.
         """
-        _checked_k(k)
+        _checked(k)
         index, rows = self._opened_passages()
-        self._row(track)
+        self._ranking.row(track)
         query_row = rows.at(track, start_s)
         begin, end = float(rows.start_s[query_row]), float(rows.end_s[query_row])
         allowed = allowed_tracks(
@@ -343,36 +276,29 @@ class Library:
         AudioError
             If the audio cannot be used.
         """
-        _checked_k(k)
-        if head is not None and start_s is not None:
-            raise SearchError("a head ranks whole tracks", remedy="Give either a start or a head")
-        weights = layer_weights(aspects, self.aspects, self._index.layers)
+        _checked(k, head=head, aspects=aspects, start_s=start_s)
+        layer_weights(aspects, self.aspects, self._ranking.index.layers)  # before a long wait
         embedding = matching_encoder(self.identity, encoder).embed(path)
         if start_s is not None:
             if not 0 <= start_s < embedding.duration_s:
                 raise SearchError(f"{start_s} s is outside the recording", path=path)
             index, rows = self._opened_passages()
             nearest = int(np.abs(embedding.start_s - start_s).argmin())
-            vector = embedding.segments[nearest, self._index.layers.index(index.layer)]
+            vector = embedding.segments[nearest, self._ranking.index.layers.index(index.layer)]
             tracks = allowed_tracks(self.tracks, set(rows.tracks), None, where=where)
             hits = passage_hits(index, rows, unit_layers(vector), k, tracks=tracks)
             table = self._with_facts(hits)
             begin, end = float(embedding.start_s[nearest]), float(embedding.end_s[nearest])
             table.attrs["query"] = {"path": str(path), "start_s": begin, "end_s": end}
             return table
-        wanted = dict(aspects or {})
-        left = allowed_tracks(self.tracks, set(self._ids), None, where=where)
-        allowed = np.array([track_id in left for track_id in self._ids])
+        allowed = allowed_tracks(self.tracks, set(self._ranking.ids), None, where=where)
         if head is not None:
-            return self._by_head(head, embedding.track, allowed, k, wanted)
-        query = unit_layers(embedding.track)
-        scores, found = self._index.search(query, weights, k, allowed=allowed)
-        parts = aspect_parts(self._index, query, found, wanted, self.aspects)
-        return self._told(found, scores, parts, dict.fromkeys(wanted, "cosine"), wanted)
+            return self._with_facts(self._ranking.by_head(head, embedding.track, allowed, k))
+        return self._with_facts(self._ranking.by_aspects(embedding.track, aspects, allowed, k))
 
     def vectors(self) -> tuple[list[str], NDArray[np.float32]]:
         """Ids and unit vectors of all indexed tracks, float32 [tracks, layers, dim]."""
-        return list(self._ids), self._index.vectors()
+        return list(self._ranking.ids), self._ranking.index.vectors()
 
     def explain(self, query: str, hit: str) -> pd.DataFrame:
         """Why `hit` is like `query`: every aspect, among the whole library, with its targets.
@@ -393,41 +319,39 @@ class Library:
         SearchError
             If a track is unknown.
         """
-        row = self._row(query)
-        self._row(hit)
-        modes = choose_modes(self.aspects, "auto", self._subspaces)
-        similarity = {name: self._similarity(name, row, modes[name]) for name in self.aspects}
+        ranking = self._ranking
+        row = ranking.row(query)
+        ranking.row(hit)
+        similarity = {
+            name: ranking.similarity(name, row, mode)
+            for name, mode in ranking.modes(self.aspects).items()
+        }
         table = read_table(self.layout.proxy_targets)
-        return explain_hit(query, hit, similarity, self._ids, self.aspects, table)
-
-    def _similarity(self, name: str, row: int, mode: Mode) -> NDArray[np.float64]:
-        """``1 - d / mean d`` with every track: 1 = equal, 0 = like a random one."""
-        if mode == "subspace" and self._subspaces is not None:
-            distance = self._subspaces.distance(name, row)
-        else:
-            distance = 1 - self._index.all_cosines(row, self.aspects[name].weights)
-        return relative_similarity(distance, row)
+        return explain_hit(query, hit, similarity, ranking.ids, self.aspects, table)
 
     def _with_facts(self, hits: pd.DataFrame) -> pd.DataFrame:
         """Hits with their rank and who plays what."""
         hits.insert(0, "rank", np.arange(1, len(hits) + 1))
         facts = self.tracks[["track_id", "composer", "title", "performer"]]
         table = hits.merge(facts, on="track_id", how="left")
-        table.attrs["encoder"] = self.encoder
+        table.attrs = {**hits.attrs, "encoder": self.encoder}
         return table
-
-    def _row(self, track: str) -> int:
-        if track not in self._row_of:
-            near = difflib.get_close_matches(track, self._ids, n=3)
-            hint = f"Did you mean {', '.join(near)}?" if near else "See `mess tracks`"
-            raise SearchError(f"track {track!r} is not in the index", remedy=hint)
-        return self._row_of[track]
 
     def _opened_passages(self) -> tuple[PassageIndex, PassageRows]:
         self._passages = self._passages or load_passages(self.layout.indices)
         return self._passages
 
 
-def _checked_k(k: int) -> None:
+def _checked(
+    k: int,
+    *,
+    head: str | None = None,
+    aspects: Mapping[str, float] | None = None,
+    start_s: float | None = None,
+) -> None:
     if k < 1:
         raise SearchError(f"k must be at least 1, not {k}")
+    if head is not None and aspects:
+        raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
+    if head is not None and start_s is not None:
+        raise SearchError("a head ranks whole tracks", remedy="Give either a start or a head")

@@ -102,7 +102,7 @@ def test_library_serves_what_was_measured(built):
     assert near == (tempo - tempo[first]).abs().drop(first).idxmin()
     with pytest.raises(SearchError, match="mode must be"):
         library.similar(first, wanted, mode="best")
-    library._subspaces.placed.pop("legato")  # as if none of its targets had been probed
+    library._ranking.subspaces.placed.pop("legato")  # as if none of its targets had been probed
     assert library.similar(first, {"legato": 1.0}, mode="auto").attrs["modes"]
     with pytest.raises(SearchError, match="legato has no subspace"):
         library.similar(first, {"legato": 1.0}, mode="subspace")

@@ -1,17 +1,16 @@
 """`mess backfill`: what would run, then running it, with progress, to be stopped and resumed."""
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from mess_core.terminal import data_option
+
 
 @click.command()
-@click.option(
-    "--data", default=lambda: os.environ.get("MESS_DATA_ROOT", "data"), show_default="data"
-)
+@data_option
 @click.option("--datasets", default=None, help="name=path pairs; default: MESS_DATASETS.")
 @click.option("--encoder", default=None, help="Encoder name or folder; default: MESS_ENCODER.")
 @click.option("--dataset", "chosen", multiple=True, help="Only tracks of this data set.")

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from mess_core.terminal import data_option
+
 STOPPED = "stopped; what is done is stored, and the same command goes on from here"
 
 
 @click.command()
-@click.option(
-    "--data", default=lambda: os.environ.get("MESS_DATA_ROOT", "data"), show_default="data"
-)
+@data_option
 def demo(data: str) -> None:
     """Synthesise the demo corpus and materialise every asset on it (a minute or two)."""
     from mess_core.datasets.demo import write_demo_corpus
@@ -24,9 +24,7 @@ def demo(data: str) -> None:
 
 
 @click.command()
-@click.option(
-    "--data", default=lambda: os.environ.get("MESS_DATA_ROOT", "data"), show_default="data"
-)
+@data_option
 @click.option("--datasets", default=None, help="name=path pairs; default: MESS_DATASETS.")
 @click.option("--encoder", default=None, help="Encoder name or folder; default: MESS_ENCODER.")
 @click.option("--batch", type=click.IntRange(1), default=None, help="Tracks per Dagster run.")

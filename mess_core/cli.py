@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mess_core.errors import MessError
+from mess_core.terminal import data_option, json_option, note, show_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mess_core.probing.stored import Grouping
     from mess_core.search.query import Library, SearchMode
 
@@ -54,15 +51,6 @@ def cli() -> None:
     """
 
 
-_data_option = click.option(
-    "--data",
-    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
-    show_default="MESS_DATA_ROOT or ./data",
-    help="Data root: a folder or fsspec URL.",
-)
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-
-
 def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--same-work", is_flag=True, help="Only performances of TRACK's work."),
@@ -74,11 +62,11 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @cli.command()
-@_data_option
+@data_option
 @click.option("--failed", is_flag=True, help="Show failed tracks with reason and remedy instead.")
 @click.option("--match", default="", help="Only tracks whose id, composer or title contains this.")
 @click.option("--limit", default=50, show_default=True, help="Rows to show; 0 for all.")
-@_json_option
+@json_option
 def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> None:
     """List the tracks of the library, or those that failed and why."""
     from mess_core.store import Layout, read_table
@@ -100,7 +88,7 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
         text = table[columns].fillna("").agg(" ".join, axis=1).str.casefold()
         table = table[text.str.contains(match.casefold(), regex=False)]
         title += f", {len(table)} match {match!r}"
-    _show(table[shown], title, limit, as_json)
+    show_table(table[shown], title, limit, as_json)
 
 
 @cli.command()
@@ -116,8 +104,8 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
 )
 @click.option("--head", help="Rank by a learned head, such as expression-linear-infonce.")
 @_filter_options
-@_data_option
-@_json_option
+@data_option
+@json_option
 def search(
     track: str,
     aspects: str,
@@ -151,13 +139,13 @@ def search(
             **relations,
             where=filters,
         )
-    _show(hits, f"like {track}   ({library.encoder})", 0, as_json)
+    show_table(hits, f"like {track}   ({library.encoder})", 0, as_json)
     if modes := hits.attrs["modes"]:
-        _note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
+        note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
     if library.encoder.startswith("untrained:"):
-        _note("The encoder is the untrained control: this shows the mechanics, not the music.")
-    for note in hits.attrs["notes"]:
-        _note(note)
+        note("The encoder is the untrained control: this shows the mechanics, not the music.")
+    for line in hits.attrs["notes"]:
+        note(line)
 
 
 @cli.command()
@@ -166,8 +154,8 @@ def search(
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
 @click.option("--own/--no-own", default=False, help="Whether TRACK itself may be among the hits.")
 @_filter_options
-@_data_option
-@_json_option
+@data_option
+@json_option
 def passages(
     track: str,
     start_s: float,
@@ -199,25 +187,25 @@ def passages(
         )
     query = hits.attrs["query"]
     title = f"like {track} {query['start_s']:.2f}-{query['end_s']:.2f} s   ({library.encoder})"
-    _show(hits, title, 0, as_json)
+    show_table(hits, title, 0, as_json)
 
 
 @cli.command()
 @click.argument("track")
 @click.argument("hit")
-@_data_option
-@_json_option
+@data_option
+@json_option
 def explain(track: str, hit: str, data: str, as_json: bool) -> None:
     """Say why HIT is like TRACK: every aspect among the whole library, with its targets."""
     from mess_core.search import Library
 
     library = Library.open(data)
-    _show(library.explain(track, hit), f"{track} and {hit}   ({library.encoder})", 0, as_json)
+    show_table(library.explain(track, hit), f"{track} and {hit}   ({library.encoder})", 0, as_json)
 
 
 @cli.command()
-@_data_option
-@_json_option
+@data_option
+@json_option
 def aspects(data: str, as_json: bool) -> None:
     """Show the 13 aspects with their layers, confidence and reason."""
     import pandas as pd
@@ -237,11 +225,11 @@ def aspects(data: str, as_json: bool) -> None:
                 "reason": aspect.reason,
             }
         )
-    _show(pd.DataFrame(rows), f"aspects ({library.encoder})", 0, as_json)
+    show_table(pd.DataFrame(rows), f"aspects ({library.encoder})", 0, as_json)
 
 
 @cli.command("targets")
-@_json_option
+@json_option
 def list_targets(as_json: bool) -> None:
     """List all targets and curves with their units and definitions."""
     import pandas as pd
@@ -255,7 +243,7 @@ def list_targets(as_json: bool) -> None:
     ]
     rows += [[one.name, "curve", one.source, one.unit, one.description] for one in curves()]
     columns = ["name", "dimension", "source", "unit", "definition"]
-    _show(pd.DataFrame(rows, columns=columns), "targets and curves", 0, as_json)
+    show_table(pd.DataFrame(rows, columns=columns), "targets and curves", 0, as_json)
 
 
 @cli.command()
@@ -264,7 +252,7 @@ def list_targets(as_json: bool) -> None:
 @click.option("--library/--no-library", default=True, help="Whether to draw the data root's table.")
 @click.option("--planted/--no-planted", default=True, help="Whether to measure planted clips.")
 @click.option("--out", default=None, help="Folder to write to; default: DATA/reports/targets.")
-@_data_option
+@data_option
 def examine(
     asap: str | None,
     percepiano: str | None,
@@ -306,8 +294,8 @@ def examine(
 @click.option("--folds", default=5, show_default=True, help="Outer folds.")
 @click.option("--permutations", default=500, show_default=True, help="Of the null; 0 for no p.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@_data_option
-@_json_option
+@data_option
+@json_option
 def probe(
     group_by: Grouping, folds: int, permutations: int, device: str, data: str, as_json: bool
 ) -> None:
@@ -328,15 +316,15 @@ def probe(
         "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
         "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "evidence",
     ]  # fmt: skip
-    for note in found.notes:
-        _note(note)
-    _show(found.summary[columns], f"layers by {group_by} ({made_from['encoder']})", 0, as_json)
+    for line in found.notes:
+        note(line)
+    show_table(found.summary[columns], f"layers by {group_by} ({made_from['encoder']})", 0, as_json)
     click.echo(f"{probing_folder(layout, group_by) / 'heatmap.html'}", err=True)
 
 
 @cli.command()
-@_data_option
-@_json_option
+@data_option
+@json_option
 def doctor(data: str, as_json: bool) -> None:
     """Say what is installed, what was found, and what to do next."""
     from mess_core.doctor import examine
@@ -365,35 +353,6 @@ def _plugins() -> dict[str, Any]:
     return {point.name: point for point in importlib.metadata.entry_points(group="mess.commands")}
 
 
-def _show(table: pd.DataFrame, title: str, limit: int, as_json: bool) -> None:
-    rows = len(table)
-    if limit:
-        table = table.head(limit)
-    if as_json:
-        click.echo(table.to_json(orient="records", force_ascii=False, indent=1))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    view = Table(title=title, title_justify="left", header_style="bold")
-    for name in table.columns:
-        numeric = table[name].dtype.kind in "fiu"
-        view.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
-    for row in table.itertuples(index=False):
-        view.add_row(*(Text(_cell(value)) for value in row))
-    # Piped output is for reading by programs too: do not cut it to 80 columns.
-    Console(width=None if sys.stdout.isatty() else 220).print(view)
-    if limit and rows > limit:
-        _note(f"{rows - limit} more; --limit 0 shows all.")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.4g}"
-    return "-" if value is None or str(value) in {"<NA>", "nan", "None"} else str(value)
-
-
 def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
     """Whether TRACK is a recording of the user's; options that say nothing of one are refused."""
     if track in set(library.tracks["track_id"]) or not Path(track).is_file():
@@ -402,7 +361,3 @@ def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
     if given:
         raise click.UsageError(f"{', '.join(given)}: only for tracks of the library, not a file")
     return True
-
-
-def _note(text: str) -> None:
-    click.secho(text, fg="yellow", err=True)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import click
+
+from mess_core.terminal import data_option, json_option
 
 __all__ = ["judgements"]
 
 
 @click.command()
-@click.option(
-    "--data",
-    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
-    show_default="MESS_DATA_ROOT or ./data",
-    help="Data root: a local folder.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@data_option
+@json_option
 def judgements(data: str, as_json: bool) -> None:
     """Gather what judges answered into one table, and say how far they agree.
 

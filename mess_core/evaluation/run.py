@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from mess_core.terminal import data_option
+
 __all__ = ["evaluate", "evaluate_library"]
 
 
@@ -90,12 +92,7 @@ def evaluate_library(
 
 
 @click.command()
-@click.option(
-    "--data",
-    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
-    show_default="MESS_DATA_ROOT or ./data",
-    help="Data root of a library that was built.",
-)
+@data_option
 @click.option(
     "--percepiano",
     default=lambda: os.environ.get("MESS_PERCEPIANO", ""),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import click
+
+from mess_core.terminal import data_option
 
 __all__ = ["listen"]
 
@@ -12,12 +12,7 @@ __all__ = ["listen"]
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port; 0 for any free one.")
-@click.option(
-    "--data",
-    default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
-    show_default="MESS_DATA_ROOT or ./data",
-    help="Data root: a folder or fsspec URL.",
-)
+@data_option
 @click.option("--open/--no-open", "show", default=False, help="Open it in the browser.")
 def listen(host: str, port: int, data: str, show: bool) -> None:
     """Open the page to search by ear, on this machine only unless --host says otherwise."""

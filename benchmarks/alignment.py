@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mess_core.evaluation.beats import random_pairs, read_asap
+from mess_core.datasets.asap import read_asap
 from mess_core.midi import Performance, align
+from mess_core.validation.beats import random_pairs
 
 Map = tuple[np.ndarray, np.ndarray]
 FRAME_RATE = 50

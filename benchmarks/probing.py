@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mess_core.probing import discover
-from mess_core.probing.nested import Split, cross_predict, nested_splits
+from mess_core.probing.nested_cv import Split, cross_predict, nested_splits
 from mess_core.probing.scores import r2
 
 LAYERS, DIM, TARGETS, ALPHA = 13, 768, 22, 100.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mess_core.terminal import data_option
+from mess_core.cli.terminal import data_option
 
 
 @click.command()
@@ -109,7 +109,7 @@ def _filter(layout: Any, datasets: Sequence[str], tracks: Sequence[str]) -> Any:
 def _outdated(layout: Any) -> bool:
     """Whether tables have to be renewed though no track has: an earlier rebuild was stopped."""
     from mess_assets.refresh import any_embedding
-    from mess_core.store.tracks import outdated_tables
+    from mess_core.store.track_table import outdated_tables
 
     reason = outdated_tables(layout)
     if reason is None and any_embedding(layout) and not layout.matrix_manifest.exists():

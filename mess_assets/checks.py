@@ -47,7 +47,7 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 @dg.asset_check(asset=tracks, description="Ids are unique, audio is hashed and not duplicated.")
 def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_tracks
+    from mess_core.store.track_table import check_tracks
 
     return _result(check_tracks(store.layout), WARN)
 
@@ -56,7 +56,7 @@ def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
     asset=embeddings, description="Coverage, staleness, shape and finiteness of every track."
 )
 def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_embeddings
+    from mess_core.store.embeddings import check_embeddings
 
     return _result(check_embeddings(store.layout, encoder.identity()), WARN)
 
@@ -65,7 +65,7 @@ def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> d
     asset=track_targets, description="No recording is far louder or quieter than its data set."
 )
 def loudness_is_plausible(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_loudness
+    from mess_core.targets.proxy_table import check_loudness
 
     return _result(check_loudness(store.layout), WARN)
 
@@ -94,8 +94,8 @@ def works_are_aligned(store: StoreResource) -> dg.AssetCheckResult:
     asset=proxy_targets, description="Version in force, every track there, nothing infinite."
 )
 def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_proxy_targets
     from mess_core.targets import TARGETS_VERSION
+    from mess_core.targets.proxy_table import check_proxy_targets
 
     return _result(check_proxy_targets(store.layout, TARGETS_VERSION), WARN)
 
@@ -104,7 +104,7 @@ def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     asset=embedding_matrix, description="Finite, one encoder, equal to the stored vectors."
 )
 def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_matrix
+    from mess_core.store.matrix import check_matrix
 
     return _result(check_matrix(store.layout), WARN)
 
@@ -113,7 +113,7 @@ def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
     asset=probing, description="Scores are possible, and of the present matrix.", blocking=True
 )
 def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_probing
+    from mess_core.probing.pipeline import check_probing
 
     return _result(check_probing(store.layout), ERROR)
 
@@ -122,21 +122,21 @@ def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
     asset=probing, description="No work and no audio on both sides of a fold.", blocking=True
 )
 def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.probing.checks import check_folds
+    from mess_core.probing.folds import check_folds
 
     return _result(check_folds(store.layout), ERROR)
 
 
 @dg.asset_check(asset=tracks, description="No work and no audio on both sides of a split.")
 def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.probing.checks import check_splits
+    from mess_core.probing.folds import check_splits
 
     return _result(check_splits(store.layout), WARN)
 
 
 @dg.asset_check(asset=probing, description="No target's R² fell far since the last run.")
 def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.probing.checks import check_r2_drop
+    from mess_core.probing.pipeline import check_r2_drop
 
     return _result(check_r2_drop(store.layout), WARN)
 
@@ -145,7 +145,7 @@ def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
     asset=control_matrix, description="Of the present encoder, or none is needed; without, warns."
 )
 def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.store.checks import check_control
+    from mess_core.encoders.control import check_control
 
     return _result(check_control(store.layout), WARN)
 
@@ -154,7 +154,7 @@ def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
     asset=segment_probing, description="Scores are possible, and of the present matrix."
 )
 def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_probing
+    from mess_core.probing.pipeline import check_probing
 
     return _result(check_probing(store.layout, store.layout.probing / "segments"), WARN)
 
@@ -163,35 +163,35 @@ def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
     asset=aspects, description="All 13 aspects, with weights over layers.", blocking=True
 )
 def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_aspects
+    from mess_core.probing.results import check_aspects
 
     return _result(check_aspects(store.layout), ERROR)
 
 
 @dg.asset_check(asset=faithfulness, description="Of the present matrix, for every probed aspect.")
 def faithfulness_is_current(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_faithfulness
+    from mess_core.search.faithfulness import check_faithfulness
 
     return _result(check_faithfulness(store.layout), WARN)
 
 
 @dg.asset_check(asset=track_index, description="Of the present matrix; tracks find themselves.")
 def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_track_index
+    from mess_core.search.build import check_track_index
 
     return _result(check_track_index(store.layout), ERROR)
 
 
 @dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks fit together.")
 def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.search.checks import check_passage_index
+    from mess_core.search.build import check_passage_index
 
     return _result(check_passage_index(store.layout), ERROR)
 
 
 @dg.asset_check(asset=targets_report, description="Every target follows its own property.")
 def targets_follow_their_property(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.report import check_targets_report
+    from mess_core.validation.report import check_targets_report
 
     return _result(check_targets_report(store.layout), WARN)
 
@@ -200,43 +200,43 @@ def targets_follow_their_property(store: StoreResource) -> dg.AssetCheckResult:
     asset=splits, description="No work, performer or audio on both sides; unchanged.", blocking=True
 )
 def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_frozen_splits
+    from mess_core.evaluation.leaks import check_frozen_splits
 
     return _result(check_frozen_splits(store.layout), ERROR)
 
 
 @dg.asset_check(asset=passages, description="Several performances each, of tracks that are there.")
 def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_passages
+    from mess_core.evaluation.preparation import check_passages
 
     return _result(check_passages(store.layout), WARN)
 
 
 @dg.asset_check(asset=planted_triplets, description="Every factor is asked of the same clips.")
 def planted_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_planted_triplets
+    from mess_core.evaluation.preparation import check_planted_triplets
 
     return _result(check_planted_triplets(store.layout), WARN)
 
 
 @dg.asset_check(asset=human_triplets, description="Can be judged; each kind has its share.")
 def human_triplets_are_balanced(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_human_triplets
+    from mess_core.evaluation.preparation import check_human_triplets
 
     return _result(check_human_triplets(store.layout), WARN)
 
 
 @dg.asset_check(asset=retrieval_evaluation, description="Shuffled truths are at chance.")
 def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_controls
+    from mess_core.evaluation.permuted_labels import check_controls
 
     return _result(check_controls(store.layout, "retrieval-work"), WARN)
 
 
 @dg.asset_check(asset=human_evaluation, description="Shuffled ratings are at chance.")
 def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_controls
-    from mess_core.evaluation.kept import answers_table
+    from mess_core.evaluation.cache import answers_table
+    from mess_core.evaluation.permuted_labels import check_controls
 
     if not answers_table(store.layout.evaluation / "ratings").exists():
         return dg.AssetCheckResult(passed=True, metadata={"ratings": "none given"})
@@ -245,7 +245,7 @@ def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is told.")
 def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.checks import check_leaderboard
+    from mess_core.evaluation.leaderboard import check_leaderboard
 
     return _result(check_leaderboard(store.layout), ERROR)
 
@@ -257,8 +257,8 @@ def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
         description="Loads, is of the present encoder, gives unit vectors.",
     )
     def check(store: StoreResource) -> dg.AssetCheckResult:
-        from mess_core.evaluation.checks import check_heads
-        from mess_core.evaluation.stored import head_names
+        from mess_core.evaluation.pipeline import head_names
+        from mess_core.search.served_heads import check_heads
 
         return _result(check_heads(store.layout, head_names(rung)), WARN)
 

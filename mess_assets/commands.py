@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mess_core.terminal import data_option
+from mess_core.cli.terminal import data_option
 
 STOPPED = "stopped; what is done is stored, and the same command goes on from here"
 

@@ -93,7 +93,7 @@ class EncoderResource(dg.ConfigurableResource):
         For sensors and checks, whose process lives on beside those that use the GPU. Where it
         has other devices than they, ``dtype`` must be set: "auto" means this machine's.
         """
-        from mess_core.encoders.loading import pick_device, pick_dtype
+        from mess_core.encoders.registry import pick_device, pick_dtype
 
         dtype = self.dtype
         if dtype == "auto":

@@ -137,7 +137,7 @@ def rebuild_tables(
     Failed and canceled runs count: what they stored before gets in.
     """
     from mess_core.errors import MessError
-    from mess_core.store.tracks import outdated_tables
+    from mess_core.store.track_table import outdated_tables
 
     now = datetime.datetime.now(datetime.UTC)
     if context.cursor is None:
@@ -234,7 +234,7 @@ def pending_keys(
     changed only if `failed_too`.
     """
     from mess_core.store import escape_track_id
-    from mess_core.store.tracks import pending_tracks as pending
+    from mess_core.store.track_table import pending_tracks as pending
     from mess_core.targets import TARGETS_VERSION
 
     found = pending(
@@ -261,8 +261,8 @@ def new_judgements(
 ) -> dg.SensorResult | dg.SkipReason:
     """Once judges have been quiet for a while, compare systems with their answers again."""
     from mess_core.errors import MessError
-    from mess_core.evaluation.judgements import judgements_state
-    from mess_core.evaluation.kept import answers_table
+    from mess_core.evaluation.cache import answers_table
+    from mess_core.judgements.response_log import judgements_state
 
     try:
         state, last = judgements_state(store.layout)

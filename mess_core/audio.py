@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import AudioError
-from mess_core.places import locate
+from mess_core.paths import locate
 
 if TYPE_CHECKING:
     import soundfile as sf

@@ -14,7 +14,11 @@ os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ.pop("MESS_DATASETS", None)
 os.environ.pop("MESS_ENCODER", None)
 
-pytest_plugins = ["tests.browsing", "tests.judging", "tests.workbench"]
+pytest_plugins = [
+    "tests.fixtures.browsing",
+    "tests.fixtures.listening_test",
+    "tests.fixtures.workbench",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,7 +43,7 @@ def embeddings(
 ) -> Iterator[dg.AssetMaterialization]:
     """Embed the tracks of this run's partitions into the store."""
     from mess_core.encoders import embed_tracks
-    from mess_core.store.tracks import tracks_of
+    from mess_core.store.track_table import tracks_of
 
     sign(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)

@@ -54,7 +54,7 @@ def _version(table: Any) -> dg.DataVersion:
 )
 def splits(store: StoreResource) -> dg.MaterializeResult:
     """Make, check and freeze all splits."""
-    from mess_core.evaluation.inputs import store_splits
+    from mess_core.evaluation.preparation import store_splits
 
     found = store_splits(store.layout)
     hashes = "-".join(str(one.get("sha256", "none"))[:12] for one in found.values())
@@ -85,7 +85,7 @@ def passages(
 ) -> Iterator[dg.MaterializeResult]:
     """Find the passages."""
     from mess_core.errors import TooLittleError
-    from mess_core.evaluation.inputs import store_passages
+    from mess_core.evaluation.preparation import store_passages
 
     began = time.perf_counter()
     try:
@@ -131,7 +131,7 @@ def planted_triplets(
     encoder: EncoderResource,
 ) -> dg.MaterializeResult:
     """Change, render and embed; clips that are kept are not rendered again."""
-    from mess_core.evaluation.inputs import store_planted_triplets
+    from mess_core.evaluation.preparation import store_planted_triplets
 
     began = time.perf_counter()
     with encoder.reserved() as model:
@@ -169,7 +169,7 @@ def human_triplets(
     """Draw triplets for judges."""
     from mess_assets.links import listen_url
     from mess_core.errors import TooLittleError
-    from mess_core.evaluation.inputs import store_human_triplets
+    from mess_core.evaluation.preparation import store_human_triplets
 
     try:
         table = store_human_triplets(store.layout)
@@ -211,7 +211,7 @@ def retrieval_evaluation(
     """Examine all systems on the folds by work."""
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.leaderboard import summarise
-    from mess_core.evaluation.stored import evaluate_retrieval
+    from mess_core.evaluation.pipeline import evaluate_retrieval
 
     began = time.perf_counter()
     try:
@@ -265,7 +265,7 @@ def human_evaluation(
 ) -> dg.MaterializeResult:
     """Examine all systems on what people said, as far as there is any."""
     from mess_core.evaluation.leaderboard import summarise
-    from mess_core.evaluation.stored import evaluate_judgements, evaluate_ratings
+    from mess_core.evaluation.pipeline import evaluate_judgements, evaluate_ratings
 
     began = time.perf_counter()
     judged, _ = evaluate_judgements(store.layout, say=context.log.info)
@@ -314,7 +314,7 @@ def human_evaluation(
 )
 def leaderboard(store: StoreResource) -> dg.MaterializeResult:
     """Put all answers side by side."""
-    from mess_core.evaluation.stored import store_leaderboard
+    from mess_core.evaluation.pipeline import store_leaderboard
 
     found = store_leaderboard(store.layout)
     return dg.MaterializeResult(

@@ -60,7 +60,7 @@ def probing(
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe the stored matrix and targets."""
-    from mess_core.probing.stored import probe_store, probing_folder
+    from mess_core.probing.pipeline import probe_store, probing_folder
 
     began = time.perf_counter()
     discovery, made_from = probe_store(
@@ -105,8 +105,8 @@ def segment_probing(
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe stored segments."""
-    from mess_core.probing.report import load_discovery
-    from mess_core.probing.stored_segments import probe_segments
+    from mess_core.probing.results import load_discovery
+    from mess_core.probing.segment_pipeline import probe_segments
 
     began = time.perf_counter()
     discovery, curves = probe_segments(
@@ -133,7 +133,7 @@ def segment_probing(
 
 def _shown(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:
     """Metadata of a discovery that was saved in a folder."""
-    from mess_core.probing.report import PICTURES
+    from mess_core.probing.results import PICTURES
 
     summary = discovery.summary.sort_values("chosen_r2", ascending=False)
     columns = [
@@ -168,7 +168,7 @@ def _log(
     began: float,
 ) -> dict[str, Any]:
     """One MLflow run: settings, every layer x target score, tables, pictures, the page."""
-    from mess_core.probing.report import PICTURES
+    from mess_core.probing.results import PICTURES
 
     table = discovery.table
     metrics = {
@@ -204,7 +204,7 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
     """Resolve aspects from the stored probing results."""
     import pandas as pd
 
-    from mess_core.probing.report import load_discovery, save_aspects
+    from mess_core.probing.results import load_discovery, save_aspects
 
     discovery, made_from = load_discovery(store.layout.probing)
     resolved = discovery.aspects()

@@ -41,7 +41,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
     def head(
         context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
     ) -> dg.MaterializeResult:
-        from mess_core.evaluation.stored import train_rung
+        from mess_core.evaluation.pipeline import train_rung
 
         began = time.perf_counter()
         trained = train_rung(store.layout, rung, say=context.log.info)

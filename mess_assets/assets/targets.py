@@ -56,7 +56,7 @@ def track_targets(
     context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.AssetMaterialization]:
     """Compute the targets of this run's partitions into the store."""
-    from mess_core.store.tracks import tracks_of
+    from mess_core.store.track_table import tracks_of
     from mess_core.targets import compute_track_targets
 
     sign(context)
@@ -163,7 +163,7 @@ def targets_report(
     context: dg.AssetExecutionContext, config: ExaminationConfig, store: StoreResource
 ) -> dg.MaterializeResult:
     """Examine the targets and write the report beside the library."""
-    from mess_core.evaluation.report import examine_targets
+    from mess_core.validation.report import examine_targets
 
     began = time.perf_counter()
     report = examine_targets(

@@ -27,7 +27,7 @@ from mess_assets.workers import sign
 def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """Scan the data sets and write ``metadata/tracks.parquet``."""
     from mess_core.store import escape_track_id
-    from mess_core.store.tracks import refresh_tracks
+    from mess_core.store.track_table import refresh_tracks
 
     sign(context)
     began = time.perf_counter()

@@ -12,10 +12,11 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import DatasetError
-from mess_core.places import locate
+from mess_core.paths import locate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,8 +299,6 @@ def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scanners() -> dict[str, _Scanner]:
-    import mess_core.datasets as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
     return _SCANNERS

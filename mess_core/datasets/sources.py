@@ -18,7 +18,7 @@ from urllib.parse import quote
 from mess_core.audio import audio_info, file_sha256
 from mess_core.datasets.base import Scan, scan_source, track_table
 from mess_core.errors import AudioError, DatasetError
-from mess_core.places import locate
+from mess_core.paths import locate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,7 +3,7 @@
 from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
 from mess_core.encoders.control import build_control_matrix, load_control
 from mess_core.encoders.extraction import embed_tracks
-from mess_core.encoders.loading import load_encoder
+from mess_core.encoders.registry import load_encoder
 
 __all__ = [
     "Embedding",

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from mess_core.encoders.base import Encoder
 from mess_core.encoders.extraction import embed_tracks
 from mess_core.encoders.untrained import untrained_twin
+from mess_core.errors import StoreError
+from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
-from mess_core.store.matrix import build_matrix
+from mess_core.store.matrix import build_matrix, load_matrix
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["build_control_matrix", "load_control"]
+__all__ = ["build_control_matrix", "check_control", "load_control"]
 
 
 def load_control(encoder: Encoder) -> Encoder:
@@ -79,3 +81,19 @@ def build_control_matrix(
     manifest = {**read_json(control.matrix_manifest), "control_of": encoder.identity}
     write_json(control.matrix_manifest, manifest)
     return manifest, failed
+
+
+def check_control(layout: Layout) -> Finding:
+    """The untrained twin's vectors are of the present encoder and of every track."""
+    _, rows, manifest = load_matrix(layout)
+    encoder = str(manifest["identity"]["encoder"])
+    if encoder.startswith("untrained:"):
+        return Finding(True, {"control": "not needed: the encoder is untrained"})
+    try:
+        _, have, control = load_matrix(layout.control)
+    except StoreError:
+        return Finding(False, {"control": "none: scores do not tell what training adds"})
+    missing = sorted(set(rows["track_id"]) - set(have["track_id"]))
+    current = control.get("control_of") == manifest["identity"]
+    facts = {"of_present_encoder": current, "missing": missing[:EXAMPLES], "rows": len(have)}
+    return Finding(current and not missing, facts)

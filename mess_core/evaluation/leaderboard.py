@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.evaluation.bootstrap import clustered_mean, compare_paired
+from mess_core.statistics import clustered_mean, compare_paired
+from mess_core.store.findings import Finding
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OWN_METRIC", "compare_rungs", "leaderboard_markdown", "leaderboard_png", "summarise"]
+__all__ = [
+    "OWN_METRIC",
+    "check_leaderboard",
+    "compare_rungs",
+    "leaderboard_markdown",
+    "leaderboard_png",
+    "summarise",
+]
 
 SIGNIFICANT = 0.05
 _FEWEST_WORKS = 6
@@ -199,3 +209,14 @@ def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
         for criterion, metric in pairs
         if metric == (_CONTENT if criterion.startswith("content") else _TRIPLETS)
     ]
+
+
+def check_leaderboard(layout: Layout) -> Finding:
+    """Every mean lies in its interval (there is none over a single work), and n is told."""
+    table = read_table(layout.leaderboard / "leaderboard.parquet")
+    inside = (table["low"] - 1e-9 <= table["mean"]) & (table["mean"] <= table["high"] + 1e-9)
+    inside |= table["clusters"] == 1
+    return Finding(
+        bool(inside.all() and (table["n"] > 0).all()),
+        {"systems": table["system"].nunique(), "criteria": table["criterion"].nunique()},
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import DatasetError
-from mess_core.evaluation.splits import Fold, Split, SplitBy, spelled_works
+from mess_core.errors import DatasetError, StoreError
+from mess_core.evaluation.splits import Fold, Split, SplitBy, load_split, spelled_works
+from mess_core.store.findings import EXAMPLES, Finding
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +23,7 @@ __all__ = [
     "Choice",
     "Leak",
     "assert_no_leaks",
+    "check_frozen_splits",
     "choice_leaks",
     "scaler_leaks",
     "segment_leaks",
@@ -151,6 +156,17 @@ def split_leaks(tracks: pd.DataFrame, split: Split) -> list[Leak]:
     """All leaks of all folds of a split."""
     found = [leak for fold in split.folds for leak in track_leaks(tracks, fold, split.by)]
     return list(dict.fromkeys(found))
+
+
+def check_frozen_splits(layout: Layout) -> Finding:
+    """No work, performer or recording is on both sides, and no file was changed."""
+    tracks = read_table(layout.tracks)
+    facts: dict[str, object] = {}
+    for by in get_args(SplitBy):
+        with contextlib.suppress(StoreError):
+            leaks = split_leaks(tracks, load_split(layout.splits / f"{by}.json"))
+            facts[by] = [f"{leak.kind}: {leak.what}" for leak in leaks[:EXAMPLES]]
+    return Finding("work" in facts and not any(facts.values()), facts)
 
 
 def assert_no_leaks(leaks: Sequence[Leak], where: Mapping[str, object] | str = "") -> None:

@@ -1,22 +1,22 @@
 """One examination for all systems: who is asked what, on which side of which fold.
 
 For every fold of a frozen split each system is fitted on the training tracks' clips and
-asked about the test tracks' clips only (`mess_core.evaluation.truths`), then the same
-again on truths that were dealt anew (`mess_core.evaluation.controls`).
+asked about the test tracks' clips only (`mess_core.evaluation.ground_truth`), then the same
+again on truths that were dealt anew (`mess_core.evaluation.permuted_labels`).
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError, TooLittleError
-from mess_core.evaluation.controls import DEALS, SHUFFLED, dealt_exam
+from mess_core.evaluation.data import Exam, Lesson, lesson_of
+from mess_core.evaluation.ground_truth import Questions
 from mess_core.evaluation.leaks import (
     Choice,
     Leak,
@@ -25,86 +25,18 @@ from mess_core.evaluation.leaks import (
     segment_leaks,
     track_leaks,
 )
+from mess_core.evaluation.permuted_labels import DEALS, SHUFFLED, dealt_exam
 from mess_core.evaluation.splits import Fold, Split
-from mess_core.evaluation.systems import Lesson, System
-from mess_core.evaluation.truths import Questions
-from mess_core.ranking.clips import Clips
+from mess_core.evaluation.systems import System
 from mess_core.ranking.pairs import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Exam", "examine", "lesson_leaks", "lesson_of"]
+__all__ = ["examine", "lesson_leaks"]
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Exam:
-    """Everything that systems are examined on.
-
-    Attributes
-    ----------
-    tracks : DataFrame
-        The track table.
-    passages : DataFrame
-        As `find_passages` gives; one row per clip of the library.
-    clips : Clips
-        In the order of ``passages``.
-    values : ndarray, float64, shape [clips, descriptors]
-        Expression descriptors.
-    planted : DataFrame
-        ``factor, clip_id`` (of the source) per single-factor triplet.
-    planted_clips : Clips
-        x, near, far of each triplet, one after another.
-    """
-
-    tracks: pd.DataFrame
-    passages: pd.DataFrame
-    clips: Clips
-    values: Floats
-    planted: pd.DataFrame
-    planted_clips: Clips
-
-
-def lesson_of(exam: Exam, train: Sequence[str], *, seed: int = 0) -> Lesson:
-    """What may be learned from some tracks.
-
-    Raises
-    ------
-    MessError
-        If none of them has a passage.
-    """
-    wanted = set(train)
-    rows = np.flatnonzero(exam.passages["track_id"].astype(str).isin(wanted)).tolist()
-    if not rows:
-        raise MessError("no training track has a passage that others play, too")
-    table = exam.passages.iloc[rows]
-    track_of = dict(zip(exam.passages["clip_id"], exam.passages["track_id"], strict=True))
-    work_of = dict(zip(exam.passages["clip_id"], exam.passages["work_id"], strict=True))
-    kept = [
-        number
-        for number, clip in enumerate(exam.planted["clip_id"])
-        if str(track_of.get(clip)) in wanted
-    ]
-    planted_rows = [3 * number + part for number in kept for part in range(3)]
-    sources = [str(exam.planted["clip_id"].iloc[number]) for number in kept]
-    library, planted = exam.clips.take(rows), exam.planted_clips.take(planted_rows)
-    count = len(rows)
-    return Lesson(
-        clips=library + planted,
-        passages=[*table["passage_id"], *(f"planted:{n}" for n in kept for _ in range(3))],
-        performers=[*table["performer"], *([""] * len(planted_rows))],
-        tracks=[*table["track_id"].astype(str), *([""] * len(planted_rows))],
-        works=[*table["work_id"], *(str(work_of[one]) for one in sources for _ in range(3))],
-        values=np.concatenate(
-            [exam.values[rows], np.full((len(planted_rows), exam.values.shape[1]), np.nan)]
-        ),
-        planted=count + np.arange(len(planted_rows), dtype=np.int64).reshape(-1, 3),
-        library=count,
-        seed=seed,
-    )
 
 
 def examine(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError
-from mess_core.evaluation.first_published import first_published_targets
+from mess_core.evaluation.data import Lesson
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.pairs import (
     Objective,
@@ -28,9 +28,10 @@ from mess_core.ranking.pairs import (
 from mess_core.ranking.rerank import Reranker, interactions
 from mess_core.ranking.scaling import moments, pair_distances, standardise
 from mess_core.ranking.training import Material, Settings, Trained, train_head
-from mess_core.search.heads import Head
+from mess_core.search.served_heads import Head
+from mess_core.targets.first_published import first_published_targets
 
-__all__ = ["RUNGS", "Lesson", "Scorer", "System", "baselines", "fit_head", "ladder"]
+__all__ = ["RUNGS", "Scorer", "System", "baselines", "fit_head", "ladder"]
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Clips], Floats]
@@ -38,36 +39,6 @@ Scorer = Callable[[Clips], Floats]
 
 _RERANKED = 10
 _HIGH_RECALL = 0.8
-
-
-@dataclass(frozen=True, eq=False)  # itself, not its arrays, is what is remembered by
-class Lesson:
-    """What systems may learn from: clips of training works.
-
-    Attributes
-    ----------
-    clips : Clips
-        Passages of the library, then single-factor clips.
-    passages, performers, tracks, works : sequence of str, length clips
-        A single-factor triplet is a passage of its own.
-    values : ndarray, float64, shape [clips, descriptors]
-        Expression; NaN for single-factor clips.
-    planted : ndarray, int64, shape [triplets, 3]
-        Single-factor triplets (x, nearer, farther) as rows of ``clips``.
-    library : int
-        Number of clips that are passages of the library: the first ones.
-    seed : int
-    """
-
-    clips: Clips
-    passages: Sequence[str]
-    performers: Sequence[str]
-    tracks: Sequence[str]
-    works: Sequence[str]
-    values: Floats
-    planted: NDArray[np.int64]
-    library: int
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mess_core.errors import AudioError, EncoderError, MessError, StoreError
-from mess_core.listen.judging import judging_routes
+from mess_core.listen.library_cache import Shelf
+from mess_core.listen.listening_test import judging_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
 from mess_core.listen.overview import heatmap
-from mess_core.listen.shelf import Shelf
-from mess_core.search.aspects import parse_aspects
-from mess_core.search.heads import served_heads
+from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
+from mess_core.search.served_heads import served_heads
 
 __all__ = ["create_app"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MidiError
-from mess_core.places import locate
+from mess_core.paths import locate
 
 __all__ = ["CHORD_S", "Performance", "read_performance"]
 

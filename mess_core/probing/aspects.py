@@ -7,14 +7,12 @@ targets, and its confidence comes from the lower end of the interval of that cho
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mess_core.probing.discovery import Discovery
 
 __all__ = ["ASPECTS", "Aspect", "fallback_aspects", "resolve_aspects"]
 
@@ -74,7 +72,18 @@ class Aspect:
         return asdict(self)
 
 
-def resolve_aspects(results: Discovery | pd.DataFrame) -> dict[str, Aspect]:
+class ProbingResults(Protocol):
+    """What aspects are resolved from: the part of a `Discovery` that they need."""
+
+    @property
+    def table(self) -> pd.DataFrame: ...
+    @property
+    def summary(self) -> pd.DataFrame: ...
+    @property
+    def notes(self) -> list[str]: ...
+
+
+def resolve_aspects(results: ProbingResults | pd.DataFrame) -> dict[str, Aspect]:
     """Map each aspect to the layers that predict its targets best.
 
     Parameters

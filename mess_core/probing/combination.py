@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.probing.nested import Nested, Split
+from mess_core.probing.nested_cv import Nested, Split
 
 __all__ = ["Combined", "combine_layers", "simplex_weights"]
 

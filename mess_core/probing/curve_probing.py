@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
-from mess_core.probing.checked import checked_features, checked_layers, checked_names
 from mess_core.probing.discovery import ALPHAS
-from mess_core.probing.nested import (
+from mess_core.probing.input_validation import checked_features, checked_layers, checked_names
+from mess_core.probing.nested_cv import (
     Nested,
     Split,
     nested_predictions,

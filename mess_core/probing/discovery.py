@@ -17,17 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
+from mess_core.probing.aspects import Aspect, fallback_aspects, resolve_aspects
 from mess_core.probing.backend import resolve_device
-from mess_core.probing.checked import checked_features, checked_layers, checked_names
-from mess_core.probing.nested import split_problem
-from mess_core.probing.pattern import Pattern, Settings, probe_pattern
+from mess_core.probing.evidence import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, judge
+from mess_core.probing.input_validation import checked_features, checked_layers, checked_names
+from mess_core.probing.missingness_pattern import Pattern, Settings, probe_pattern
+from mess_core.probing.nested_cv import split_problem
 from mess_core.probing.scores import varies
-from mess_core.probing.verdict import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, judge
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mess_core.probing.aspects import Aspect
 
 __all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "discover"]
 
@@ -87,8 +86,6 @@ class Discovery:
 
     def aspects(self) -> dict[str, Aspect]:
         """Aspect to layer weights, confidence and reason; see `resolve_aspects`."""
-        from mess_core.probing.aspects import fallback_aspects, resolve_aspects
-
         if self.table.empty:
             return fallback_aspects(self.settings["layers"], reason="no target could be probed")
         return resolve_aspects(self)

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.datasets.works import leak_safe_groups
 from mess_core.errors import ProbingError
+from mess_core.store.findings import EXAMPLES, Finding
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table
 
-__all__ = ["grouped_folds"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "GROUPINGS",
+    "Grouping",
+    "check_folds",
+    "check_splits",
+    "grouped_folds",
+    "grouping",
+    "shared",
+]
+
+Grouping = Literal["work", "performer", "track", "as first published"]
+GROUPINGS: tuple[Grouping, ...] = ("work", "performer", "track", "as first published")
 
 
 def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArray[np.int64]:
@@ -56,3 +76,84 @@ def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArra
     for index, (_, test) in enumerate(splitter.split(names, groups=names)):
         fold[test] = index
     return fold
+
+
+def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str]:
+    """What folds keep together, one name per row of ``track_id, work_id, performer``.
+
+    Works that share a recording stay together. Tracks without a performer are on their own.
+    """
+    if group_by == "work":
+        tracks = read_table(layout.tracks).set_index("track_id")
+        hashes = rows["track_id"].map(tracks["audio_sha256"])
+        heard = [one if isinstance(one, str) else None for one in hashes]
+        return leak_safe_groups(rows["work_id"].tolist(), heard)
+    if group_by in ("track", "as first published"):
+        return [str(track) for track in rows["track_id"]]
+    if group_by != "performer":
+        raise ProbingError(
+            f"cannot group by {group_by!r}", remedy=f"One of: {', '.join(GROUPINGS)}"
+        )
+    known = rows["performer"].where(rows["performer"].notna(), "track " + rows["track_id"])
+    return [str(name) for name in known]
+
+
+def check_folds(layout: Layout) -> Finding:
+    """No work and no recording is on both sides of the folds that probing scores by.
+
+    The folds are made again from the stored settings, as `probe_store` makes them.
+    """
+    tracks = read_table(layout.tracks).set_index("track_id")
+    settings = read_json(layout.probing / "results.json")["settings"]
+    _, rows, _ = load_matrix(layout)
+    known = rows[rows["track_id"].isin(tracks.index)]
+    groups = grouping(layout, known, "work")
+    folds = min(int(settings.get("folds", 5)), len(set(groups)))
+    if folds < 2:
+        return Finding(True, {"folds": "too few works to make any"})
+    sides = grouped_folds(groups, folds, seed=int(settings.get("seed", 0)))
+    heard = known["track_id"].map(tracks["audio_sha256"])
+    found = shared(known.assign(audio_sha256=heard), sides.tolist())
+    facts = {f"{kind}_on_both_sides": names[:EXAMPLES] for kind, names in found.items()}
+    return Finding(not any(found.values()), {"folds": folds, **facts})
+
+
+def check_splits(layout: Layout) -> Finding:
+    """No work and no recording is on both sides of a data set's own split.
+
+    Nothing here scores by these splits, but users may: MAESTRO's own has works on both sides.
+    Works are compared as `leak_safe_groups` does (an opus and its pieces are one).
+    """
+    tracks = read_table(layout.tracks)
+    named = tracks.dropna(subset=["split"])
+    facts: dict[str, Any] = {}
+    for dataset, part in named.groupby("dataset"):
+        for kind, names in shared(part, part["split"].tolist()).items():
+            if names:
+                facts[f"{kind} of {dataset}"] = names[:EXAMPLES]
+    return Finding(not facts, {"tracks_with_a_split": len(named), **facts})
+
+
+def shared(tracks: pd.DataFrame, sides: Sequence[Any]) -> dict[str, list[str]]:
+    """Works, and tracks by their audio, that several sides of a split have in common.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        With ``track_id, work_id, audio_sha256``.
+    sides : sequence
+        The side that each row is on.
+
+    Returns
+    -------
+    dict
+        "works" and "audio" to names of those that are on more than one side.
+    """
+    table = tracks.assign(side=list(sides), work=leak_safe_groups(tracks["work_id"].tolist()))
+    works = table.groupby("work")["side"].nunique()
+    hashed = table.dropna(subset=["audio_sha256"])
+    spread = hashed.groupby("audio_sha256")["side"].transform("nunique") > 1
+    return {
+        "works": sorted(map(str, works.index[works > 1])),
+        "audio": sorted(hashed.loc[spread, "track_id"]),
+    }

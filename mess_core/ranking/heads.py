@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mess_core.search.heads import Head
+from mess_core.search.served_heads import Head
 
 __all__ = ["HeadKind", "HeadModule", "make_head"]
 

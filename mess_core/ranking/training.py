@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mess_core.errors import MessError
 from mess_core.ranking.heads import HeadKind, HeadModule, make_head
-from mess_core.search.heads import Head
+from mess_core.search.served_heads import Head
 
 __all__ = ["LossName", "Material", "Settings", "Trained", "train_head"]
 

@@ -10,18 +10,26 @@ from numpy.typing import NDArray
 
 from mess_core.errors import StoreError
 from mess_core.probing.aspects import Aspect
-from mess_core.probing.report import load_aspects
-from mess_core.search.artifact import save_artifact, sha256_of
+from mess_core.probing.results import load_aspects
+from mess_core.search.artifact import load_artifact, save_artifact, sha256_of
 from mess_core.search.index import TrackIndex
 from mess_core.search.passage_index import PassageIndex
 from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["build_passage_index", "build_track_index", "passage_layer"]
+__all__ = [
+    "build_passage_index",
+    "build_track_index",
+    "check_passage_index",
+    "check_track_index",
+    "passage_layer",
+]
 
 
 def build_track_index(
@@ -134,4 +142,48 @@ def build_passage_index(
     table = pd.concat(bounds, ignore_index=True)
     return save_artifact(
         layout.indices, "passage", index.index, table, made_from, measured=index.measured
+    )
+
+
+def check_track_index(layout: Layout) -> Finding:
+    """The index is of the present matrix, and every track finds itself with score 1."""
+    index, rows, manifest = load_artifact(layout.indices, "track")
+    _, _, matrix = load_matrix(layout)
+    opened = TrackIndex(index, manifest["made_from"]["layers"])
+    everything = {layer: 1 / len(opened.layers) for layer in opened.layers}
+    lost = []
+    for row in range(0, len(opened), max(1, len(opened) // 50)):
+        score, found = opened.search(opened.vector(row), everything, 1)
+        if found[0] != row and score[0] < 1 - 1e-5:
+            lost.append(str(rows["track_id"].iloc[row]))
+    current = manifest["made_from"]["matrix_sha256"] == matrix["matrix_sha256"]
+    return Finding(
+        current and not lost,
+        {"vectors": len(opened), "of_present_matrix": current, "do_not_find_themselves": lost},
+    )
+
+
+def check_passage_index(layout: Layout) -> Finding:
+    """Passages have ascending bounds, finite vectors, and belong to tracks of the matrix."""
+    index, passages, manifest = load_artifact(layout.indices, "passage")
+    _, rows, matrix = load_matrix(layout)
+    bounds = bool((passages["end_s"] > passages["start_s"]).all())
+    stray = sorted(set(passages["track_id"]) - set(rows["track_id"]))
+    absent = sorted(set(rows["track_id"]) - set(passages["track_id"]))
+    vectors = [index.reconstruct(row) for row in range(0, index.ntotal, index.ntotal // 1000 + 1)]
+    finite = bool(np.isfinite(vectors).all())
+    same = manifest["made_from"]["encoder"] == matrix["identity"]["encoder"]
+    measured = manifest.get("measured") or {"kind": "unknown", "recall_at_10": None}
+    reached = (measured["recall_at_10"] or 0.0) >= measured.get("recall_target", 1.0)
+    return Finding(
+        bounds and finite and same and reached and not stray and not absent,
+        {
+            "passages": len(passages),
+            "layer": manifest["made_from"]["layer"],
+            "stray": stray[:5],
+            "absent": absent[:5],
+            "finite": finite,
+            "kind": measured["kind"],
+            "recall_at_10": measured["recall_at_10"],
+        },
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.probing.aspects import ASPECTS, Aspect
-from mess_core.probing.stored import in_probed_units
+from mess_core.probing.pipeline import in_probed_units
 from mess_core.targets.registry import targets
 
 if TYPE_CHECKING:

@@ -16,18 +16,27 @@ from numpy.typing import NDArray
 
 from mess_core.errors import ProbingError
 from mess_core.probing.aspects import ASPECTS, Aspect
-from mess_core.probing.folds import grouped_folds
+from mess_core.probing.folds import grouped_folds, grouping
+from mess_core.probing.pipeline import probing_inputs
 from mess_core.probing.probes import load_probes
-from mess_core.probing.report import load_aspects
-from mess_core.probing.stored import grouping, probing_inputs
+from mess_core.probing.results import load_aspects
 from mess_core.search.index import unit_layers
+from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
-from mess_core.store.tables import write_json, write_table
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MODES", "Mode", "faithfulness_table", "measure_store", "subspace_distance"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "check_faithfulness",
+    "faithfulness_table",
+    "measure_store",
+    "subspace_distance",
+]
 
 Mode = Literal["cosine", "subspace"]
 MODES: tuple[Mode, ...] = ("cosine", "subspace")
@@ -235,3 +244,20 @@ def _choose_per_fold(
         best = max(MODES, key=lambda mode: _measure(sums[mode][fold != held_out], mine)[0])
         parts.append(sums[best][fold == held_out])
     return _measure(np.concatenate(parts), mine)[0]
+
+
+def check_faithfulness(layout: Layout) -> Finding:
+    """Measured on the present matrix, with both modes of each aspect and one served."""
+    _, _, manifest = load_matrix(layout)
+    measured = read_json(layout.probing / "faithfulness.json")
+    table = read_table(layout.probing / "faithfulness.parquet")
+    current = measured["made_from"]["matrix_sha256"] == manifest["matrix_sha256"]
+    one_each = bool((table.groupby("aspect")["served"].sum() == 1).all())
+    return Finding(
+        current and one_each,
+        {
+            "of_present_matrix": current,
+            "aspects": int(table["aspect"].nunique()),
+            "served": measured["served"],
+        },
+    )

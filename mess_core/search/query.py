@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
-from mess_core.probing.report import load_aspects
+from mess_core.probing.results import load_aspects
 from mess_core.search.artifact import load_artifact
-from mess_core.search.aspects import layer_weights
+from mess_core.search.aspect_weights import layer_weights
 from mess_core.search.explain import explain_hit
 from mess_core.search.index import TrackIndex, unit_layers
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
-from mess_core.search.published import served_root
+from mess_core.search.publishing import served_root
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.subspace import SearchMode, load_subspaces
 from mess_core.search.track_ranking import TrackRanking

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect
-from mess_core.search.aspects import aspect_parts, layer_weights, weight_notes
+from mess_core.search.aspect_weights import aspect_parts, layer_weights, weight_notes
 from mess_core.search.faithfulness import Mode
-from mess_core.search.heads import track_scores
 from mess_core.search.index import TrackIndex, first_allowed, unit_layers
+from mess_core.search.served_heads import track_scores
 from mess_core.search.subspace import SearchMode, Subspaces, choose_modes, relative_similarity
 from mess_core.store.layout import Layout
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import EncoderError, StoreError
 from mess_core.store.arrays import read_array, write_array
+from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
-from mess_core.store.tables import read_json, write_json
+from mess_core.store.tables import read_json, read_table, write_json
 
-__all__ = ["EmbeddingStore", "array_sha256"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EmbeddingStore", "array_sha256", "check_embeddings", "tracks_with_audio"]
 
 IDENTITY = ("encoder", "window_s", "hop_s", "normalise", "pooling", "layers", "dtype", "version")
 """Sidecar fields that two embeddings must share to be comparable."""
@@ -192,3 +196,52 @@ def array_sha256(array: NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def check_embeddings(layout: Layout, wanted: dict[str, Any] | None = None) -> Finding:
+    """Every track with audio has a finite embedding of one encoder and of its present audio.
+
+    Parameters
+    ----------
+    layout : Layout
+    wanted : dict, optional
+        Identity that embeddings should have: the configured encoder's, settings and version.
+    """
+    store = EmbeddingStore(layout)
+    tracks = tracks_with_audio(layout)
+    missing, stale, broken, encoders = [], [], [], set()
+    for row in tracks.itertuples():
+        track_id, dataset = str(row.track_id), str(row.dataset)
+        sidecar = store.sidecar(dataset, track_id)
+        if sidecar is None:
+            missing.append(track_id)
+            continue
+        encoders.add(sidecar["encoder"])
+        audio = row.audio_sha256 if isinstance(row.audio_sha256, str) else None
+        reason = store.staleness(
+            dataset, track_id, wanted=sidecar if wanted is None else wanted, audio_sha256=audio
+        )
+        if reason is not None:
+            stale.append(f"{track_id}: {reason}")
+        try:
+            finite = bool(np.isfinite(store.read("aggregated", dataset, track_id)).all())
+        except StoreError:
+            finite = False
+        if not finite:
+            broken.append(track_id)
+    return Finding(
+        not (missing or stale or broken) and len(encoders) <= 1,
+        {
+            "coverage": 1.0 - len(missing) / max(1, len(tracks)),
+            "missing": missing[:EXAMPLES],
+            "stale": stale[:EXAMPLES],
+            "broken": broken[:EXAMPLES],
+            "encoders": sorted(encoders),
+        },
+    )
+
+
+def tracks_with_audio(layout: Layout) -> pd.DataFrame:
+    """Rows of the track table that have audio."""
+    tracks = read_table(layout.tracks)
+    return tracks[tracks["audio_path"].notna()]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mess_core.errors import StoreError
-from mess_core.places import locate
+from mess_core.paths import locate
 
 __all__ = ["Layout", "escape_track_id", "unescape_track_id"]
 

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from mess_core.errors import StoreError
 from mess_core.store.arrays import read_array, write_array
 from mess_core.store.embeddings import EmbeddingStore, array_sha256
+from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["build_matrix", "load_matrix"]
+__all__ = ["build_matrix", "check_matrix", "load_matrix"]
 
 ROW_COLUMNS = ["track_id", "dataset", "work_id", "performer"]
 
@@ -79,3 +80,24 @@ def load_matrix(layout: Layout) -> tuple[NDArray[np.float32], pd.DataFrame, dict
             remedy="Materialise `embedding_matrix` again",
         )
     return matrix, rows, manifest
+
+
+def check_matrix(layout: Layout) -> Finding:
+    """The matrix is finite, fits its rows, and holds every stored embedding as it is now."""
+    matrix, rows, manifest = load_matrix(layout)
+    store = EmbeddingStore(layout)
+    differing = []
+    for position, row in enumerate(rows.itertuples()):
+        vector = store.read("aggregated", str(row.dataset), str(row.track_id))
+        if not np.array_equal(vector, matrix[position]):
+            differing.append(str(row.track_id))
+    finite = bool(np.isfinite(matrix).all())
+    return Finding(
+        finite and not differing and not manifest["without_embedding"],
+        {
+            "shape": list(matrix.shape),
+            "finite": finite,
+            "differs_from_store": differing[:EXAMPLES],
+            "without_embedding": manifest["without_embedding"][:EXAMPLES],
+        },
+    )

@@ -1,14 +1,9 @@
 """22 proxy targets: musical properties as one number per track."""
 
 from mess_core.targets.aligned import AlignedWork, compute_aligned_targets
+from mess_core.targets.proxy_table import collect_proxy_targets, proxy_target_table
 from mess_core.targets.registry import TARGETS_VERSION, Curve, Target, targets
-from mess_core.targets.tracks import (
-    collect_proxy_targets,
-    compute_track_targets,
-    proxy_target_table,
-    targets_from_audio,
-    targets_from_midi,
-)
+from mess_core.targets.tracks import compute_track_targets, targets_from_audio, targets_from_midi
 
 __all__ = [
     "TARGETS_VERSION",

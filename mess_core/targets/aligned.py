@@ -19,7 +19,7 @@ from mess_core.audio import file_sha256
 from mess_core.errors import AudioError, MidiError, StoreError
 from mess_core.midi.performance import read_performance
 from mess_core.midi.relative import AlignedPerformance, align_performances
-from mess_core.store.checks import Finding
+from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table, write_json
 from mess_core.targets.registry import TARGETS_VERSION, target, targets

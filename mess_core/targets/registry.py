@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -156,10 +157,8 @@ def curves(source: Source | None = None, *, timed: bool | None = None) -> list[C
 
 @functools.cache
 def _import_all() -> None:
-    import mess_core.targets as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        importlib.import_module(f"{__package__}.{module.name}")
 
 
 def _first_paragraph(function: Callable[..., Any]) -> str:

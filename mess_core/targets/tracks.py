@@ -19,7 +19,6 @@ from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
 from mess_core.store.tables import read_json, write_json, write_table
-from mess_core.targets.aligned import stored_aligned_targets
 from mess_core.targets.analysis import AudioAnalysis, analyse
 from mess_core.targets.registry import TARGETS_VERSION, Source, targets
 from mess_core.targets.segments import (
@@ -32,13 +31,7 @@ from mess_core.targets.segments import (
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "collect_proxy_targets",
-    "compute_track_targets",
-    "proxy_target_table",
-    "targets_from_audio",
-    "targets_from_midi",
-]
+__all__ = ["compute_track_targets", "targets_from_audio", "targets_from_midi"]
 
 
 def targets_from_audio(path: str | PathLike[str]) -> dict[str, float]:
@@ -108,64 +101,6 @@ def compute_track_targets(
     """
     for row in tracks.to_dict("records"):
         yield _compute(row, layout, {"window_s": window_s, "hop_s": hop_s})
-
-
-def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Table of stored targets: one row per track that has any, in the table's order.
-
-    Returns
-    -------
-    DataFrame
-        ``track_id``, the 22 targets, the additional columns; NaN = not available.
-    """
-    import pandas as pd
-
-    names = [one.name for one in targets(extra=True)]
-    aligned = stored_aligned_targets(tracks, layout)
-    rows = []
-    for row in tracks.to_dict("records"):
-        place = layout.track_targets(row["dataset"], row["track_id"])
-        try:
-            stored = read_json(place)
-        except StoreError:  # the coverage check names the tracks that are not in the table
-            continue
-        if stored.get("version") == TARGETS_VERSION:
-            known = stored["values"] | aligned.get(row["track_id"], {})
-            values = {name: _number(known.get(name)) for name in names}
-            rows.append({"track_id": row["track_id"], **values})
-    table = pd.DataFrame(rows, columns=["track_id", *names])
-    return table.astype(dict.fromkeys(names, np.float64))
-
-
-def collect_proxy_targets(tracks: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, str]:
-    """Write `proxy_target_table` to the store.
-
-    Returns
-    -------
-    table : DataFrame
-    digest : str
-        SHA-256 of its content and the targets' version.
-
-    Raises
-    ------
-    StoreError
-        If no track has targets, or the store cannot be written.
-    """
-    table = proxy_target_table(tracks, layout)
-    if table.empty:
-        raise StoreError("no track has proxy targets", remedy="Materialise `track_targets` first")
-    content = f"{TARGETS_VERSION}\n{table.to_csv(index=False)}"
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    write_table(layout.proxy_targets, table)
-    write_json(
-        layout.proxy_targets_manifest,
-        {"version": TARGETS_VERSION, "sha256": digest, "rows": len(table)},
-    )
-    return table, digest
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _values(source: Source, analysed: Any) -> dict[str, float]:

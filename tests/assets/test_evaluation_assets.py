@@ -9,13 +9,13 @@ def evaluated(workbench, monkeypatch):
     from mess_assets.build import ASSETS
     from mess_assets.checks import CHECKS
     from mess_assets.resources import TrackingResource
-    from mess_core.evaluation import inputs, protocol, stored
+    from mess_core.evaluation import pipeline, preparation, protocol
 
-    monkeypatch.setattr(inputs, "MOST_PLANTED", 1)
+    monkeypatch.setattr(preparation, "MOST_PLANTED", 1)
     monkeypatch.setattr(protocol, "DEALS", 1)
-    every = stored._systems
+    every = pipeline._systems
     monkeypatch.setattr(
-        stored, "_systems", lambda layout: [s for s in every(layout) if not s.name[-1].isdigit()]
+        pipeline, "_systems", lambda layout: [s for s in every(layout) if not s.name[-1].isdigit()]
     )
     names = ["splits", "passages", "planted_triplets", "human_triplets", "head_diagonal"]
     names += ["retrieval_evaluation", "human_evaluation", "leaderboard"]

@@ -254,7 +254,7 @@ def test_passages_come_from_the_index_not_from_what_the_store_holds_now(workbenc
         np.save(file, np.zeros((1, 13, 64), dtype=np.float16))
     for path in (workbench.datasets / "demo").glob("demo_02_player1.*"):
         path.unlink()
-    from mess_core.store.tracks import refresh_tracks
+    from mess_core.store.track_table import refresh_tracks
 
     refresh_tracks(workbench.layout, workbench.store.sources())
     library = Library.open(workbench.root)

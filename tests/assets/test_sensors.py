@@ -49,7 +49,7 @@ def test_sensor_registers_exactly_the_new_tracks(workbench):
 
 
 def test_a_file_that_has_gone_asks_for_a_scan_and_a_rebuild(workbench):
-    from mess_core.store.tracks import outdated_tables, refresh_tracks
+    from mess_core.store.track_table import outdated_tables, refresh_tracks
 
     for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
         path.unlink()

@@ -8,12 +8,13 @@ import pytest
 
 from mess_core.errors import DatasetError, TooLittleError
 from mess_core.evaluation import protocol
-from mess_core.evaluation.controls import control_table, dealt_exam
+from mess_core.evaluation.data import Exam, lesson_of
+from mess_core.evaluation.ground_truth import Questions
 from mess_core.evaluation.metrics import retrieval_metrics
-from mess_core.evaluation.protocol import Exam, examine, lesson_leaks, lesson_of
+from mess_core.evaluation.permuted_labels import control_table, dealt_exam
+from mess_core.evaluation.protocol import examine, lesson_leaks
 from mess_core.evaluation.splits import make_split
 from mess_core.evaluation.systems import System, baselines
-from mess_core.evaluation.truths import Questions
 from mess_core.midi.performance import Performance
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.pairs import EXPRESSION

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mess_core.errors import DatasetError, StoreError
 from mess_core.evaluation.leaks import split_leaks
 from mess_core.evaluation.splits import load_split, make_split, save_split, segment_sides
-from mess_core.places import locate
+from mess_core.paths import locate
 
 
 def table(works, performers, audio=None):

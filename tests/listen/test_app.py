@@ -10,7 +10,7 @@ from mess_core.listen.media import peaks
 from mess_core.listen.moments import chroma_map
 from mess_core.listen.overview import placed
 from mess_core.search import Library
-from tests.heads import save_layer_head
+from tests.fixtures.heads import save_layer_head
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.browsing import NARROW, WIDE, Served, accessible, opened, until
-from tests.heads import save_layer_head
+from tests.fixtures.browsing import NARROW, WIDE, Served, accessible, opened, until
+from tests.fixtures.heads import save_layer_head
 
 
 @pytest.fixture(scope="module")

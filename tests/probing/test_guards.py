@@ -11,11 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from mess_core.errors import ProbingError
 from mess_core.probing import discover, discover_curves
 from mess_core.probing.combination import combine_layers
-from mess_core.probing.nested import cross_predict, nested_predictions, nested_splits
-from mess_core.probing.pattern import _control_targets
+from mess_core.probing.evidence import SUMMARY_COLUMNS, TABLE_COLUMNS, judge
+from mess_core.probing.missingness_pattern import _control_targets
+from mess_core.probing.nested_cv import cross_predict, nested_predictions, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
 from mess_core.probing.scores import GroupBootstrap, r2, within_groups_r2
-from mess_core.probing.verdict import SUMMARY_COLUMNS, TABLE_COLUMNS, judge
 
 QUICK = {"alphas": [1.0, 100.0], "resamples": 100}
 WORKS = [f"w{index // 4}" for index in range(80)]

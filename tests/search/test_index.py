@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mess_core.errors import SearchError, StoreError
 from mess_core.probing.aspects import Aspect
 from mess_core.search.artifact import latest_manifest, load_artifact, save_artifact
-from mess_core.search.aspects import layer_weights, opposed_aspects, parse_aspects
+from mess_core.search.aspect_weights import layer_weights, opposed_aspects, parse_aspects
 from mess_core.search.index import TrackIndex
 from mess_core.store import Layout
 

@@ -1,6 +1,6 @@
 """kill -9 while an index is built, published, or switched: readers open complete versions.
 
-`killed.py` takes any number of kills; the tests make do with 8 for the sake of time.
+`tests/fixtures/killed_writer.py` takes any number of kills; the tests make do with 8.
 """
 
 import json
@@ -15,7 +15,13 @@ import pytest
 @pytest.mark.parametrize("stage", ["build", "publish", "switch"])
 def test_readers_open_a_complete_version_after_kills(stage, tmp_path):
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("killed.py")), stage, str(tmp_path), "8"],
+        [
+            sys.executable,
+            str(Path(__file__).parents[1] / "fixtures/killed_writer.py"),
+            stage,
+            str(tmp_path),
+            "8",
+        ],
         capture_output=True,
         text=True,
         timeout=150,

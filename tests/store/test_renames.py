@@ -8,7 +8,7 @@ from mess_core.datasets import parse_sources
 from mess_core.encoders import embed_tracks
 from mess_core.store import EmbeddingStore, Layout
 from mess_core.store.renames import find_renames
-from mess_core.store.tracks import pending_tracks, refresh_tracks
+from mess_core.store.track_table import pending_tracks, refresh_tracks
 from mess_core.targets import TARGETS_VERSION, compute_track_targets
 
 

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from mess_core.datasets import parse_sources
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.store import Layout
-from mess_core.store.tracks import refresh_tracks
+from mess_core.store.track_table import refresh_tracks
 from mess_core.targets import compute_aligned_targets, compute_track_targets, proxy_target_table
 from mess_core.targets.aligned import check_aligned_targets
 

@@ -158,7 +158,7 @@ def test_stored_tables_can_be_read_back(corpus, tmp_path):
     from mess_core.datasets import parse_sources
     from mess_core.store import Layout
     from mess_core.store.tables import read_json, read_table
-    from mess_core.store.tracks import refresh_tracks
+    from mess_core.store.track_table import refresh_tracks
     from mess_core.targets import compute_track_targets
 
     layout = Layout(tmp_path / "root")

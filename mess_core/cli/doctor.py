@@ -1,0 +1,133 @@
+"""`mess doctor`: what is installed and found on this machine, and what to do next."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+
+from mess_core.cli.terminal import data_option, json_option
+from mess_core.errors import MessError
+from mess_core.store.layout import Layout
+
+__all__ = ["Check", "diagnose", "doctor"]
+
+_PACKAGES = (
+    "torch", "transformers", "librosa", "pretty_midi", "numpy", "pandas", "scikit-learn",
+    "faiss-cpu", "dagster", "dagster-webserver", "mlflow",
+)  # fmt: skip
+
+
+@click.command()
+@data_option
+@json_option
+def doctor(data: str, as_json: bool) -> None:
+    """Say what is installed, what was found, and what to do next."""
+    findings = diagnose(data)
+    if as_json:
+        click.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}
+    for finding in findings:
+        text = finding.fact + (f"  [dim]→ {finding.remedy}[/]" if finding.remedy else "")
+        table.add_row(marks[finding.state], finding.subject, text)
+    Console().print(table)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: its subject, what was found, and what to do if it is not well."""
+
+    subject: str
+    state: Literal["ok", "note", "missing"]
+    fact: str
+    remedy: str = ""
+
+
+def diagnose(data_root: str) -> list[Check]:
+    """Look at packages, devices, encoders and the data root; opens nothing for writing."""
+    layout = Layout(data_root)
+    checks = [_python(), *_packages(), _device(), *_encoders()]
+    try:
+        return [*checks, *_data(layout)]
+    except MessError as error:
+        return [*checks, Check("data root", "missing", str(error), "Run `mess run` again")]
+
+
+def _python() -> Check:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("Python", "ok", found)
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name in _PACKAGES:
+        try:
+            checks.append(Check(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            checks.append(Check(name, "missing", "not installed", "Run `make setup`"))
+    return checks
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Check("device", "ok", "mps")
+    return Check("device", "note", f"cpu, {torch.get_num_threads()} threads", "A GPU is faster")
+
+
+def _encoders() -> list[Check]:
+    from huggingface_hub import try_to_load_from_cache
+
+    from mess_core.encoders.mert import HUB_MODELS
+
+    checks = [Check("encoder untrained:tiny", "ok", "always there (the control)")]
+    for name, model in HUB_MODELS.items():
+        cached = any(
+            isinstance(try_to_load_from_cache(model.repository, file, revision=model.revision), str)
+            for file in ("model.safetensors", "pytorch_model.bin")
+        )
+        fact = "in the Hugging Face cache" if cached else "not downloaded yet"
+        hint = "" if cached else f"Set MESS_ENCODER={name}; it downloads when first used"
+        checks.append(Check(f"encoder {name}", "ok" if cached else "note", fact, hint))
+    return checks
+
+
+def _data(layout: Layout) -> list[Check]:
+    from mess_core.search.artifact import latest_manifest
+    from mess_core.store.failures import failures_table
+    from mess_core.store.tables import read_json
+
+    root = Check("data root", "ok", str(layout.root))
+    if not layout.tracks.exists():
+        return [root, Check("tracks", "missing", "no track table", "Run `mess demo`")]
+    report: dict[str, Any] = read_json(layout.tracks_report)
+    found = ", ".join(f"{one['dataset']}: {one['tracks']}" for one in report["datasets"])
+    checks = [
+        root,
+        Check("tracks", "ok", f"{report['tracks']} ({found}), {report['skipped']} files skipped"),
+    ]
+    failed = len(failures_table(layout))
+    state: Literal["ok", "note"] = "note" if failed else "ok"
+    checks.append(
+        Check("failures", state, str(failed), "See `mess tracks --failed`" if failed else "")
+    )
+    for name in ("track", "passage"):
+        manifest = latest_manifest(layout.indices, name)
+        if manifest is None:
+            checks.append(Check(f"{name} index", "missing", "not built", "Run `mess run`"))
+        else:
+            fact = f"{manifest['vectors']} vectors, {manifest['made_from']['encoder']}"
+            checks.append(Check(f"{name} index", "ok", fact))
+    return checks

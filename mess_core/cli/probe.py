@@ -1,0 +1,53 @@
+"""`mess probe`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mess_core.cli.terminal import data_option, json_option, note, show_table
+
+if TYPE_CHECKING:
+    from mess_core.probing.folds import Grouping
+
+__all__ = ["probe"]
+
+
+@click.command()
+@click.option(
+    "--group-by",
+    type=click.Choice(["work", "performer", "track", "as first published"]),
+    default="work",
+    show_default=True,
+    help="What folds keep together; all but work leak, and say so.",
+)
+@click.option("--folds", default=5, show_default=True, help="Outer folds.")
+@click.option("--permutations", default=500, show_default=True, help="Of the null; 0 for no p.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@data_option
+@json_option
+def probe(
+    group_by: Grouping, folds: int, permutations: int, device: str, data: str, as_json: bool
+) -> None:
+    """Find which layer encodes which target, from the stored tables."""
+    from mess_core.probing.pipeline import probe_store, probing_folder
+    from mess_core.store import Layout
+
+    layout = Layout(data)
+    found, made_from = probe_store(
+        layout,
+        folds=folds,
+        group_by=group_by,
+        permutations=permutations,
+        device=device,
+        progress=lambda line: click.echo(line, err=True),
+    )
+    columns = [
+        "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
+        "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "evidence",
+    ]  # fmt: skip
+    for line in found.notes:
+        note(line)
+    show_table(found.summary[columns], f"layers by {group_by} ({made_from['encoder']})", 0, as_json)
+    click.echo(f"{probing_folder(layout, group_by) / 'heatmap.html'}", err=True)

@@ -1,0 +1,39 @@
+"""`mess tracks`."""
+
+from __future__ import annotations
+
+import click
+
+from mess_core.cli.terminal import data_option, json_option, show_table
+
+__all__ = ["tracks"]
+
+
+@click.command()
+@data_option
+@click.option("--failed", is_flag=True, help="Show failed tracks with reason and remedy instead.")
+@click.option("--match", default="", help="Only tracks whose id, composer or title contains this.")
+@click.option("--limit", default=50, show_default=True, help="Rows to show; 0 for all.")
+@json_option
+def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> None:
+    """List the tracks of the library, or those that failed and why."""
+    from mess_core.store import Layout, read_table
+    from mess_core.store.failures import failures_table
+
+    layout = Layout(data)
+    if failed:
+        table = failures_table(layout)
+        shown = ["track_id", "stage", "problem", "path", "remedy"]
+        title = f"{len(table)} failed"
+    else:
+        table = read_table(layout.tracks)
+        shown = ["track_id", "dataset", "work_id", "performer", "duration_s", "audio", "midi"]
+        table["audio"] = table["audio_path"].notna().map({True: "yes", False: "-"})
+        table["midi"] = table["midi_path"].notna().map({True: "yes", False: "-"})
+        title = f"{len(table)} tracks"
+    if match:
+        columns = [name for name in ("track_id", "composer", "title") if name in table]
+        text = table[columns].fillna("").agg(" ".join, axis=1).str.casefold()
+        table = table[text.str.contains(match.casefold(), regex=False)]
+        title += f", {len(table)} match {match!r}"
+    show_table(table[shown], title, limit, as_json)

@@ -1,0 +1,1 @@
+"""What people answered in the listening test: triplets, plans, responses, agreement."""

@@ -1,0 +1,251 @@
+"""All layers and baselines on one set of rows whose targets are all present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.probing.combination import Combined, combine_layers
+from mess_core.probing.nested_cv import Nested, Split, nested_predictions, nested_splits
+from mess_core.probing.permutation import permutation_p, work_block_permutations
+from mess_core.probing.scores import GroupBootstrap, pearson, r2, spearman, within_groups_r2
+
+__all__ = ["Pattern", "Probed", "Settings", "probe_pattern"]
+
+_CONTROLS = 8
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to probe; see `mess_core.probing.discover`."""
+
+    layers: list[int]
+    folds: int
+    inner_folds: int
+    alphas: Floats
+    permutations: int
+    ordered_rows: bool
+    resamples: int
+    seed: int
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "alphas": self.alphas.tolist()}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Rows that have all of `targets`.
+
+    Attributes
+    ----------
+    x : ndarray, shape [rows, layers, dim]
+    y : ndarray, float64, shape [rows, targets]
+    targets, works, groups : list of str
+    untrained : ndarray, shape [rows, layers, any], or None
+    descriptors : ndarray, float64, shape [rows, any], or None
+    """
+
+    x: NDArray[Any]
+    y: Floats
+    targets: list[str]
+    works: list[str]
+    groups: list[str]
+    untrained: NDArray[Any] | None
+    descriptors: Floats | None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Rows of the two tables, and predictions out of fold.
+
+    `predicted` is [layers, rows, targets], `chosen` [rows, targets] by the layer that inner folds
+    chose. `arrangements` of the targets were seen among the permutations.
+    """
+
+    rows: list[dict[str, Any]]
+    summary: list[dict[str, Any]]
+    predicted: Floats
+    chosen: Floats
+    arrangements: int
+
+
+def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str], None]) -> Probed:
+    """Nested cross-validation of every layer, the null, the baselines, and their scores."""
+    y, targets = pattern.y, len(pattern.targets)
+    splits = nested_splits(pattern.groups, settings.folds, settings.inner_folds, seed=settings.seed)
+    controls = _control_targets(pattern.works, settings.seed)  # [rows, controls]
+    moved = work_block_permutations(
+        pattern.works,
+        settings.permutations,
+        seed=settings.seed,
+        groups=pattern.groups,
+        within=not settings.ordered_rows,
+    )
+    arrangements = len(np.unique(moved, axis=0))
+    permuted = np.moveaxis(y[moved], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
+    columns = np.concatenate([y, controls, permuted], axis=1)
+
+    def nested(features: NDArray[Any], values: Floats) -> Nested:
+        return nested_predictions(
+            features, values, splits, settings.alphas, targets=targets, device=settings.device
+        )
+
+    layers, layer_controls = [], []
+    largest = np.full((settings.permutations, targets), -np.inf)
+    for position, layer in enumerate(settings.layers):
+        result = nested(pattern.x[:, position], columns)
+        of_permuted = r2(permuted, result.predicted[:, targets + _CONTROLS :])
+        largest = np.maximum(largest, of_permuted.reshape(-1, targets))
+        of_controls = result.predicted[:, targets : targets + _CONTROLS]
+        layer_controls.append(float(np.mean(r2(controls, of_controls))))
+        layers.append(_without_extra(result, targets))
+        progress(f"layer {layer}: {targets} targets, {len(y)} rows")
+    untrained: list[Nested] = []
+    if pattern.untrained is not None:
+        for position, layer in enumerate(settings.layers):
+            untrained.append(nested(pattern.untrained[:, position], y))
+            progress(f"untrained layer {layer}: {targets} targets, {len(y)} rows")
+    baselines = {"mean": _mean_predictions(y, splits)}
+    if pattern.descriptors is not None:
+        baselines["descriptors"] = nested(pattern.descriptors, y).predicted
+    if untrained:
+        baselines["untrained"] = combine_layers(untrained, y, splits, targets).chosen
+    combined = combine_layers(layers, y, splits, targets)
+    bootstrap = GroupBootstrap.of(pattern.groups, resamples=settings.resamples, seed=settings.seed)
+    predicted = np.stack([layer.predicted for layer in layers])
+    scores = np.stack([r2(y, one) for one in predicted])  # [layers, targets]
+    p = permutation_p(scores, largest)
+    rows = _layer_rows(
+        pattern, settings, layers, untrained, combined, bootstrap, p, np.asarray(layer_controls)
+    )
+    largest_p = permutation_p(scores.max(axis=0, keepdims=True), largest)[0]
+    summary = _summary_rows(pattern, settings, combined, baselines, bootstrap, largest_p)
+    summary = [{**row, "arrangements": arrangements} for row in summary]
+    return Probed(rows, summary, predicted, combined.chosen, arrangements)
+
+
+def _layer_rows(
+    pattern: Pattern,
+    settings: Settings,
+    layers: list[Nested],
+    untrained: list[Nested],
+    combined: Combined,
+    bootstrap: GroupBootstrap,
+    p: Floats,
+    controls: Floats,
+) -> list[dict[str, Any]]:
+    y, works = pattern.y, pattern.works
+    rows = []
+    for position, (layer, result) in enumerate(zip(settings.layers, layers, strict=True)):
+        guess = result.predicted
+        draws = bootstrap.r2(y, guess)
+        within, n_within = within_groups_r2(y, guess, works)
+        columns: dict[str, Any] = {
+            "r2": r2(y, guess),
+            **_ends("r2", draws),
+            "pearson": pearson(y, guess),
+            "spearman": spearman(y, guess),
+            "rmse": np.sqrt(np.square(y - guess).mean(axis=0)),
+            "alpha": np.median(result.alpha, axis=0),
+            "dof": result.dof.mean(axis=0),
+            "p": p[position],
+            "r2_within": within,
+            **_ends("r2_within", bootstrap.within_r2(y, guess, works)),
+            "control_r2": np.full(y.shape[1], controls[position]),
+            "selectivity": r2(y, guess) - max(controls[position], 0.0),
+            "chosen": combined.share[position],
+            "weight": combined.weight[position],
+        }
+        if untrained:
+            baseline = untrained[position].predicted
+            columns["untrained_r2"] = r2(y, baseline)
+            gain = _percentile(draws - bootstrap.r2(y, baseline), 2.5)
+            columns["untrained_gain_low"] = gain
+        rows += _rows(
+            pattern, columns, layer=layer, n=len(y), works=len(set(works)), n_within=n_within
+        )
+    return rows
+
+
+def _summary_rows(
+    pattern: Pattern,
+    settings: Settings,
+    combined: Combined,
+    baselines: dict[str, Floats],
+    bootstrap: GroupBootstrap,
+    p: Floats,
+) -> list[dict[str, Any]]:
+    y, works = pattern.y, pattern.works
+    numbers = np.asarray(settings.layers)
+    columns: dict[str, Any] = {"layer": numbers[combined.share.argmax(axis=0)], "p": p}
+    for name, guess in (("chosen", combined.chosen), ("weighted", combined.weighted)):
+        columns[f"{name}_r2"] = r2(y, guess)
+        columns |= _ends(f"{name}_r2", bootstrap.r2(y, guess))
+        columns[f"{name}_r2_within"] = within_groups_r2(y, guess, works)[0]
+        columns |= _ends(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
+    for name, guess in baselines.items():
+        columns[f"{name}_r2"] = r2(y, guess)
+    if "untrained" in baselines:
+        draws = bootstrap.r2(y, combined.chosen) - bootstrap.r2(y, baselines["untrained"])
+        columns["untrained_gain_low"] = _percentile(draws, 2.5)
+    return _rows(pattern, columns, n=len(y), works=len(set(works)))
+
+
+def _rows(pattern: Pattern, columns: dict[str, Any], **same: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "target": target,
+            **same,
+            **{name: values[index].item() for name, values in columns.items()},
+        }
+        for index, target in enumerate(pattern.targets)
+    ]
+
+
+def _ends(name: str, draws: Floats) -> dict[str, Floats]:
+    """Ends of the 95 % interval over the first axis."""
+    return {f"{name}_low": _percentile(draws, 2.5), f"{name}_high": _percentile(draws, 97.5)}
+
+
+def _percentile(draws: Floats, percent: float) -> Floats:
+    """Over the first axis, of the draws that have a score; NaN where none has."""
+    known = np.isfinite(draws).any(axis=0)
+    result = np.full(draws.shape[1:], np.nan)
+    result[known] = np.nanpercentile(draws[:, known], percent, axis=0)
+    return result
+
+
+def _without_extra(result: Nested, targets: int) -> Nested:
+    """Without the columns of controls and permutations."""
+    return Nested(
+        result.predicted[:, :targets].copy(),
+        result.alpha[:, :targets],
+        result.dof[:, :targets],
+        result.inner_predicted,
+        result.inner_error,
+    )
+
+
+def _control_targets(works: list[str], seed: int) -> Floats:
+    """Standard normal numbers, one per work and control, [rows, controls]."""
+    _, inverse = np.unique(np.asarray(works), return_inverse=True)
+    rng = np.random.default_rng([seed, 23])
+    drawn: Floats = rng.standard_normal((int(inverse.max()) + 1, _CONTROLS))
+    per_row: Floats = drawn[inverse]
+    return per_row
+
+
+def _mean_predictions(y: Floats, splits: list[Split]) -> Floats:
+    """The training part's mean, as a model that knows nothing predicts."""
+    predicted = np.empty_like(y)
+    for split in splits:
+        predicted[split.test] = y[split.train].mean(axis=0)
+    return predicted

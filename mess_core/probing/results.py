@@ -1,0 +1,112 @@
+"""Discovery on disk: Parquet for code, JSON for people, pictures and a page to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mess_core.probing.aspects import ASPECTS, Aspect
+from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
+from mess_core.store.arrays import write_bytes
+from mess_core.store.findings import Finding
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    from mess_core.probing.discovery import Discovery
+
+__all__ = [
+    "PICTURES",
+    "check_aspects",
+    "load_aspects",
+    "load_discovery",
+    "save_aspects",
+    "save_discovery",
+]
+
+PICTURES = ("heatmap.png", "layers.png", "within.png")
+
+
+def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, Any]) -> None:
+    """Write tables, pictures, ``heatmap.html`` and, last, ``results.json``.
+
+    Parameters
+    ----------
+    discovery : Discovery
+    folder : UPath
+    made_from : dict
+        Encoder identity, targets version and table checksums.
+    """
+    title = str(made_from["encoder"])
+    # Without it the folder holds no result: nothing half-written is read.
+    (folder / "results.json").unlink(missing_ok=True)
+    write_table(folder / "results.parquet", discovery.table)
+    write_table(folder / "summary.parquet", discovery.summary)
+    drawn = (heatmap_png(discovery, title=title), profiles_png(discovery), within_png(discovery))
+    for name, picture in zip(PICTURES, drawn, strict=True):
+        write_bytes(folder / name, picture)
+    write_bytes(folder / "heatmap.html", heatmap_html(discovery, title=title).encode())
+    shown = ["layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within", "q", "n"]
+    write_json(
+        folder / "results.json",
+        {
+            "made_from": made_from,
+            "settings": discovery.settings,
+            "notes": discovery.notes,
+            "targets": {
+                row["target"]: {key: row[key] for key in (*shown, "evidence", "reason")}
+                for row in discovery.summary.to_dict("records")
+            },
+        },
+    )
+
+
+def load_discovery(folder: Any) -> tuple[Discovery, dict[str, Any]]:
+    """Read back what `save_discovery` wrote (without predictions), and ``made_from``."""
+    from mess_core.probing.discovery import Discovery
+
+    record = read_json(folder / "results.json")
+    table, summary = read_table(folder / "results.parquet"), read_table(folder / "summary.parquet")
+    return Discovery(table, summary, {}, record["settings"], record["notes"]), record["made_from"]
+
+
+def save_aspects(aspects: dict[str, Aspect], path: Any, *, made_from: dict[str, Any]) -> None:
+    """Write resolved aspects as JSON."""
+    write_json(
+        path,
+        {
+            "made_from": made_from,
+            "aspects": {name: aspect.to_dict() for name, aspect in aspects.items()},
+        },
+    )
+
+
+def load_aspects(path: Any) -> dict[str, Aspect]:
+    """Read resolved aspects."""
+    aspects = {}
+    for name, values in read_json(path)["aspects"].items():
+        values["weights"] = {int(layer): float(w) for layer, w in values["weights"].items()}
+        for score in ("r2", "r2_low"):
+            values[score] = float("nan") if values[score] is None else float(values[score])
+        aspects[name] = Aspect(**values)
+    return aspects
+
+
+def check_aspects(layout: Layout) -> Finding:
+    """All aspects are there, and each one's weights sum to 1 over layers of the encoder."""
+    aspects = load_aspects(layout.probing / "aspects.json")
+    _, _, manifest = load_matrix(layout)
+    layers = set(manifest["identity"]["layers"])
+    wrong = [
+        name
+        for name, aspect in aspects.items()
+        if abs(sum(aspect.weights.values()) - 1) > 1e-9 or not set(aspect.weights) <= layers
+    ]
+    return Finding(
+        set(aspects) == set(ASPECTS) and not wrong,
+        {
+            "aspects": len(aspects),
+            "available": [name for name, aspect in aspects.items() if aspect.available],
+            "wrong_weights": wrong,
+        },
+    )

@@ -1,0 +1,173 @@
+"""Probe the segments in the store: their targets, and the curves within them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import ProbingError, StoreError
+from mess_core.probing.curve_probing import discover_curves
+from mess_core.probing.discovery import Discovery, discover
+from mess_core.probing.folds import grouping
+from mess_core.probing.pipeline import in_probed_units, origin
+from mess_core.probing.results import save_discovery
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_table, write_table
+from mess_core.targets.curves import CURVE_RATE_HZ
+from mess_core.targets.registry import curves
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["probe_segments", "segment_inputs"]
+
+
+def segment_inputs(
+    layout: Layout, rows: pd.DataFrame, identity: dict[str, Any], *, per_track: int
+) -> tuple[NDArray[np.float32], pd.DataFrame, dict[str, NDArray[np.float64]]]:
+    """Segments spread evenly over each track, with their targets and curves.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : DataFrame
+        ``track_id, dataset, ...`` of tracks with embeddings.
+    identity : dict
+        Of the embeddings: tracks of another are left out.
+    per_track : int
+        Segments of a track at most.
+
+    Returns
+    -------
+    x : ndarray, float32, shape [segments, layers, dim]
+    table : DataFrame
+        The columns of `rows`, ``start_s, end_s`` and the targets that segments have.
+    curves : dict
+        Name to float64 [segments, points], two points a second; NaN where not available.
+
+    Raises
+    ------
+    ProbingError
+        If no track has both segment embeddings and segment targets.
+    """
+    import pandas as pd
+
+    store = EmbeddingStore(layout)
+    vectors, tables = [], []
+    parts: dict[str, list[NDArray[np.float64]]] = {one.name: [] for one in curves(timed=True)}
+    for row in rows.to_dict("records"):
+        dataset, track_id = row["dataset"], row["track_id"]
+        sidecar = store.sidecar(dataset, track_id) or {}
+        if any(sidecar.get(name) != value for name, value in identity.items()):
+            continue
+        try:
+            table = read_table(layout.segment_targets(dataset, track_id))
+            course = read_table(layout.curves(dataset, track_id))
+        except StoreError:  # the checks name tracks without targets
+            continue
+        starts = np.asarray(sidecar["start_s"])
+        # Both cut the track alike; a rounding of the length may give one of them a last one more.
+        usable = min(len(starts), len(table))
+        if not np.allclose(starts[:usable], table["start_s"].to_numpy()[:usable], atol=1e-3):
+            continue
+        picked = np.unique(np.linspace(0, usable - 1, min(per_track, usable)).round().astype(int))
+        vectors.append(np.asarray(store.read("segments", dataset, track_id)[picked], np.float32))
+        table = table.iloc[picked].reset_index(drop=True)
+        tables.append(table.assign(**row))
+        for name, values in _within(course, table, identity["window_s"]).items():
+            parts[name].append(values)
+    if not vectors:
+        raise ProbingError(
+            "no track has both segment embeddings and segment targets",
+            path=str(layout.root),
+            remedy="Materialise `embeddings` and `track_targets` for the same tracks and windows",
+        )
+    stacked = {name: np.concatenate(values) for name, values in parts.items()}
+    return np.concatenate(vectors), pd.concat(tables, ignore_index=True), stacked
+
+
+def probe_segments(
+    layout: Layout,
+    *,
+    per_track: int = 20,
+    folds: int = 5,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Discovery, pd.DataFrame]:
+    """Probe segments by work and write ``data/probing/segments/``.
+
+    No permutations: segments of a track are not exchangeable, and tracks differ in number of
+    segments. Intervals are over works.
+
+    Parameters
+    ----------
+    layout : Layout
+    per_track : int
+        Segments of a track at most, spread evenly: long tracks shall not outweigh the rest.
+    folds, seed, device, progress
+        As in `probe_store`.
+
+    Returns
+    -------
+    discovery : Discovery
+    curves : DataFrame
+        Of `discover_curves`.
+
+    Raises
+    ------
+    StoreError, ProbingError
+        If inputs are missing.
+    """
+    _, rows, manifest = load_matrix(layout)
+    identity = manifest["identity"]
+    x, table, courses = segment_inputs(layout, rows, identity, per_track=per_track)
+    groups = grouping(layout, table, "work")
+    usable = max(2, min(folds, len(set(groups))))
+    works = table["work_id"].tolist()
+    options: dict[str, Any] = {
+        "groups": groups,
+        "folds": usable,
+        "layers": identity["layers"],
+        "seed": seed,
+        "device": device,
+        "progress": progress,
+    }
+    discovery = discover(
+        x,
+        in_probed_units(table),
+        works,
+        permutations=0,
+        ordered_rows=True,
+        allow_empty=True,
+        **options,
+    )
+    discovery.settings["rows"] = f"up to {per_track} segments of each track"
+    found = discover_curves(x, courses, works, **options)
+    folder = layout.probing / "segments"
+    write_table(folder / "curves.parquet", found)
+    save_discovery(discovery, folder, made_from=origin(manifest))
+    return discovery, found
+
+
+def _within(
+    course: pd.DataFrame, table: pd.DataFrame, window_s: float
+) -> dict[str, NDArray[np.float64]]:
+    """Stretch of every timed curve that begins with each segment, [segments, points].
+
+    As many points as a whole window holds; NaN beyond the curve's end.
+    """
+    points = max(1, round(window_s * CURVE_RATE_HZ))
+    first = np.round(table["start_s"].to_numpy() * CURVE_RATE_HZ).astype(int)
+    at = first[:, None] + np.arange(points)
+    inside = at < len(course)
+    at = np.minimum(at, len(course) - 1)
+    return {
+        one.name: np.where(inside, course[one.name].to_numpy()[at], np.nan)
+        for one in curves(timed=True)
+    }

@@ -1,0 +1,345 @@
+"""Learned heads as the search serves them: arrays, a manifest, a few lines to apply them.
+
+``<heads>/<name>/<version>/`` holds ``weights.safetensors`` and, written last,
+``manifest.json`` with its SHA-256; ``<heads>/<name>/latest`` names the version to serve.
+How heads are trained is in `mess_core.ranking`; nothing of that is needed to serve them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.errors import MessError, SearchError, StoreError
+from mess_core.store.arrays import write_bytes
+from mess_core.store.embeddings import IDENTITY
+from mess_core.store.findings import Finding
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import load_matrix
+from mess_core.store.tables import read_json, read_table, write_json
+
+__all__ = [
+    "Head",
+    "check_heads",
+    "list_heads",
+    "load_head",
+    "save_head",
+    "served_heads",
+    "track_scores",
+    "withdraw_head",
+]
+
+FORMAT = 1
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_KINDS = ("diagonal", "linear", "mlp")
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A map from an encoder's layers to unit vectors whose cosine is the similarity.
+
+    Attributes
+    ----------
+    kind : {"diagonal", "linear", "mlp"}
+    arrays : mapping of str to ndarray, float32
+        ``mean`` and ``scale`` [layers, dim] of the training clips; ``layer`` [layers], the
+        weights of layers; then ``dim`` [dim] (diagonal), or ``first`` [hidden or out, dim] and
+        for the MLP ``bias`` [hidden] and ``second`` [out, hidden].
+    made_from : dict
+        Identity of the encoder, the split, the objective and the seed.
+    """
+
+    kind: str
+    arrays: Mapping[str, Vectors]
+    made_from: Mapping[str, Any]
+
+    def __call__(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+        """Unit vectors of tracks or clips.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape [n, layers, dim]
+
+        Returns
+        -------
+        ndarray, float32, shape [n, out]
+
+        Raises
+        ------
+        SearchError
+            If layers or dimensions are not those that the head was trained on.
+        """
+        mean = self.arrays["mean"]
+        if vectors.ndim != 3 or vectors.shape[1:] != mean.shape:
+            raise SearchError(
+                f"vectors of shape {list(vectors.shape)} do not fit a head for "
+                f"{list(mean.shape)} (layers, dim)",
+                remedy="Train the head again on this encoder's embeddings",
+            )
+        x = (np.asarray(vectors, dtype=np.float32) - mean) / self.arrays["scale"]
+        if self.kind == "diagonal":
+            x = x * self.arrays["layer"][:, None] * self.arrays["dim"]
+            out = x.reshape(len(x), -1)  # [n, layers * dim]
+        else:
+            pooled = np.einsum("nld,l->nd", x, self.arrays["layer"])
+            out = pooled @ self.arrays["first"].T
+            if self.kind == "mlp":
+                out = np.maximum(out + self.arrays["bias"], 0.0) @ self.arrays["second"].T
+        norm = np.linalg.norm(out, axis=1, keepdims=True)
+        unit: Vectors = (out / np.maximum(norm, 1e-12)).astype(np.float32)
+        return unit
+
+
+def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
+    """Write a head as a new version and serve it.
+
+    Parameters
+    ----------
+    heads : UPath
+        Folder of all heads.
+    name : str
+        Lower-case letters, digits, ``-`` and ``_``.
+    head : Head
+
+    Returns
+    -------
+    dict
+        The manifest, with ``version``.
+
+    Raises
+    ------
+    SearchError
+        If the name cannot be one, or an array is not finite.
+    StoreError
+        If the folder cannot be written.
+    """
+    from safetensors.numpy import save
+
+    _checked(name)
+    arrays = {
+        key: np.ascontiguousarray(value, dtype=np.float32) for key, value in head.arrays.items()
+    }
+    broken = [key for key, value in arrays.items() if not np.isfinite(value).all()]
+    if broken or head.kind not in _KINDS:
+        raise SearchError(f"head {name!r} ({head.kind}) is not finite in {', '.join(broken)}")
+    content = save(arrays)
+    digest = hashlib.sha256(content)
+    about = {"kind": head.kind, "made_from": dict(head.made_from)}
+    described = json.dumps(about, sort_keys=True, default=str).encode()
+    version = hashlib.sha256(content + described).hexdigest()[:16]
+    folder = heads / name / version
+    write_bytes(folder / "weights.safetensors", content)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        **about,
+        "shapes": {key: list(value.shape) for key, value in arrays.items()},
+        "sha256": digest.hexdigest(),
+    }
+    write_json(folder / "manifest.json", manifest)
+    write_bytes(heads / name / "latest", version.encode())
+    return manifest
+
+
+def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = None) -> Head:
+    """Read the served version of a head.
+
+    Parameters
+    ----------
+    heads : UPath
+    name : str
+    identity : mapping, optional
+        Of the embeddings that it is to be applied to: refused if the head was trained on
+        another encoder's.
+
+    Raises
+    ------
+    SearchError
+        If there is no such head, or it belongs to another encoder.
+    StoreError
+        If its files are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    _checked(name)
+    pointer = heads / name / "latest"
+    if not pointer.exists():
+        there = list_heads(heads)
+        raise SearchError(
+            f"there is no head {name!r}",
+            remedy=f"Use one of {', '.join(there)}" if there else "Run `mess evaluate`",
+        )
+    folder = heads / name / pointer.read_text().strip()
+    manifest = read_json(folder / "manifest.json")
+    place = folder / "weights.safetensors"
+    try:
+        content = place.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
+            raise ValueError("its hash is not the manifest's")
+        if manifest["format"] != FORMAT or manifest["kind"] not in _KINDS:
+            raise ValueError("it is of another version")
+        head = Head(manifest["kind"], load(content), manifest["made_from"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StoreError(
+            f"is damaged ({error})", path=str(place), remedy="Train the head again"
+        ) from error
+    if identity is not None:
+        _must_be_of(head, name, identity)
+    return head
+
+
+def _must_be_of(head: Head, name: str, identity: Mapping[str, Any]) -> None:
+    trained_on = head.made_from.get("identity") or {}
+    for field in IDENTITY:
+        if trained_on.get(field) != identity.get(field):
+            raise SearchError(
+                f"head {name!r} was trained with another {field}: {trained_on.get(field)}, "
+                f"not {identity.get(field)}",
+                remedy="Train the head again on this library's embeddings",
+            )
+
+
+def withdraw_head(heads: Any, name: str) -> None:
+    """Serve a head no longer; its versions stay."""
+    (heads / _checked(name) / "latest").unlink(missing_ok=True)
+
+
+def track_scores(
+    layout: Layout,
+    name: str,
+    query: str | NDArray[np.floating[Any]],
+    ids: Sequence[str],
+    *,
+    identity: Mapping[str, Any],
+) -> tuple[NDArray[np.float64], str | None]:
+    """Cosine of a track or recording to tracks by a head.
+
+    Parameters
+    ----------
+    layout : Layout
+    name : str
+        Of the head.
+    query : str or ndarray, shape [layers, dim]
+        Track id, or the track vector of a recording.
+    ids : sequence of str
+    identity : mapping
+        Of the library's embeddings; a recording's are the same.
+
+    Returns
+    -------
+    scores : ndarray, float64, shape [ids]
+        -inf where a track has no vector.
+    verdict : str or None
+        Of the leaderboard on how the head was trained, where there is one.
+
+    Raises
+    ------
+    SearchError
+        If there is no such head, it is of another encoder, or the query has no vector.
+    StoreError
+        If the embedding matrix is not there: a published library is without it.
+    """
+    matrix, rows, manifest = load_matrix(layout)
+    head = _fitting(layout, name, identity, manifest)
+    place = {str(track): row for row, track in enumerate(rows["track_id"])}
+    if isinstance(query, str) and query not in place:
+        raise SearchError(f"track {query!r} has no vector", remedy="Materialise `embedding_matrix`")
+    unit = head(matrix)  # [tracks, out]
+    cosine = unit @ (unit[place[query]] if isinstance(query, str) else head(query[None])[0])
+    found = [cosine[place[one]] if one in place else -np.inf for one in ids]
+    return np.array(found, dtype=np.float64), _verdict(layout, head)
+
+
+def list_heads(heads: Any) -> list[str]:
+    """Names of the heads that can be served."""
+    if not heads.exists():
+        return []
+    return sorted(one.name for one in heads.iterdir() if (one / "latest").exists())
+
+
+def served_heads(layout: Layout, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What there is to rank with, whether it can be chosen, and whether it was found to help.
+
+    Parameters
+    ----------
+    layout : Layout
+    identity : mapping
+        Of the library's embeddings.
+
+    Returns
+    -------
+    list of dict
+        ``name``; ``available``; ``reason`` why not, or None; ``verdict`` of the leaderboard on
+        how the head was trained, or None where there is none.
+    """
+    found = []
+    for name in list_heads(layout.heads):
+        reason = verdict = None
+        try:
+            head = _fitting(layout, name, identity, read_json(layout.matrix_manifest))
+            verdict = _verdict(layout, head)
+        except MessError as error:
+            reason = str(error)
+        found.append(
+            {"name": name, "available": reason is None, "reason": reason, "verdict": verdict}
+        )
+    return found
+
+
+def _verdict(layout: Layout, head: Head) -> str | None:
+    """Whether the rung that the head is of was better than those below it, on works left out."""
+    place = layout.leaderboard / "rungs.parquet"
+    if not place.exists():
+        return None
+    rung = f"{head.made_from.get('objective')}: {head.made_from.get('rung')}"
+    for one in read_table(place).itertuples():
+        if one.rung == rung:
+            return f"{one.verdict} (p = {one.p:.2g}, {one.clusters} works)"
+    return None
+
+
+def _fitting(
+    layout: Layout, name: str, identity: Mapping[str, Any], matrix: Mapping[str, Any]
+) -> Head:
+    """A head of the encoder that both the library and its matrix are from."""
+    head = load_head(layout.heads, name, identity=identity)
+    _must_be_of(head, name, matrix["identity"])
+    return head
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise SearchError(
+            f"{name!r} cannot be a head's name", remedy="Use lower-case letters, digits, - and _"
+        )
+    return name
+
+
+def check_heads(layout: Layout, names: list[str]) -> Finding:
+    """These heads are there, load, are of the present encoder, and give unit vectors."""
+    matrix, _, manifest = load_matrix(layout)
+    problems = {}
+    for name in names:
+        if name not in list_heads(layout.heads):
+            problems[name] = "not there"
+            continue
+        try:
+            head = load_head(layout.heads, name, identity=manifest["identity"])
+        except MessError as error:
+            problems[name] = error.problem
+            continue
+        norm = np.linalg.norm(head(matrix[:50]), axis=1)
+        if not np.allclose(norm, 1.0, atol=1e-3):
+            problems[name] = "its vectors are not of unit length"
+    return Finding(not problems, {"heads": ", ".join(names), "problems": problems})

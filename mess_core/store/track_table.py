@@ -1,0 +1,214 @@
+"""The track table in the store: written from a scan, compared with what was there."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from mess_core.audio import file_sha256
+from mess_core.datasets.sources import Source, read_tracks
+from mess_core.errors import AudioError, StoreError
+from mess_core.store.arrays import remove_stale_parts
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.failures import clear_failure, failures_table, settled_cause
+from mess_core.store.findings import EXAMPLES, Finding
+from mess_core.store.layout import Layout, escape_track_id
+from mess_core.store.renames import find_renames, follow_renames
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+__all__ = ["check_tracks", "outdated_tables", "pending_tracks", "refresh_tracks", "tracks_of"]
+
+
+def refresh_tracks(
+    layout: Layout, sources: Sequence[Source]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Scan the sources and write the track table and its report.
+
+    Returns
+    -------
+    tracks : DataFrame
+    report : dict
+        As from `read_tracks`, with ``added``, ``removed`` and ``changed`` track ids since
+        the last table, and ``renamed``: pairs of old and new id of the same audio, whose
+        embeddings and targets were moved to the new name. A renamed track counts as neither
+        added nor removed.
+
+    Raises
+    ------
+    DatasetError, StoreError
+    """
+    known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
+    before = read_table(layout.tracks) if layout.tracks.exists() else None
+    tracks, report, hashes = read_tracks(sources, known_hashes=known)
+    old = (
+        {} if before is None else dict(zip(before["track_id"], before["audio_sha256"], strict=True))
+    )
+    new = dict(zip(tracks["track_id"], tracks["audio_sha256"], strict=True))
+    report["added"] = sorted(set(new) - set(old))
+    report["removed"] = sorted(set(old) - set(new))
+    report["changed"] = sorted(
+        track_id for track_id in set(new) & set(old) if str(new[track_id]) != str(old[track_id])
+    )
+    for stage in ("embeddings", "track_targets"):
+        for track_id in report["removed"]:
+            clear_failure(layout, stage, track_id)
+    # A run that was under way may have failed on a track that was gone by then.
+    for row in failures_table(layout).itertuples():
+        if row.track_id not in new:
+            clear_failure(layout, str(row.stage), str(row.track_id))
+    renamed = [] if before is None else find_renames(before, tracks)
+    follow_renames(layout, renamed)
+    report["renamed"] = [[old_id, new_id] for (_, old_id), (_, new_id) in renamed]
+    went, came = ({pair[side][1] for pair in renamed} for side in (0, 1))
+    for kind, names in (("added", came), ("removed", went), ("changed", came | went)):
+        report[kind] = sorted(set(report[kind]) - names)
+    for folder in ("embeddings", "proxy_targets", "indices", "metadata"):
+        remove_stale_parts(layout.root / folder)
+    write_table(layout.audio_hashes, hashes)
+    write_json(layout.tracks_report, report)
+    write_table(layout.tracks, tracks)
+    return tracks, report
+
+
+def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Rows of the track table for partition keys, and the keys that it does not have."""
+    tracks = read_table(layout.tracks)
+    by_key = {
+        escape_track_id(str(track_id)): row for row, track_id in enumerate(tracks["track_id"])
+    }
+    missing = [key for key in keys if key not in by_key]
+    return tracks.iloc[[by_key[key] for key in keys if key in by_key]], missing
+
+
+def pending_tracks(
+    layout: Layout, *, wanted: dict[str, Any], targets_version: str, failed_too: bool = False
+) -> dict[str, dict[str, str]]:
+    """Tracks that lack an embedding or targets as they would be made now, with the reasons.
+
+    Judged by the hashes in the track table and without opening audio. A track that failed is
+    left out as long as everything that the failure follows from is the same: its file, the
+    encoder and its settings, the version of the definitions.
+
+    Parameters
+    ----------
+    layout : Layout
+    wanted : dict
+        Identity of the encoder.
+    targets_version : str
+    failed_too : bool
+        Whether tracks that failed are to be tried again, changed or not.
+
+    Returns
+    -------
+    dict
+        Track id to {stage: reason}, in the order of the table; stages are "embeddings" and
+        "track_targets".
+    """
+    failed = {
+        (row["track_id"], row["stage"]): {} if failed_too else settled_cause(row)
+        for row in failures_table(layout).to_dict("records")
+    }
+    store = EmbeddingStore(layout)
+    pending: dict[str, dict[str, str]] = {}
+    for row in read_table(layout.tracks).to_dict("records"):
+        track_id, dataset = str(row["track_id"]), str(row["dataset"])
+        sources = _sources(row)
+        lacks: dict[str, str] = {}
+        audio = sources.get("audio")
+        if audio is not None and failed.get((track_id, "embeddings")) != {"audio": audio, **wanted}:
+            stale = store.staleness(dataset, track_id, wanted=wanted, audio_sha256=audio)
+            if stale is not None:
+                lacks["embeddings"] = stale
+        cause = failed.get((track_id, "track_targets"), {})
+        wanted_sources = {
+            source: digest
+            for source, digest in sources.items()
+            if (cause.get("version"), cause.get(source)) != (targets_version, digest)
+        }
+        windows = {name: wanted[name] for name in ("window_s", "hop_s")}
+        stale = _stale_targets(
+            layout.track_targets(dataset, track_id), targets_version, windows, wanted_sources
+        )
+        if stale is not None:
+            lacks["track_targets"] = stale
+        if lacks:
+            pending[track_id] = lacks
+    return pending
+
+
+def check_tracks(layout: Layout) -> Finding:
+    """Track ids are unique, no two tracks share their audio, every audio has a hash."""
+    tracks = read_table(layout.tracks)
+    hashed = tracks.dropna(subset=["audio_sha256"])
+    twins = hashed[hashed["audio_sha256"].duplicated(keep=False)]
+    unhashed = tracks[tracks["audio_path"].notna() & tracks["audio_sha256"].isna()]
+    repeated = tracks[tracks["track_id"].duplicated()]
+    return Finding(
+        twins.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
+        {
+            "tracks": len(tracks),
+            "same_audio": twins["track_id"].head(EXAMPLES).tolist(),
+            "without_hash": unhashed["track_id"].head(EXAMPLES).tolist(),
+            "repeated_ids": repeated["track_id"].head(EXAMPLES).tolist(),
+        },
+    )
+
+
+def _stale_targets(
+    place: Any, version: str, windows: dict[str, float], sources: dict[str, str]
+) -> str | None:
+    """Why stored targets are not those wanted of `sources`; None if they are."""
+    if not sources:
+        return None
+    stored: dict[str, Any] = {}
+    with contextlib.suppress(StoreError):
+        stored = read_json(place)
+    if stored.get("version") != version:
+        return "missing or of another version"
+    if stored["windows"] != windows:
+        return "other windows than the encoder's"
+    return None if stored["sources"] == sources else "a file has changed"
+
+
+def outdated_tables(layout: Layout) -> str | None:
+    """Why tables built earlier do not fit the track table any more; None if they do.
+
+    Notices tracks that are gone, metadata that has changed, and tracks computed since; other
+    changes of embeddings and targets are told by the runs that make them.
+    """
+    tracks = read_table(layout.tracks).set_index("track_id")
+    for place in (layout.matrix_rows, layout.proxy_targets):
+        if not place.exists():
+            continue
+        built = read_table(place).set_index("track_id")
+        gone = built.index.difference(tracks.index)
+        if len(gone):
+            return f"{place.name} holds {len(gone)} tracks that are gone, such as {gone[0]!r}"
+        made = layout.embedding_sidecar if place == layout.matrix_rows else layout.track_targets
+        for track_id, row in tracks.drop(index=built.index).iterrows():
+            if made(str(row["dataset"]), str(track_id)).exists():
+                return f"{place.name} lacks {track_id!r}, which has been computed since"
+        facts = [name for name in built.columns if name in tracks.columns]
+        if not built[facts].astype("str").equals(tracks.loc[built.index, facts].astype("str")):
+            return f"{place.name} was built with other metadata"
+    return None
+
+
+def _sources(row: dict[str, Any]) -> dict[str, str]:
+    """Hashes of a track's files, "unreadable" where there is none."""
+    sources = {}
+    if isinstance(row["audio_path"], str):
+        known = row["audio_sha256"]
+        sources["audio"] = known if isinstance(known, str) else "unreadable"
+    if isinstance(row["midi_path"], str):
+        # MIDI files are small: hashing them here saves a column and notices every change.
+        try:
+            sources["midi"] = file_sha256(row["midi_path"])
+        except AudioError:  # gone since the scan: computing it records the failure
+            sources["midi"] = "unreadable"
+    return sources

@@ -1,0 +1,154 @@
+"""Timing targets and alignment against human-checked beats (ASAP).
+
+Foscarin et al., "ASAP: a dataset of aligned scores and performances for piano
+transcription", ISMIR 2020. A performance's beat times give rubato and tempo variability
+measured with a score; beats of two performances of a piece say how well they are aligned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.datasets.asap import read_beats
+from mess_core.errors import MidiError
+from mess_core.midi.alignment import align
+from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.relative import align_performances
+from mess_core.midi.rhythm import log2_tempo, tempo_spread
+from mess_core.targets.first_published import first_published_targets
+from mess_core.validation.correlation import GroupedCorrelation, grouped_spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "beat_table",
+    "random_pairs",
+    "timing_correlations",
+    "transfer_table",
+]
+
+Floats = NDArray[np.float64]
+WAYS = {
+    "first definition": "first",
+    "score-free": "free",
+    "aligned with the other performances": "aligned",
+}
+
+
+def beat_table(
+    performances: pd.DataFrame, *, say: Callable[[str], None] = lambda _: None, workers: int = 2
+) -> pd.DataFrame:
+    """Rubato and tempo variability of every performance: with beats, and in three ways without.
+
+    Returns
+    -------
+    DataFrame
+        `performances` with ``rubato_truth``, ``rubato_first``, ``rubato_free``,
+        ``rubato_aligned``, and the same for ``tempo_variability``.
+    """
+    import pandas as pd
+
+    parts = [part for _, part in performances.groupby("piece", sort=True)]
+    done = []
+    with ProcessPoolExecutor(workers) as pool:
+        for number, part in enumerate(pool.map(_piece_table, parts), start=1):
+            done.append(part)
+            say(f"piece {number} of {len(parts)}")
+    return pd.concat(done, ignore_index=True)
+
+
+def timing_correlations(table: pd.DataFrame) -> dict[tuple[str, str], GroupedCorrelation]:
+    """Spearman with the beat truth, by target and way of measuring, pieces as groups."""
+    return {
+        (target, way): grouped_spearman(
+            table[f"{target}_{column}"].to_numpy(),
+            table[f"{target}_truth"].to_numpy(),
+            table["piece"].tolist(),
+        )
+        for target in ("rubato", "tempo_variability")
+        for way, column in WAYS.items()
+    }
+
+
+def transfer_table(
+    performances: pd.DataFrame, *, seed: int = 0, say: Callable[[str], None] = lambda _: None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Align one random pair of each piece and carry the beats of one over to the other.
+
+    Returns
+    -------
+    pairs : DataFrame
+        ``piece, notes, seconds, beats, gated`` (share of beats not trusted).
+    errors : DataFrame
+        ``piece, error_ms, trusted``, a row per beat.
+    """
+    import pandas as pd
+
+    pairs, errors = [], []
+    for piece, a, b, beats_a, beats_b in random_pairs(performances, seed=seed):
+        began = time.perf_counter()
+        alignment = align(a, b)
+        seconds = time.perf_counter() - began
+        error_ms = 1000 * np.abs(alignment.map_time(beats_a) - beats_b)
+        trusted = alignment.trusted(beats_a)
+        pairs.append(
+            {
+                "piece": piece,
+                "notes": len(a),
+                "seconds": seconds,
+                "beats": len(error_ms),
+                "gated": float(1 - trusted.mean()),
+            }
+        )
+        errors.append(pd.DataFrame({"piece": piece, "error_ms": error_ms, "trusted": trusted}))
+        say(f"{piece}: median {np.median(error_ms):.1f} ms")
+    return pd.DataFrame(pairs), pd.concat(errors, ignore_index=True)
+
+
+def random_pairs(
+    performances: pd.DataFrame, *, seed: int = 0
+) -> Iterator[tuple[str, Performance, Performance, Floats, Floats]]:
+    """Two performances of each piece with the same number of beats: piece, a, b, beats of each.
+
+    Only performances that play the same repeats have the same beats.
+    """
+    rng = np.random.default_rng(seed)
+    for piece, part in performances.groupby("piece", sort=True):
+        beats = {str(row.midi): read_beats(str(row.beats)) for row in part.itertuples()}
+        counts = [len(one) for one in beats.values()]
+        usual = max(sorted(set(counts)), key=counts.count)
+        same = [path for path, one in beats.items() if len(one) == usual]
+        if len(same) > 1:
+            a, b = (str(path) for path in rng.choice(same, 2, replace=False))
+            yield str(piece), read_performance(a), read_performance(b), beats[a], beats[b]
+
+
+def _piece_table(part: pd.DataFrame) -> pd.DataFrame:
+    performances = [read_performance(path) for path in part["midi"]]
+    beats = [read_beats(path) for path in part["beats"]]
+    pairs: dict[str, Any] = {
+        "truth": [tempo_spread(log2_tempo(one)) for one in beats],
+        "first": [
+            (one["rubato"], one["tempo_variability"])
+            for one in map(first_published_targets, performances)
+        ],
+        "free": [tempo_spread(log2_tempo(one.beats_s)) for one in performances],
+    }
+    try:
+        together = align_performances(performances)
+        pairs["aligned"] = [together.spread(index) for index in range(len(performances))]
+    except MidiError:
+        pairs["aligned"] = [(float("nan"), float("nan"))] * len(performances)
+    columns = {
+        f"{target}_{way}": [pair[index] for pair in values]
+        for way, values in pairs.items()
+        for index, target in enumerate(("rubato", "tempo_variability"))
+    }
+    return part.assign(**columns)

@@ -1,0 +1,98 @@
+"""Targets against what people hear in a performance (PercePiano).
+
+Park et al., "PercePiano: a dataset for piano performance assessment", 2024: short
+performances of passages, rated on 19 scales. Only differences between performances of one
+passage count, and no target can agree with the raters more than they do with each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mess_core.targets.tracks import targets_from_midi
+from mess_core.validation.correlation import grouped_spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EXPECTED", "rating_table"]
+
+_SPLITS = 20
+
+EXPECTED = (
+    ("velocity_range", "dynamic_range"),
+    ("velocity_std", "dynamic_range"),
+    ("velocity_mean", "timbre_loudness"),
+    ("velocity_mean", "energy"),
+    ("pedal_fraction", "pedal_amount"),
+    ("articulation_ratio", "articulation_length"),
+    ("articulation_ratio_pedal", "articulation_length"),
+    ("notes_per_second", "tempo"),
+    ("rubato", "timing"),
+    ("tempo_variability", "timing"),
+)
+"""Pairs of target and the scale that it should follow."""
+
+
+def rating_table(ratings: pd.DataFrame, answers: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Within-passage rank correlation of targets with the scales they should follow.
+
+    Returns
+    -------
+    DataFrame
+        ``target, scale, within, standard_error, passages, across, ceiling``: the ceiling is
+        the square root of the raters' reliability (split halves, Spearman-Brown), the most
+        that a perfect measure could reach with their mean.
+    """
+    import pandas as pd
+
+    values = pd.DataFrame([_values(path) for path in ratings["midi"]])
+    ceilings = {scale: _ceiling(answers, scale, seed) for scale in {pair[1] for pair in EXPECTED}}
+    rows = []
+    for target, scale in EXPECTED:
+        found = grouped_spearman(
+            values[target].to_numpy(), ratings[scale].to_numpy(), ratings["passage"].tolist()
+        )
+        rows.append(
+            {
+                "target": target,
+                "scale": scale,
+                "within": found.within,
+                "standard_error": found.standard_error,
+                "passages": found.groups,
+                "across": found.across,
+                "ceiling": ceilings[scale],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _values(path: str) -> dict[str, float]:
+    from mess_core.midi.performance import read_performance
+
+    performance = read_performance(path)
+    span = float(performance.onset_s[-1] - performance.onset_s[0])
+    return targets_from_midi(path) | {"notes_per_second": len(performance) / max(span, 1e-9)}
+
+
+def _ceiling(answers: pd.DataFrame, scale: str, seed: int) -> float:
+    """Root of the mean within-passage reliability of the raters' mean."""
+    rng = np.random.default_rng(seed)
+    known = answers.dropna(subset=[scale])
+    key = [known["passage"], known["player"]]
+    reliabilities = []
+    for _ in range(_SPLITS):
+        # Halves are drawn within each performance, so that both have raters of it.
+        order = known.assign(draw=rng.random(len(known))).groupby(key)["draw"].rank() % 2
+        means = [
+            known[order == side].groupby(["passage", "player"])[scale].mean() for side in (0, 1)
+        ]
+        both = means[0].to_frame("a").join(means[1].rename("b"), how="inner").reset_index()
+        r = grouped_spearman(
+            both["a"].to_numpy(), both["b"].to_numpy(), both["passage"].tolist()
+        ).within
+        reliabilities.append(2 * r / (1 + r))
+    reliability = max(0.0, float(np.mean(reliabilities)))
+    return float(np.sqrt(reliability))

@@ -1,0 +1,126 @@
+"""The command line as a newcomer meets it."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from mess_core.cli import cli
+
+
+def _run(*arguments):
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def test_help_lists_every_command_with_a_sentence():
+    result = _run("--help")
+    assert result.exit_code == 0
+    commands = ("demo", "run", "tracks", "search", "passages", "aspects", "targets", "validate")
+    for command in (*commands, "doctor"):
+        assert command in result.output
+        own = _run(command, "--help")
+        assert own.exit_code == 0
+        assert len(own.output.splitlines()) > 4
+
+
+def test_empty_data_root_says_what_to_do(tmp_path):
+    for arguments in (["tracks"], ["search", "x"], ["passages", "x"], ["aspects"]):
+        result = _run(*arguments, "--data", str(tmp_path))
+        assert result.exit_code == 1
+        assert "Traceback" not in result.output
+        assert "aterialise" in result.output
+    result = _run("doctor", "--data", str(tmp_path))
+    assert result.exit_code == 0
+    assert "mess demo" in result.output
+
+
+@pytest.fixture
+def data(built):
+    return ["--data", str(built.root)]
+
+
+def test_search_ranks_and_explains(data):
+    result = _run(
+        "search", "demo_01_player1", "--aspects", "brightness=0.7,tempo=-0.2", "-k", "3", *data
+    )
+    assert result.exit_code == 0, result.output
+    assert "untrained" in result.output
+    hits = json.loads(
+        _run("search", "demo_01_player1", "--aspects", "brightness", "--json", *data).stdout
+    )
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+    assert hits == sorted(hits, key=lambda hit: -hit["score"])
+    assert all(hit["brightness"] == pytest.approx(hit["score"]) for hit in hits)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["search", "demo_01_player"], "Did you mean demo_0"),
+        (["search", "demo_01_player1", "--aspects", "loudness"], "no aspect 'loudness'"),
+        (["search", "demo_01_player1", "--aspects", "tempo=0"], "weights are zero"),
+        (["search", "demo_01_player1", "-k", "0"], "k must be at least 1"),
+        (["passages", "demo_01_player1", "--start", "900"], "outside"),
+    ],
+)
+def test_wrong_queries_are_one_line(data, arguments, says):
+    result = _run(*arguments, *data)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_files_and_filters_and_explanations(data, corpus):
+    path = str(corpus / "demo_01_player1.flac")
+    hits = json.loads(_run("search", path, "-k", "2", "--json", *data).stdout)
+    assert hits[0]["track_id"] == "demo_01_player1"
+    options = ["--where", "performer=player2", "--start", "2.5"]
+    hits = json.loads(_run("passages", path, *options, "--json", *data).stdout)
+    assert {hit["track_id"].split("_")[-1] for hit in hits} == {"player2"}
+    for command, option in (("search", "--same-work"), ("passages", "--own")):
+        refused = _run(command, path, option, *data)
+        assert refused.exit_code == 2
+        assert f"{option}: only for tracks of the library" in refused.output
+    assert "there is no head" in _run("search", path, "--head", "none", *data).output
+    told = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
+    assert {row["aspect"] for row in json.loads(told.stdout)} > {"tempo", "rubato"}
+    wrong = _run("passages", "demo_01_player1", "--where", "composer", *data)
+    assert "COLUMN=VALUE" in wrong.output
+
+
+def test_tracks_and_passages_and_aspects(data):
+    listed = json.loads(_run("tracks", "--json", "--limit", "0", *data).stdout)
+    assert len(listed) == 12
+    assert len(json.loads(_run("tracks", "--match", "WALTZ", "--json", *data).stdout)) == 2
+    assert json.loads(_run("tracks", "--failed", "--json", *data).stdout) == []
+    hits = json.loads(_run("passages", "demo_01_player1", "--start", "3", "--json", *data).stdout)
+    assert all(hit["end_s"] > hit["start_s"] for hit in hits)
+    assert "demo_01_player1" not in {hit["track_id"] for hit in hits}
+    assert len(json.loads(_run("aspects", "--json", *data).stdout)) == 13
+    subjects = {one["subject"] for one in json.loads(_run("doctor", "--json", *data).stdout)}
+    assert {"torch", "device", "track index", "failures"} <= subjects
+
+
+def test_targets_are_listed_with_their_definitions():
+    listed = json.loads(_run("targets", "--json").stdout)
+    assert len([row for row in listed if row["dimension"] not in ("extra", "curve")]) == 22
+    assert len([row for row in listed if row["dimension"] == "curve"]) == 8
+    assert all(row["definition"] and row["unit"] for row in listed)
+
+
+def test_examine_writes_a_report(data, tmp_path):
+    out = tmp_path / "report"
+    result = _run("examine", "--no-planted", "--no-library", "--out", str(out), *data)
+    assert result.stdout.strip().endswith("report.md")
+    assert (out / "report.md").read_text().startswith("# Targets, version")
+
+
+def test_probe_prints_the_summary(built, tmp_path):
+    shutil.copytree(built.root, tmp_path / "data")
+    options = ["--group-by", "as first published", "--permutations", "0"]
+    result = _run("probe", *options, "--json", "--data", str(tmp_path / "data"))
+    rows = json.loads(result.stdout)
+    assert {"target", "layer", "chosen_r2", "evidence"} <= set(rows[0])
+    assert "WARNING: folds may put one work on both sides" in result.stderr
+    assert "as-first-published" in result.stderr

@@ -1,0 +1,313 @@
+"""Plans are fixed, fair and spread; answers are kept once, whole, and by nobody else."""
+
+import json
+import os
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from mess_core.cli.judgements import judgements
+from mess_core.errors import JudgementError, StoreError
+from mess_core.judgements.plan import (
+    TRIPLET_COLUMNS,
+    check_judge,
+    judge_plan,
+    parse_triplets,
+)
+from mess_core.judgements.response_log import (
+    answered,
+    export_judgements,
+    keep_answer,
+    read_judgements,
+    read_triplets,
+)
+from mess_core.judgements.responses import Answer
+from mess_core.store import Layout, read_table, write_table
+
+JUDGE = "abcdefgh0123"
+
+
+def made(count, checks=0):
+    rows = []
+    for number in range(count + checks):
+        clips = {
+            f"{side}_{name}": value
+            for place, side in enumerate("xab")
+            for name, value in (
+                ("track", f"t{number + place}"),
+                ("start_s", 1.5 * number),
+                ("end_s", 1.5 * number + 10),
+            )
+        }
+        kind = ("same_passage", "across_works", "disagreement")[number % 3]
+        rows.append({"triplet_id": f"n{number:03d}", "kind": kind, **clips, "expected": ""})
+        if number >= count:
+            own = {f"b_{name}": clips[f"x_{name}"] for name in ("track", "start_s", "end_s")}
+            rows[-1] |= {"kind": "attention", "expected": "b", **own}
+    return pd.DataFrame(rows)
+
+
+def gave(step, shown="left", seconds=3.5):
+    return Answer(step.position, step.ticket, shown, seconds, (1, 2, 3), (9.0, 8.0, 7.0))
+
+
+@pytest.fixture
+def layout(tmp_path):
+    found = Layout(tmp_path)
+    write_table(found.human_triplets, made(30))
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 4, 12, 20, 100, 300])
+def test_plans_ask_all_repeat_a_tenth_and_check_evenly(count):
+    for judge in (JUDGE, "zzzzzzzzzzzz", "000000000000"):
+        plan = judge_plan(judge, parse_triplets(made(count)))
+        assert [step.position for step in plan] == list(range(len(plan)))
+        first = {step.triplet.triplet_id: step for step in plan if not step.repeat}
+        asked = [one for one in first.values() if not one.triplet.attention]
+        assert {one.triplet.triplet_id for one in asked} == {f"n{row:03d}" for row in range(count)}
+        again = [step for step in plan if step.repeat]
+        assert len(again) == round(count / 10)
+        for step in again:
+            before = first[step.triplet.triplet_id]
+            assert step.swapped != before.swapped
+            assert step.position - before.position >= (10 if count >= 20 else 1)
+        checks = [step.position for step in plan if step.triplet.attention]
+        assert abs(len(checks) - len(plan) / 15) < 1
+        if len(checks) > 2:
+            assert np.diff(checks).min() >= 7
+            assert np.diff([0, *checks, len(plan)]).max() <= 24
+        assert len({step.ticket for step in plan}) == len(plan)
+
+
+def test_plans_depend_on_the_judge_and_on_nothing_but_the_triplets():
+    table = made(100)
+    plan = judge_plan(JUDGE, parse_triplets(table))
+    shuffled = table.sample(frac=1, random_state=3).assign(more=1)
+    assert judge_plan(JUDGE, parse_triplets(shuffled)) == plan
+    other = judge_plan("abcdefgh0124", parse_triplets(table))
+    order = [[step.triplet.triplet_id for step in one] for one in (plan, other)]
+    assert order[0] != order[1]
+    table.loc[5, "a_end_s"] += 1
+    changed = judge_plan(JUDGE, parse_triplets(table))
+    assert not {step.ticket for step in plan} & {step.ticket for step in changed}
+
+
+def test_sides_are_fair_over_judges():
+    triplets = parse_triplets(made(20))
+    plans = [judge_plan(f"{number:012d}", triplets) for number in range(200)]
+    swapped = np.mean([step.swapped for plan in plans for step in plan])
+    assert swapped == pytest.approx(0.5, abs=0.03)
+    places = [step.position for plan in plans for step in plan if step.triplet.triplet_id == "n000"]
+    assert np.mean(places) == pytest.approx(11, abs=1.5)
+
+
+def test_attention_checks_of_the_table_are_the_ones_asked():
+    plan = judge_plan(JUDGE, parse_triplets(made(28, checks=2)))
+    checks = [step for step in plan if step.triplet.attention]
+    assert {step.triplet.triplet_id for step in checks} == {"n028", "n029"}
+    for step in checks:
+        assert step.shown("right" if not step.swapped else "left") == step.shown("x")
+    made_up = [
+        step for step in judge_plan(JUDGE, parse_triplets(made(28))) if step.triplet.attention
+    ]
+    for step in made_up:
+        assert step.triplet.expected == "a"
+        assert step.triplet.a == step.triplet.x != step.triplet.b
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: table.drop(columns=["kind", "b_end_s"]), "lacks the columns kind, b_end_s"),
+        (lambda table: table.head(0), "holds no triplets"),
+        (lambda table: pd.concat([table, table.head(1)]), "two triplets 'n000'"),
+        (lambda table: table.assign(kind="other"), "none of"),
+        (lambda table: table.assign(x_end_s=0.0), "x runs from"),
+        (lambda table: table.assign(a_start_s=np.nan), "a runs from"),
+        (lambda table: table.assign(b_track=None), "b has no track"),
+        (lambda table: table.assign(expected="a"), "attention"),
+        (lambda table: table.assign(kind="attention"), "attention"),
+        (lambda table: table.assign(kind="attention", expected="left"), "not a side"),
+    ],
+)
+def test_tables_that_are_not_of_triplets_are_refused(layout, change, says):
+    write_table(layout.human_triplets, change(made(3)))
+    with pytest.raises(StoreError, match=says) as caught:
+        read_triplets(layout)
+    assert "human_triplets.parquet" in str(caught.value)
+    assert "Materialise" in str(caught.value)
+
+
+def test_missing_expectations_are_none(layout):
+    for nothing in (None, np.nan, ""):
+        write_table(layout.human_triplets, made(3).assign(expected=nothing))
+        assert {one.expected for one in read_triplets(layout).rows} == {""}
+    assert list(made(1).columns) == list(TRIPLET_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "judge", ["", "abc", "ABCDEFGH0123", "../../etc/pa", "abcdefgh012\n", "abcdefgh0123\n", None, 7]
+)
+def test_only_tokens_are_judges(layout, judge):
+    with pytest.raises(JudgementError, match="not the id of a judge"):
+        check_judge(judge)
+    with pytest.raises(JudgementError):
+        answered(layout, judge, read_triplets(layout))
+
+
+def test_answers_are_kept_in_terms_of_the_table(layout):
+    triplets = read_triplets(layout)
+    plan = judge_plan(JUDGE, triplets)
+    for step in plan:
+        assert keep_answer(layout, JUDGE, triplets, gave(step))
+    table = export_judgements(layout)
+    pd.testing.assert_frame_equal(read_table(layout.judgements_table), table, check_like=True)
+    assert len(table) == len(plan)
+    assert (table["answer"] == np.where(table["swapped"], "b", "a")).all()
+    assert (table["plays_a"] == np.where(table["swapped"], 3, 2)).all()
+    assert (table["plays_x"] == 1).all()
+    assert (table["listened_b"] == np.where(table["swapped"], 8.0, 7.0)).all()
+    assert table["repeat"].sum() == 3
+    assert table["attention"].sum() == 2
+    assert set(table["triplets"]) == {triplets.digest}
+    assert pd.to_datetime(table["at"]).dt.tz is not None
+    assert len(answered(layout, JUDGE, triplets)) == len(plan)
+
+
+def test_an_answer_is_kept_once_and_not_changed(layout):
+    triplets = read_triplets(layout)
+    step = judge_plan(JUDGE, triplets)[4]
+    assert keep_answer(layout, JUDGE, triplets, gave(step))
+    assert not keep_answer(layout, JUDGE, triplets, gave(step, seconds=9))
+    with pytest.raises(JudgementError, match="question 5 was answered otherwise"):
+        keep_answer(layout, JUDGE, triplets, gave(step, "right"))
+    assert len(read_judgements(layout)) == 1
+
+
+def test_answers_to_no_question_are_refused_and_write_nothing(layout):
+    triplets = read_triplets(layout)
+    plan = judge_plan(JUDGE, triplets)
+    for position, ticket in ((-1, plan[-1].ticket), (len(plan), plan[0].ticket), (0, "x")):
+        with pytest.raises(JudgementError):
+            keep_answer(
+                layout,
+                JUDGE,
+                triplets,
+                Answer(position, ticket, "left", 1.0, (1, 1, 1), (9.0, 9.0, 9.0)),
+            )
+    write_table(layout.human_triplets, made(31))
+    with pytest.raises(JudgementError, match="reload"):
+        keep_answer(layout, JUDGE, read_triplets(layout), gave(plan[0]))
+    assert not layout.judgements.exists()
+
+
+@pytest.mark.parametrize("torn", [0, 1, 40, -2, -1])
+def test_a_torn_last_line_is_passed_over_and_not_built_upon(layout, torn):
+    triplets = read_triplets(layout)
+    plan = judge_plan(JUDGE, triplets)
+    for step in plan[:3]:
+        keep_answer(layout, JUDGE, triplets, gave(step))
+    place = layout.judgements / f"{JUDGE}.jsonl"
+    lines = place.read_bytes().splitlines(keepends=True)
+    place.write_bytes(b"".join(lines[:2]) + lines[2][:torn])
+    # Without its line feed alone the line is whole.
+    kept = {0, 1, 2} if torn == -1 else {0, 1}
+    assert set(answered(layout, JUDGE, triplets)) == kept
+    for step in plan[2:6]:
+        keep_answer(layout, JUDGE, triplets, gave(step))
+    assert set(answered(layout, JUDGE, triplets)) == set(range(6))
+    assert read_judgements(layout).attrs["bad_lines"] == (torn not in (0, -1))
+    assert place.read_bytes().endswith(b"\n")
+
+
+def test_a_full_disk_is_told_and_leaves_the_file_usable(layout, monkeypatch):
+    triplets = read_triplets(layout)
+    plan = judge_plan(JUDGE, triplets)
+    keep_answer(layout, JUDGE, triplets, gave(plan[0]))
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, line: write(file, line[:30]))
+        with pytest.raises(StoreError, match="the disk is full"):
+            keep_answer(layout, JUDGE, triplets, gave(plan[1]))
+    assert set(answered(layout, JUDGE, triplets)) == {0}
+    keep_answer(layout, JUDGE, triplets, gave(plan[1], "right"))
+    assert answered(layout, JUDGE, triplets)[1]["shown"] == "right"
+
+
+def test_lines_that_are_no_answers_are_counted(layout):
+    triplets = read_triplets(layout)
+    keep_answer(layout, JUDGE, triplets, gave(judge_plan(JUDGE, triplets)[0]))
+    place = layout.judgements / f"{JUDGE}.jsonl"
+    good = json.loads(place.read_text())
+    others = [{**good, "judge": "a"}, {**good, "seconds": "3"}, {**good, "schema": 1}, [], 3]
+    out_of_range = {
+        "position": 10**30, "plays_x": 10**30, "plays_a": 0, "seconds": float("nan"),
+        "triplet_id": "\ud800", "shown": "up", "swapped": not good["swapped"],
+    }  # fmt: skip
+    others += [{**good, name: value} for name, value in out_of_range.items()]
+    others.append({**good, "position": -1})
+    with place.open("ab") as file:
+        file.write(b"\xff\xfe\n" + b"[" * 5000 + b"\n\n")
+        file.write("".join(json.dumps(one) + "\n" for one in others).encode())
+    table = read_judgements(layout)
+    assert (len(table), table.attrs["bad_lines"]) == (1, 15)
+
+
+def test_many_hands_at_one_file_lose_nothing_and_mix_nothing(layout):
+    triplets = read_triplets(layout)
+    judges = [JUDGE, "zzzzzzzzzzzz"]
+    plans = {judge: judge_plan(judge, triplets) for judge in judges}
+
+    def answer(judge, start):
+        for step in plans[judge][start:] + plans[judge][:start]:
+            keep_answer(layout, judge, triplets, gave(step))
+
+    threads = [
+        threading.Thread(target=answer, args=(judge, start)) for judge in judges for start in (0, 9)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    table = read_judgements(layout)
+    assert table.attrs["bad_lines"] == 0
+    for judge in judges:
+        own = table[table["judge"] == judge]
+        assert sorted(own["position"]) == list(range(len(plans[judge])))
+        assert len((layout.judgements / f"{judge}.jsonl").read_bytes().splitlines()) == len(own)
+
+
+def test_object_stores_are_refused_with_a_reason():
+    with pytest.raises(StoreError, match="local folders only"):
+        read_judgements(Layout("memory://judged"))
+
+
+def test_the_command_gathers_and_sums_up(layout):
+    empty = CliRunner().invoke(judgements, ["--data", str(layout.root)])
+    assert isinstance(empty.exception, StoreError)
+    assert "no judgements yet" in str(empty.exception)
+    triplets = read_triplets(layout)
+    for judge in (JUDGE, "zzzzzzzzzzzz"):
+        for step in judge_plan(judge, triplets):
+            side = "a" if step.triplet.attention or step.triplet.triplet_id < "n015" else "b"
+            shown = "left" if step.side("left") == side else "right"
+            keep_answer(layout, judge, triplets, gave(step, shown))
+    result = CliRunner().invoke(judgements, ["--data", str(layout.root), "--json"])
+    found = json.loads(result.stdout)
+    alpha = found["all"]["alpha"]
+    assert alpha["value"] == pytest.approx(1.0)
+    assert (alpha["judges"], alpha["triplets"], alpha["answers"]) == (2, 30, 60)
+    assert alpha["low"] is None  # of two judges
+    assert found["all"]["split_half"]["value"] == 1.0
+    assert found["consistency"]["n"] == 6
+    assert [one["attentive"] for one in found["judges"]] == [1.0, 1.0]
+    told = CliRunner().invoke(judgements, ["--data", str(layout.root)])
+    assert "(2 judges, 30 triplets of two or more):\n  Krippendorff's alpha 1.000" in told.output
+    write_table(layout.human_triplets, made(31))
+    again = CliRunner().invoke(judgements, ["--data", str(layout.root)])
+    assert again.exit_code == 0, again.exception
+    assert "70 answers to other triplets are left out" in again.output

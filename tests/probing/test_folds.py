@@ -1,0 +1,89 @@
+"""Checks fail on what they are there for: planted leaks, fallen scores, odd levels."""
+
+import pandas as pd
+import pytest
+
+from mess_core.probing.folds import check_folds, check_splits, shared
+from mess_core.probing.pipeline import PREVIOUS, check_r2_drop
+from mess_core.store.embeddings import check_embeddings
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.targets.proxy_table import check_loudness
+
+
+@pytest.fixture
+def library(workbench):
+    return workbench.layout
+
+
+def _rows(**columns):
+    return pd.DataFrame(columns)
+
+
+def test_works_and_audio_on_both_sides_are_named():
+    tracks = _rows(
+        track_id=["a", "b", "c", "d", "e"],
+        work_id=["chopin:op25", "chopin:op25-11", "x", "y", "z"],
+        audio_sha256=["1", "2", "3", "3", None],
+    )
+    found = shared(tracks, ["train", "test", "train", "test", "test"])
+    assert found == {"works": ["chopin:op25"], "audio": ["c", "d"]}
+    assert shared(tracks, ["train"] * 5) == {"works": [], "audio": []}
+
+
+def test_a_leaking_split_of_the_data_set_fails(library):
+    assert check_splits(library).passed
+    tracks = read_table(library.tracks)
+    sides = ["test" if name.endswith("player1") else "train" for name in tracks["track_id"]]
+    write_table(library.tracks, tracks.assign(split=pd.array(sides, dtype="string")))
+    finding = check_splits(library)
+    assert not finding.passed
+    assert len(finding.facts["works of demo"]) == 5
+    assert check_folds(library).passed
+
+
+def test_one_recording_under_two_names_is_kept_on_one_side_of_the_folds(library):
+    tracks = read_table(library.tracks)
+    assert tracks.loc[0, "work_id"] != tracks.loc[11, "work_id"]
+    tracks.loc[11, "audio_sha256"] = tracks.loc[0, "audio_sha256"]
+    write_table(library.tracks, tracks)
+    assert check_folds(library).passed
+
+
+def test_folds_that_leak_fail(library, monkeypatch):
+    from mess_core.probing import folds
+
+    monkeypatch.setattr(folds, "grouping", lambda _layout, rows, _by: rows["track_id"].tolist())
+    finding = check_folds(library)
+    assert not finding.passed
+    assert finding.facts["works_on_both_sides"]
+
+
+def test_a_fallen_score_is_named_and_another_encoder_is_not_compared(library):
+    (library.probing / PREVIOUS).unlink(missing_ok=True)
+    assert check_r2_drop(library).facts["compared"] == "nothing: this is the first run"
+    summary = read_table(library.probing / "summary.parquet")
+    encoder = read_json(library.probing / "results.json")["made_from"]["encoder"]
+    better = summary.assign(encoder=encoder)
+    better.loc[3, ["chosen_r2", "chosen_r2_low"]] = [0.99, 0.95]
+    write_table(library.probing / PREVIOUS, better)
+    finding = check_r2_drop(library)
+    assert not finding.passed
+    assert list(finding.facts["fallen"]) == [summary.loc[3, "target"]]
+    write_table(library.probing / PREVIOUS, better.assign(encoder="another"))
+    assert check_r2_drop(library).passed
+
+
+def test_a_track_of_another_level_is_named(library):
+    assert check_loudness(library).passed
+    place = library.track_targets("demo", "demo_02_player1")
+    record = read_json(place)
+    assert -60 < record["level_db"] < 0
+    write_json(place, {**record, "level_db": record["level_db"] - 30})
+    assert list(check_loudness(library).facts["outliers"]) == ["demo_02_player1"]
+
+
+def test_embeddings_of_another_encoder_or_version_are_stale(library, encoder):
+    assert check_embeddings(library, encoder.identity).passed
+    finding = check_embeddings(library, {**encoder.identity, "version": "0"})
+    assert not finding.passed
+    assert "other version: '1', not '0'" in finding.facts["stale"][0]

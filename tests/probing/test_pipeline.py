@@ -1,0 +1,180 @@
+"""Probing of a whole data root: groupings, baselines, segments, curves, pictures."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mess_core.encoders import (
+    Encoder,
+    EncoderSettings,
+    build_control_matrix,
+    embed_tracks,
+    load_control,
+)
+from mess_core.encoders.control import check_control
+from mess_core.encoders.untrained import untrained_checkpoint
+from mess_core.errors import ProbingError
+from mess_core.probing import discover
+from mess_core.probing.folds import grouping
+from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
+from mess_core.probing.pipeline import probe_store, probing_folder, probing_inputs
+from mess_core.probing.results import load_discovery
+from mess_core.probing.segment_pipeline import probe_segments, segment_inputs
+from mess_core.store.embeddings import EmbeddingStore
+from mess_core.store.layout import Layout
+from mess_core.store.matrix import build_matrix, load_matrix
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.targets.registry import curves
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Stands for a trained encoder: other random weights, and a name that does not say so."""
+    return Encoder(
+        "trained@1",
+        untrained_checkpoint("tiny", seed=7),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        layers=[0, 4],
+        settings=EncoderSettings(hop_s=5.0),
+    )
+
+
+def test_descriptors_are_the_means_of_the_analysed_track(built):
+    inputs = probing_inputs(built.layout)
+    assert inputs.descriptors.shape == (12, 64)
+    assert np.isfinite(inputs.descriptors).all()
+    assert inputs.descriptors.std(axis=0).min() > 0
+    assert any("untrained" in note for note in inputs.notes)
+
+
+def test_other_groupings_warn(workbench):
+    layout = workbench.layout
+    for group_by, warned in (("work", False), ("performer", True), ("as first published", True)):
+        found, _ = probe_store(layout, group_by=group_by, folds=2, permutations=3)
+        assert any(note.startswith("WARNING") for note in found.notes) == warned, group_by
+        stored = json.loads((probing_folder(layout, group_by) / "results.json").read_text())
+        assert stored["settings"]["grouped_by"] == group_by
+    assert found.settings["alphas"] == [1.0]
+    # Nothing that aspects are read from is leaky.
+    assert load_discovery(layout.probing)[0].settings["grouped_by"] == "work"
+    with pytest.raises(ProbingError, match="cannot group by"):
+        probe_store(layout, group_by="composer")
+
+
+def test_tracks_without_a_performer_are_on_their_own(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "track_id": ["a", "b", "c"],
+            "work_id": ["chopin:op25", "chopin:op25-3", "x"],
+            "performer": [None, "p", "p"],
+        }
+    )
+    layout = Layout(tmp_path)
+    assert grouping(layout, rows, "performer") == ["track a", "p", "p"]
+    assert grouping(layout, rows, "track") == ["a", "b", "c"]
+    write_table(layout.tracks, rows.assign(audio_sha256=["1", "2", None]))
+    assert grouping(layout, rows, "work") == ["chopin:op25", "chopin:op25", "x"]
+    write_table(layout.tracks, rows.assign(audio_sha256=["1", "2", "1"]))
+    assert grouping(layout, rows, "work") == ["chopin:op25"] * 3
+
+
+def test_segments_are_spread_over_tracks_with_their_own_targets(built):
+    layout = built.layout
+    _, rows, manifest = load_matrix(layout)
+    x, table, courses = segment_inputs(layout, rows, manifest["identity"], per_track=3)
+    assert len(x) == len(table)
+    assert table.groupby("track_id").size().max() == 3
+    store = EmbeddingStore(layout)
+    for position in (0, len(x) - 1):
+        row = table.iloc[position]
+        sidecar = store.sidecar(row["dataset"], row["track_id"])
+        at = int(np.argmin(np.abs(np.array(sidecar["start_s"]) - row["start_s"])))
+        vectors = store.read("segments", row["dataset"], row["track_id"])
+        np.testing.assert_array_equal(x[position], vectors[at].astype(np.float32))
+        stored = read_table(layout.segment_targets(row["dataset"], row["track_id"])).iloc[at]
+        assert row["dynamic_range"] == stored["dynamic_range"]
+        course = read_table(layout.curves(row["dataset"], row["track_id"]))
+        first = round(row["start_s"] * 2)
+        known = courses["dynamic_arc"][position]
+        known = known[np.isfinite(known)]
+        expected = course["dynamic_arc"].to_numpy()[first : first + 10]
+        np.testing.assert_array_equal(known, expected[np.isfinite(expected)])
+    assert set(courses) == {one.name for one in curves(timed=True)}
+    assert all(values.shape == (len(x), 10) for values in courses.values())
+
+
+def test_segments_of_a_work_stay_together(workbench):
+    found, shapes = probe_segments(workbench.layout, per_track=3)
+    assert not found.notes or not found.notes[0].startswith("WARNING")
+    assert found.table["n"].max() > 12
+    assert found.table["works"].max() == 6
+    assert found.table["p"].isna().all()
+    assert {"dynamic_arc", "centroid_trajectory"} <= set(shapes["curve"])
+    folder = workbench.layout.probing / "segments"
+    again, _ = load_discovery(folder)
+    pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_pictures_and_the_page(built):
+    found, made_from = load_discovery(built.layout.probing)
+    for drawn in (heatmap_png(found, title="x"), profiles_png(found), within_png(found)):
+        assert drawn.startswith(b"\x89PNG")
+        assert len(drawn) > 20_000
+    page = heatmap_html(found, title=made_from["encoder"])
+    assert "Plotly.newPlot" in page
+    assert 'src="http' not in page  # opens without a network
+    assert "harmonic_complexity" in page
+
+
+def test_the_twin_has_the_architecture_and_none_of_the_weights(trained):
+    twin, again = load_control(trained), load_control(trained)
+    wave = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    states = trained.hidden_states(wave)
+    found = twin.hidden_states(wave)
+    assert found.shape == states.shape
+    assert not np.allclose(found, states, atol=0.1)
+    np.testing.assert_array_equal(found, again.hidden_states(wave))
+    assert twin.name.startswith("untrained:twin-64x12@")
+    differing = {name for name in twin.identity if twin.identity[name] != trained.identity[name]}
+    assert differing == {"encoder"}
+
+
+def test_probing_compares_with_the_twin(workbench, trained):
+    layout = workbench.layout
+    tracks = read_table(layout.tracks)
+    assert all(one.status == "done" for one in embed_tracks(tracks, trained, layout))
+    build_matrix(layout, tracks)
+    assert not check_control(layout).passed
+    found, _ = probe_store(layout, permutations=3)
+    assert found.table["untrained_r2"].isna().all()
+    assert any("no untrained control" in note for note in found.notes)
+    build_control_matrix(tracks, trained, layout)
+    assert check_control(layout).passed
+    found, _ = probe_store(layout, permutations=3)
+    assert found.table["untrained_r2"].notna().all()
+    assert found.summary["untrained_gain_low"].notna().all()
+    # The twin's scores are those of probing its own matrix.
+    twin, _, _ = load_matrix(layout.control)
+    inputs = probing_inputs(layout)
+    alone = discover(
+        twin,
+        inputs.y,
+        inputs.rows["work_id"].tolist(),
+        groups=grouping(layout, inputs.rows, "work"),
+        layers=[0, 4],
+        permutations=0,
+        resamples=10,
+    )
+    np.testing.assert_allclose(alone.table["r2"], found.table["untrained_r2"])
+    # Tracks that the twin lacks are not compared at all, instead of without it.
+    build_matrix(layout.control, tracks.iloc[1:])
+    manifest = read_json(layout.control.matrix_manifest)
+    write_json(layout.control.matrix_manifest, {**manifest, "control_of": trained.identity})
+    fewer = probing_inputs(layout)
+    assert len(fewer.x) == len(fewer.untrained) == 11
+    assert "1 tracks left out: the untrained control lacks them" in fewer.notes
+    assert not check_control(layout).passed

@@ -1,0 +1,147 @@
+"""Publishing and fetching: to folders, to an S3 server, and when uploads go wrong."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from upath import UPath
+
+from mess_core.errors import StoreError
+from mess_core.search import Library
+from mess_core.search.publishing import fetch, publish, served_root
+
+
+@pytest.fixture(scope="module")
+def place(built, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published") / "mess"
+    return folder, publish(built.root, folder)
+
+
+def _alike(one, other):
+    first = str(one.tracks["track_id"].iloc[0])
+    for ask in (
+        lambda library: library.similar(first, {"tempo": 0.5, "rubato": -0.3}),
+        lambda library: library.passages(first, 2.0),
+        lambda library: library.explain(first, str(one.tracks["track_id"].iloc[1])),
+    ):
+        pd.testing.assert_frame_equal(ask(one), ask(other))
+
+
+def test_a_published_library_answers_as_the_original(built, place):
+    folder, manifest = place
+    opened = Library.open(folder)
+    _alike(Library.open(built.root), opened)
+    assert opened.tracks[["audio_path", "midi_path"]].isna().all(axis=None)
+    assert len(opened.tracks) == manifest["tracks"]
+
+
+def test_fetching_twice_makes_one_version(built, place, tmp_path):
+    folder, manifest = place
+    assert fetch(folder, tmp_path / "got") == manifest
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "got/versions").rglob("*.*")}
+    fetch(folder, tmp_path / "got")
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    _alike(Library.open(built.root), Library.open(tmp_path / "got"))
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    moto = pytest.importorskip("moto.server", reason="needs moto[server] (dev extra)")
+    pytest.importorskip("s3fs", reason="needs s3fs (extra s3)")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {
+        "key": "a",
+        "secret": "b",
+        "client_kwargs": {"endpoint_url": f"http://{host}:{port}"},
+    }
+    folder = UPath("s3://library", **options)
+    folder.fs.mkdir("library")
+    yield folder
+    server.stop()
+
+
+def test_through_an_s3_server_and_back(built, bucket, tmp_path):
+    manifest = publish(built.root, bucket / "mess")
+    _alike(Library.open(built.root), Library.open(bucket / "mess"))
+    assert fetch(bucket / "mess", tmp_path / "got") == manifest
+    _alike(Library.open(built.root), Library.open(tmp_path / "got"))
+
+
+def test_damaged_objects_are_never_served_and_mended(built, bucket, tmp_path):
+    manifest = publish(built.root, bucket / "damaged")
+    track = str(Library.open(built.root).tracks["track_id"].iloc[0])
+    folder = bucket / "damaged" / "versions" / manifest["version"]
+    index = next(file for file in manifest["sha256"] if file.endswith("index.faiss"))
+    for file in ("probing/aspects.json", index):
+        whole = (folder / file).read_bytes()
+        (folder / file).write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(StoreError, match="checksum"):
+            fetch(bucket / "damaged", tmp_path / "got")
+        with pytest.raises(StoreError, match="checksum"):
+            Library.open(bucket / "damaged").passages(track, 0.0)
+        assert not (tmp_path / "got" / "latest").exists()
+        publish(built.root, bucket / "damaged")
+        assert (folder / file).read_bytes() == whole
+
+
+def test_an_upload_that_stops_leaves_the_old_version(built, bucket, monkeypatch):
+    import mess_core.search.publishing as module
+
+    first = publish(built.root, bucket / "stopped")
+    copied = module._copied
+    monkeypatch.setattr(module, "_version", lambda sums: "another")
+
+    def stops(source, target, expected):
+        if target.name == "aspects.json":
+            raise KeyboardInterrupt
+        copied(source, target, expected)
+
+    monkeypatch.setattr(module, "_copied", stops)
+    with pytest.raises(KeyboardInterrupt):
+        publish(built.root, bucket / "stopped")
+    monkeypatch.undo()
+    assert str(served_root(bucket / "stopped")).endswith(first["version"])
+    Library.open(bucket / "stopped")
+
+
+def test_manifests_that_lead_outside_are_refused(place, tmp_path):
+    folder, manifest = place
+    shutil.copytree(folder, tmp_path / "evil")
+    at = tmp_path / "evil" / "versions" / manifest["version"] / "manifest.json"
+    record = json.loads(at.read_text())
+    record["sha256"]["../../../escaped"] = "0" * 64
+    at.write_text(json.dumps(record))
+    with pytest.raises(StoreError, match="not the manifest"):
+        fetch(tmp_path / "evil", tmp_path / "got")
+    from mess_core.search.publishing import _version
+
+    record["version"] = _version(record["sha256"])
+    at.parent.rename(at.parent.parent / record["version"])
+    (at.parent.parent / record["version"] / "manifest.json").write_text(json.dumps(record))
+    (tmp_path / "evil" / "latest").write_text(record["version"])
+    with pytest.raises(StoreError, match="outside its folder"):
+        fetch(tmp_path / "evil", tmp_path / "got")
+    (tmp_path / "evil" / "latest").write_text("../up")
+    with pytest.raises(StoreError, match="does not name a version"):
+        Library.open(tmp_path / "evil")
+
+
+def test_impossible_places_say_why(built, tmp_path):
+    with pytest.raises(StoreError, match="holds no published library"):
+        fetch(tmp_path, tmp_path / "got")
+    with pytest.raises(StoreError, match="is a data root"):
+        publish(built.root, built.root)
+    with pytest.raises(StoreError, match="there is no track index"):
+        publish(tmp_path, tmp_path / "got")
+
+
+def test_indices_of_other_embeddings_are_not_published(workbench, tmp_path):
+    place = workbench.layout.probing / "aspects.json"
+    record = json.loads(place.read_text())
+    record["made_from"]["matrix_sha256"] = "another"
+    place.write_text(json.dumps(record))
+    with pytest.raises(StoreError, match="different embeddings"):
+        publish(workbench.root, tmp_path / "got")

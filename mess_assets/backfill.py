@@ -47,15 +47,13 @@ def backfill(
     Ctrl-C stops after the track at hand; the same command goes on where it stopped. Runs appear
     in Dagster's UI like any others.
     """
-    from mess_assets.build import build_defs
     from mess_assets.commands import STOPPED, open_instance, resources
+    from mess_assets.definitions import load_definitions
     from mess_assets.refresh import STAGES, Runner, plan_batches
 
     store, model = resources(data, datasets, encoder)
     with open_instance() as instance:
-        runner = Runner(
-            build_defs(resource_overrides={"store": store, "encoder": model}), instance, click.echo
-        )
+        runner = Runner(load_definitions({"store": store, "encoder": model}), instance, click.echo)
         if not runner.run("scan the data sets", ["tracks"]):
             raise SystemExit(1)
         planned = plan_batches(

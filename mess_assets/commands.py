@@ -35,7 +35,7 @@ def run(data: str, datasets: str | None, encoder: str | None, batch: int | None)
 
 def resources(data: str, datasets: str | None, encoder: str | None) -> tuple[Any, Any]:
     """Store and encoder as options say, and else as the environment does."""
-    from mess_assets.resources import EncoderResource, StoreResource
+    from mess_assets.defs.resources import EncoderResource, StoreResource
 
     store = StoreResource(data_root=data, **({} if datasets is None else {"datasets": datasets}))
     return store, EncoderResource(**({} if encoder is None else {"name": encoder}))

@@ -1,5 +1,31 @@
-"""The one Definitions object that Dagster loads."""
+"""The one Definitions object that Dagster loads: `mess_assets/defs`, and resources."""
 
-from mess_assets.build import build_defs
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-defs = build_defs()
+import dagster as dg
+
+from mess_assets.defs.jobs import EXECUTOR
+from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
+
+
+def load_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All definitions, with some resources replaced.
+
+    Parameters
+    ----------
+    resources : mapping of str to resource, optional
+        Used instead of those that the environment configures.
+    """
+    found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    configured = {
+        "store": StoreResource(),
+        "encoder": EncoderResource(),
+        "tracking": TrackingResource(),
+    }
+    own = dg.Definitions(resources={**configured, **(resources or {})}, executor=EXECUTOR)
+    return dg.Definitions.merge(found, own)
+
+
+defs = load_definitions()

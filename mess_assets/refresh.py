@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from mess_assets.build import build_defs
+from mess_assets.definitions import load_definitions
+from mess_assets.defs.resources import EncoderResource, StoreResource
+from mess_assets.defs.sensors import pending_keys
 from mess_assets.partitions import TRACKS, batches, range_tags
-from mess_assets.resources import EncoderResource, StoreResource
-from mess_assets.sensors import pending_keys
 
 STAGES = {"embeddings": "embed", "track_targets": "describe"}
 """Per-track asset to the job that makes it."""
@@ -115,9 +115,7 @@ def refresh(
     Refreshed
         Failed tracks make their run fail; tables are built from the others.
     """
-    runner = Runner(
-        build_defs(resource_overrides={"store": store, "encoder": encoder}), instance, say
-    )
+    runner = Runner(load_definitions({"store": store, "encoder": encoder}), instance, say)
     if not runner.run("scan the data sets", ["tracks"]):
         return runner.done
     planned = plan_batches(instance, store=store, encoder=encoder, batch=batch)
@@ -141,30 +139,35 @@ class Runner:
     done: Refreshed = field(default_factory=Refreshed)
 
     def run_batch(self, batch: Batch, told: Callable[[str], None] | None = None) -> bool:
-        """Run one batch; `told` is called with each partition key as it is done."""
-        what = f"{batch.asset}: {len(batch.span)} tracks"
-        tags = range_tags(batch.span)
-        return self.run(what, job=STAGES[batch.asset], tags=tags, told=told)
+        """Run one batch; `told` is called with each partition key as it is done.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If it was interrupted; the run has then ended as failed or canceled.
+        """
+        job = STAGES[batch.asset]
+        run_id = dg.DagsterRun(job_name=job).run_id
+        if told is not None:
+            self.instance.add_event_listener(run_id, lambda event: _tell(event, told))
+        return self._run_job(
+            f"{batch.asset}: {len(batch.span)} tracks",
+            job,
+            tags=range_tags(batch.span),
+            run_id=run_id,
+        )
 
     def rebuild(self, store: StoreResource) -> bool:
         """Tables, probing, aspects and indices, as far as there is something to build from."""
         if any_embedding(store.layout):
-            return self.run("tables, probing, aspects, indices, checks", job="tables")
+            return self._run_job("tables, probing, aspects, indices, checks", "tables")
         self.say("no track has audio that could be embedded: no matrix, probing or index to build")
         return self.run(
             "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
         )
 
-    def run(
-        self,
-        what: str,
-        assets: list[str] | None = None,
-        tags: dict[str, str] | None = None,
-        *,
-        job: str = "__ASSET_JOB",
-        told: Callable[[str], None] | None = None,
-    ) -> bool:
-        """Run a job, or some assets of it, and note how it went.
+    def run(self, what: str, assets: list[str]) -> bool:
+        """Materialise some assets with their checks, and note how it went.
 
         Raises
         ------
@@ -172,17 +175,24 @@ class Runner:
             If it was interrupted; the run has then ended as failed or canceled.
         """
         self.say(f"{what} …")
-        run_id = dg.DagsterRun(job_name=job).run_id
-        if told is not None:
-            self.instance.add_event_listener(run_id, lambda event: _tell(event, told))
-        result = self.defs.resolve_job_def(job).execute_in_process(
+        result = dg.materialize(
+            [*(self.defs.assets or ()), *(self.defs.asset_checks or ())],
+            selection=dg.AssetSelection.assets(*assets),
+            resources=self.defs.resources,
             instance=self.instance,
-            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
             run_config=_QUIET,
-            tags=tags,
             raise_on_error=False,
-            run_id=run_id,
         )
+        return self._noted(what, result)
+
+    def _run_job(self, what: str, job: str, **options: Any) -> bool:
+        self.say(f"{what} …")
+        result = self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance, run_config=_QUIET, raise_on_error=False, **options
+        )
+        return self._noted(what, result)
+
+    def _noted(self, what: str, result: dg.ExecuteInProcessResult) -> bool:
         self.done.runs.append((what, result.run_id, result.success))
         for event in result.all_events:
             if event.is_step_failure:
@@ -206,7 +216,8 @@ def _tell(entry: dg.EventLogEntry, told: Callable[[str], None]) -> None:
 def _interrupted(event: dg.DagsterEvent) -> bool:
     # Dagster turns the interruption of a step into a failure of its own kind.
     error = event.step_failure_data.error
-    while error is not None and error.cls_name != "DagsterExecutionInterruptedError":
+    interruption = dg.DagsterExecutionInterruptedError.__name__
+    while error is not None and error.cls_name != interruption:
         error = error.cause
     return error is not None
 

@@ -1,5 +1,6 @@
 """DataFrames as asset metadata."""
 
+import hashlib
 from typing import Any
 
 import dagster as dg
@@ -33,3 +34,8 @@ def _short(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= 80 else f"{text[:38]}…{text[-38:]}"
+
+
+def table_version(table: Any) -> dg.DataVersion:
+    """Data version of a table: a hash of its content."""
+    return dg.DataVersion(hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:16])

@@ -9,9 +9,9 @@ gone from this host; Dagster's own retry then takes the run up again.
 import json
 import os
 import socket
-from pathlib import Path
 
 import dagster as dg
+import psutil
 
 from mess_assets.executors import configured_executor
 
@@ -27,7 +27,7 @@ def sign(context: dg.AssetExecutionContext) -> None:
     run_id = context.run.run_id
     # A step in a process of its own ends before its run, and is its executor's to watch.
     alone = configured_executor() is dg.in_process_executor
-    worker = {"run": run_id, "alone": alone, **_me()}
+    worker = {"run": run_id, "alone": alone, **this_worker()}
     context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
 
 
@@ -44,7 +44,8 @@ def lost_runs(instance: dg.DagsterInstance) -> list[str]:
     return lost
 
 
-def _me() -> dict[str, str | int]:
+def this_worker() -> dict[str, str | int]:
+    """Host, process id and start of this process."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "began": _began(pid)}
 
@@ -58,20 +59,12 @@ def _gone(worker: dict[str, str | int]) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the system's own unit; empty if there is none, or no telling."""
+    """When a process began, in s since 1970; empty if there is none any more."""
     try:
-        # The name in brackets may hold blanks, so fields count from the last bracket.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "" if not _alive(pid) else _HIDDEN
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.AccessDenied:
+        return _HIDDEN
+    except psutil.NoSuchProcess:
+        # Where /proc hides other users' processes, the kernel still tells that there is one.
+        return _HIDDEN if psutil.pid_exists(pid) else ""

@@ -13,11 +13,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mess_assets import automation, executors, links, op_tags
+from mess_assets import executors, links, op_tags
+from mess_assets.defs import automation
+from mess_assets.defs.resources import without_password
+from mess_assets.defs.sensors import keys_at_work
 from mess_assets.partitions import range_tags
-from mess_assets.resources import without_password
-from mess_assets.sensors import keys_at_work
-from mess_assets.workers import WORKER_TAG, _began, _me, lost_runs
+from mess_assets.workers import WORKER_TAG, lost_runs, this_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,11 +45,13 @@ def test_settings_that_mean_nothing_are_refused(monkeypatch):
 
 
 def test_the_report_waits_for_its_week_and_its_table():
-    from mess_assets.build import build_defs
+    from mess_assets.definitions import load_definitions
 
     selection = dg.AssetSelection.assets("targets_report")
     with dg.DagsterInstance.ephemeral() as instance:
-        first = dg.evaluate_automation_conditions(build_defs(), instance, asset_selection=selection)
+        first = dg.evaluate_automation_conditions(
+            load_definitions(), instance, asset_selection=selection
+        )
     assert first.total_requested == 0
 
 
@@ -116,7 +119,7 @@ def _run(instance, status="STARTED", job="embed", **tags):
     run_id = str(uuid.uuid4())
     worker = tags.pop("worker", None)
     if worker is not None:
-        tags[WORKER_TAG] = json.dumps({"run": run_id, "alone": True, **_me(), **worker})
+        tags[WORKER_TAG] = json.dumps({"run": run_id, "alone": True, **this_worker(), **worker})
     run = dg.DagsterRun(job_name=job, run_id=run_id, status=dg.DagsterRunStatus[status], tags=tags)
     instance.add_run(run)
     return run
@@ -138,8 +141,8 @@ def test_only_runs_whose_process_is_gone_are_lost():
         assert set(lost_runs(instance)) == {dead.run_id, reused.run_id}
         assert instance.get_run_by_id(dead.run_id).status == dg.DagsterRunStatus.FAILURE
         assert lost_runs(instance) == []
-    assert _began(os.getpid()) == _me()["began"] != ""
-    assert _me()["host"] == socket.gethostname()
+    assert this_worker() == this_worker()
+    assert this_worker()["host"] == socket.gethostname()
 
 
 def test_tracks_of_runs_that_wait_or_work_are_not_asked_for_again():
@@ -167,7 +170,7 @@ def test_a_password_in_an_address_is_not_shown():
 
 def test_runs_that_have_waited_for_days_still_count(monkeypatch):
     """A long queue is not lost; a run that has not stirred for days is."""
-    from mess_assets import sensors
+    from mess_assets.defs import sensors
 
     monkeypatch.setattr(sensors, "_LONGEST_RUN", datetime.timedelta(0))
     order = ["a", "b", "c"]

@@ -70,8 +70,8 @@ def test_every_asset_has_a_check():
 
 
 def test_embeddings_are_pooled_and_tagged_for_a_gpu():
-    from mess_assets.assets.embeddings import embeddings
-    from mess_assets.assets.targets import track_targets
+    from mess_assets.defs.features.embeddings import embeddings
+    from mess_assets.defs.features.targets import track_targets
 
     assert embeddings.op.pool == "gpu"
     assert "nvidia.com/gpu" in embeddings.op.tags["dagster-k8s/config"]
@@ -79,15 +79,18 @@ def test_embeddings_are_pooled_and_tagged_for_a_gpu():
 
 
 def test_automation_is_off_until_switched_on():
-    from mess_assets.schedules import SCHEDULES
-    from mess_assets.sensors import SENSORS
+    defs = _defs()
+    assert len(defs.sensors) >= 6
+    assert all(one.default_status == dg.DefaultSensorStatus.STOPPED for one in defs.sensors)
+    assert len(defs.schedules) >= 1
+    assert all(one.default_status == dg.DefaultScheduleStatus.STOPPED for one in defs.schedules)
 
-    assert all(sensor.default_status == dg.DefaultSensorStatus.STOPPED for sensor in SENSORS)
-    assert all(one.default_status == dg.DefaultScheduleStatus.STOPPED for one in SCHEDULES)
 
-
-def test_pyproject_and_workspace_name_the_same_module():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dagster"]
+def test_all_configuration_names_the_same_module():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    project = tool["dagster"]
+    assert tomllib.loads((ROOT / "mess_assets/dg.toml").read_text()) == tool["dg"]
+    assert tool["dg"]["project"]["code_location_target_module"] == project["module_name"]
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"][0]
     assert workspace["python_module"]["module_name"] == project["module_name"]
     assert workspace["python_module"]["location_name"] == project["code_location_name"]

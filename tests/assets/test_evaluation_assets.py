@@ -6,9 +6,8 @@ import pytest
 
 @pytest.fixture
 def evaluated(workbench, monkeypatch):
-    from mess_assets.build import ASSETS
-    from mess_assets.checks import CHECKS
-    from mess_assets.resources import TrackingResource
+    from mess_assets.definitions import defs
+    from mess_assets.defs.resources import TrackingResource
     from mess_core.evaluation import pipeline, preparation, protocol
 
     monkeypatch.setattr(preparation, "MOST_PLANTED", 1)
@@ -20,7 +19,7 @@ def evaluated(workbench, monkeypatch):
     names = ["splits", "passages", "planted_triplets", "human_triplets", "head_diagonal"]
     names += ["retrieval_evaluation", "human_evaluation", "leaderboard"]
     return dg.materialize(
-        [*ASSETS, *CHECKS],
+        [*defs.assets, *defs.asset_checks],
         selection=dg.AssetSelection.assets(*names),
         instance=workbench.instance,
         resources={

@@ -100,7 +100,7 @@ def test_changed_audio_is_computed_again_and_only_that(workbench, forward_passes
 
 
 def test_another_encoder_replaces_every_embedding(workbench):
-    from mess_assets.resources import EncoderResource
+    from mess_assets.defs.resources import EncoderResource
     from mess_core.store.tables import read_json
 
     workbench.encoder = EncoderResource(name="untrained:tiny", device="cpu", hop_s=5.0)
@@ -198,7 +198,7 @@ def test_killed_run_is_resumed(fresh):
         "    time.sleep(0.05); return real(self, waves)\n"
         "Encoder._forward = slow\n"
         "from mess_assets.refresh import refresh\n"
-        "from mess_assets.resources import EncoderResource, StoreResource\n"
+        "from mess_assets.defs.resources import EncoderResource, StoreResource\n"
         "refresh(dg.DagsterInstance.ephemeral(),\n"
         "        store=StoreResource(data_root=sys.argv[1], datasets=''),\n"
         "        encoder=EncoderResource(name='untrained:tiny', device='cpu'), say=print)\n"

@@ -10,8 +10,7 @@ import dagster as dg
 import pytest
 import soundfile as sf
 
-from mess_assets.partitions import RANGE_END, RANGE_START, contiguous
-from mess_assets.sensors import (
+from mess_assets.defs.sensors import (
     RETRIED_AS,
     WILL_RETRY,
     new_judgements,
@@ -19,6 +18,7 @@ from mess_assets.sensors import (
     pending_keys,
     rebuild_tables,
 )
+from mess_assets.partitions import RANGE_END, RANGE_START, contiguous
 
 
 def _evaluate(bench, cursor=None):
@@ -109,7 +109,7 @@ def test_tables_wait_for_the_retry_of_a_killed_run(workbench):
 
 
 def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
-    from mess_assets.resources import StoreResource
+    from mess_assets.defs.resources import StoreResource
 
     context = dg.build_sensor_context(
         instance=dg.DagsterInstance.ephemeral(),
@@ -131,10 +131,10 @@ def test_pending_keys_are_what_a_run_would_do(workbench):
 
 def test_scan_then_pending_then_rebuild(fresh):
     """The sensors, called as the daemon would."""
-    from mess_assets import sensors
-    from mess_assets.build import build_defs
+    from mess_assets.definitions import load_definitions
+    from mess_assets.defs import sensors
 
-    defs = build_defs(resource_overrides={"store": fresh.store, "encoder": fresh.encoder})
+    defs = load_definitions({"store": fresh.store, "encoder": fresh.encoder})
     scan = defs.resolve_job_def("scan").execute_in_process(instance=fresh.instance)
     assert scan.success
     resources = {"store": fresh.store, "encoder": fresh.encoder}
@@ -171,7 +171,7 @@ def test_stretches_are_neighbours():
 
 
 def test_judges_are_waited_for_and_then_counted_once(tmp_path):
-    from mess_assets.resources import StoreResource
+    from mess_assets.defs.resources import StoreResource
 
     store = StoreResource(data_root=str(tmp_path))
 

@@ -4,17 +4,16 @@ import time
 
 import dagster as dg
 
-from mess_assets.assets.embeddings import embedding_matrix, embeddings
-from mess_assets.assets.probing import aspects
+from mess_assets.check_results import ERROR, check_result
+from mess_assets.defs.resources import StoreResource
 from mess_assets.links import listen_url
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import bars_png, picture
-from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
 
 
 @dg.asset(
-    deps=[embedding_matrix],
+    deps=["embedding_matrix"],
     group_name="search",
     owners=OWNERS,
     kinds={"python", "faiss"},
@@ -57,8 +56,15 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
+@dg.asset_check(asset=track_index, description="Of the present matrix; tracks find themselves.")
+def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.build import check_track_index
+
+    return check_result(check_track_index(store.layout), ERROR)
+
+
 @dg.asset(
-    deps=[embedding_matrix, embeddings, aspects],
+    deps=["embedding_matrix", "embeddings", "aspects"],
     group_name="search",
     owners=OWNERS,
     kinds={"python", "faiss"},
@@ -100,3 +106,10 @@ def passage_index(store: StoreResource) -> dg.MaterializeResult:
             "seconds": time.perf_counter() - began,
         },
     )
+
+
+@dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks fit together.")
+def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.search.build import check_passage_index
+
+    return check_result(check_passage_index(store.layout), ERROR)

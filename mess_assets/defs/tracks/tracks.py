@@ -4,16 +4,17 @@ import time
 
 import dagster as dg
 
+from mess_assets.check_results import WARN, check_result
+from mess_assets.defs.resources import StoreResource
 from mess_assets.op_tags import OWNERS
 from mess_assets.partitions import TRACKS
 from mess_assets.plots import picture, tracks_png
-from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
 from mess_assets.workers import sign
 
 
 @dg.asset(
-    group_name="sources",
+    group_name="tracks",
     owners=OWNERS,
     kinds={"python", "parquet"},
     code_version="1",
@@ -71,6 +72,20 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
             "seconds": time.perf_counter() - began,
         },
     )
+
+
+@dg.asset_check(asset=tracks, description="Ids are unique, audio is hashed and not duplicated.")
+def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.track_table import check_tracks
+
+    return check_result(check_tracks(store.layout), WARN)
+
+
+@dg.asset_check(asset=tracks, description="No work and no audio on both sides of a split.")
+def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.folds import check_splits
+
+    return check_result(check_splits(store.layout), WARN)
 
 
 def _tell_rename(

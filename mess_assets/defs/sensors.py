@@ -15,10 +15,18 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from mess_assets.automation import seconds_between_looks, sensor_status
-from mess_assets.jobs import EVALUATED_AGAIN, PER_TRACK, describe, embed, evaluate, scan, tables
+from mess_assets.defs.automation import seconds_between_looks, sensor_status
+from mess_assets.defs.jobs import (
+    EVALUATED_AGAIN,
+    PER_TRACK,
+    describe,
+    embed,
+    evaluate,
+    scan,
+    tables,
+)
+from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.partitions import RANGE_END, RANGE_START, TRACKS, batches, range_tags
-from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.workers import lost_runs
 
 _PATIENCE_S = 600.0
@@ -278,6 +286,3 @@ def new_judgements(
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=state, asset_selection=wanted)], cursor=state
     )
-
-
-SENSORS = [new_tracks, pending_tracks, lost_workers, rebuild_tables, new_judgements]

@@ -1,36 +1,20 @@
 """Proxy targets, track by track, and as one table."""
 
-import os
 import time
 from collections.abc import Iterator
 
 import dagster as dg
-from pydantic import Field
 
-from mess_assets.automation import WEEKLY
+from mess_assets.check_results import WARN, check_result
+from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
-from mess_assets.resources import EncoderResource, StoreResource
 from mess_assets.tables import column_schema, sample
 from mess_assets.workers import sign
 
 TARGETS_CODE_VERSION = "3"
-
-
-class ExaminationConfig(dg.Config):
-    """What the report is made from, besides the library itself."""
-
-    planted: bool = Field(default=True, description="Measure planted clips (a minute or two).")
-    asap: str = Field(
-        default_factory=lambda: os.environ.get("MESS_ASAP", ""),
-        description="Folder of the ASAP data set; empty: left out.",
-    )
-    percepiano: str = Field(
-        default_factory=lambda: os.environ.get("MESS_PERCEPIANO", ""),
-        description="Folder of PercePiano; empty: left out.",
-    )
 
 
 @dg.asset(
@@ -67,6 +51,15 @@ def track_targets(
         rows, store.layout, window_s=encoder.window_s, hop_s=encoder.hop_s
     )
     yield from report_outcomes(context, outcomes, TARGETS_CODE_VERSION)
+
+
+@dg.asset_check(
+    asset=track_targets, description="No recording is far louder or quieter than its data set."
+)
+def loudness_is_plausible(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.targets.proxy_table import check_loudness
+
+    return check_result(check_loudness(store.layout), WARN)
 
 
 @dg.asset(
@@ -109,8 +102,17 @@ def aligned_targets(
     )
 
 
+@dg.asset_check(
+    asset=aligned_targets, description="Every work with several performances was looked at."
+)
+def works_are_aligned(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.targets.aligned import check_aligned_targets
+
+    return check_result(check_aligned_targets(store.layout), WARN)
+
+
 @dg.asset(
-    deps=["tracks", track_targets, aligned_targets],
+    deps=["tracks", "track_targets", "aligned_targets"],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "parquet"},
@@ -146,41 +148,11 @@ def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset(
-    deps=[proxy_targets],
-    automation_condition=WEEKLY,
-    group_name="evaluation",
-    owners=OWNERS,
-    kinds={"python", "matplotlib"},
-    code_version="1",
-    description=(
-        "Whether targets mean what they say: planted properties recovered and nothing else, "
-        "timing against human-checked beats (ASAP), ratings (PercePiano), errors of alignment, "
-        "and every pair of targets of this library. Materialised on demand: it takes minutes."
-    ),
+@dg.asset_check(
+    asset=proxy_targets, description="Version in force, every track there, nothing infinite."
 )
-def targets_report(
-    context: dg.AssetExecutionContext, config: ExaminationConfig, store: StoreResource
-) -> dg.MaterializeResult:
-    """Examine the targets and write the report beside the library."""
-    from mess_core.validation.report import examine_targets
+def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.targets import TARGETS_VERSION
+    from mess_core.targets.proxy_table import check_proxy_targets
 
-    began = time.perf_counter()
-    report = examine_targets(
-        asap=config.asap or None,
-        percepiano=config.percepiano or None,
-        library=store.data_root,
-        planted=config.planted,
-        say=context.log.info,
-    )
-    report.write(store.layout.targets_report)
-    pictures = {name.removesuffix(".png"): picture(png) for name, png in report.pictures.items()}
-    return dg.MaterializeResult(
-        metadata={
-            "report": dg.MetadataValue.md(report.markdown),
-            "path": dg.MetadataValue.path(str(store.layout.targets_report / "report.md")),
-            "seconds": time.perf_counter() - began,
-            **pictures,
-            **{name: value for name, value in report.figures.items() if value == value},
-        },
-    )
+    return check_result(check_proxy_targets(store.layout, TARGETS_VERSION), WARN)

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from mess_assets.check_results import WARN, check_result
+from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.op_tags import GPU_POOL, OWNERS, gpu_tags, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import coverage_png, picture, similarity_png
-from mess_assets.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.tables import column_schema, sample
 from mess_assets.workers import sign
 
@@ -79,8 +80,17 @@ def embeddings(
                 )
 
 
+@dg.asset_check(
+    asset=embeddings, description="Coverage, staleness, shape and finiteness of every track."
+)
+def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
+    from mess_core.store.embeddings import check_embeddings
+
+    return check_result(check_embeddings(store.layout, encoder.identity()), WARN)
+
+
 @dg.asset(
-    deps=["tracks", embeddings],
+    deps=["tracks", "embeddings"],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "numpy"},
@@ -121,8 +131,17 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
+@dg.asset_check(
+    asset=embedding_matrix, description="Finite, one encoder, equal to the stored vectors."
+)
+def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.matrix import check_matrix
+
+    return check_result(check_matrix(store.layout), WARN)
+
+
 @dg.asset(
-    deps=[embedding_matrix],
+    deps=["embedding_matrix"],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "pytorch"},
@@ -166,3 +185,12 @@ def control_matrix(
             "seconds": time.perf_counter() - began,
         },
     )
+
+
+@dg.asset_check(
+    asset=control_matrix, description="Of the present encoder, or none is needed; without, warns."
+)
+def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.encoders.control import check_control
+
+    return check_result(check_control(store.layout), WARN)

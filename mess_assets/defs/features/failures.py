@@ -1,12 +1,13 @@
 """Which tracks fail, and why: one table of all stages."""
 
+from typing import Any
+
 import dagster as dg
 
-from mess_assets.assets.embeddings import embeddings
-from mess_assets.assets.targets import track_targets
+from mess_assets.check_results import WARN
+from mess_assets.defs.resources import StoreResource
 from mess_assets.op_tags import OWNERS
 from mess_assets.per_track import failure_table
-from mess_assets.resources import StoreResource
 from mess_assets.tables import column_schema, sample
 from mess_assets.workers import sign
 
@@ -24,7 +25,7 @@ _DESCRIBED = {
 
 
 @dg.asset(
-    deps=[embeddings, track_targets],
+    deps=["embeddings", "track_targets"],
     group_name="features",
     owners=OWNERS,
     kinds={"python", "parquet"},
@@ -52,3 +53,14 @@ def failures(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Mate
             "path": dg.MetadataValue.path(str(store.layout.failures / "failures.parquet")),
         }
     )
+
+
+@dg.asset_check(asset=failures, description="No track fails.")
+def no_track_fails(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.store.failures import failures_table
+
+    table = failures_table(store.layout)
+    metadata: dict[str, Any] = {"failed": int(table["track_id"].nunique())}
+    if len(table):
+        metadata["tracks"] = failure_table(table.to_dict("records"))
+    return dg.AssetCheckResult(passed=table.empty, severity=WARN, metadata=metadata)

@@ -5,11 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from mess_assets.assets.evaluation import passages, planted_triplets, splits
-from mess_assets.automation import NIGHTLY
+from mess_assets.check_results import WARN, check_result
+from mess_assets.defs.automation import NIGHTLY
+from mess_assets.defs.resources import StoreResource, TrackingResource
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
 from mess_assets.plots import bars_png, picture
-from mess_assets.resources import StoreResource, TrackingResource
 
 RUNG_OF = {
     "head_diagonal": "diagonal",
@@ -24,7 +24,7 @@ RUNG_OF = {
 def _rung(name: str, rung: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
-        deps=[splits, passages, planted_triplets],
+        deps=["splits", "passages", "planted_triplets"],
         automation_condition=NIGHTLY,
         group_name="ranking",
         owners=OWNERS,
@@ -80,4 +80,21 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
     return head
 
 
+def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=name,
+        name=f"{name}_can_be_served",
+        description="Loads, is of the present encoder, gives unit vectors.",
+    )
+    def check(store: StoreResource) -> dg.AssetCheckResult:
+        from mess_core.evaluation.pipeline import head_names
+        from mess_core.search.served_heads import check_heads
+
+        return check_result(check_heads(store.layout, head_names(rung)), WARN)
+
+    return check
+
+
 HEADS = [_rung(name, rung) for name, rung in RUNG_OF.items()]
+
+CHECKS = [_head_check(name, rung) for name, rung in RUNG_OF.items()]

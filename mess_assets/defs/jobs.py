@@ -1,16 +1,19 @@
 """The steps of every refresh, each a job: scan, embed, describe, tables and indices.
 
-Embedding and describing are jobs of their own, so that a run that holds a GPU and one that
-needs none go on side by side.
+Jobs select assets by name or group, so a new asset of a group is in its group's job. Embedding
+and describing are jobs of their own, so that a run that holds a GPU and one that needs none go
+on side by side.
 """
 
 import dagster as dg
 
-from mess_assets.assets.ranking import RUNG_OF
 from mess_assets.executors import configured_executor
 from mess_assets.op_tags import CPU_TAGS, DEVICE_TAG
 
 EXECUTOR = configured_executor()
+
+_PER_TRACK = dg.AssetSelection.assets("embeddings", "track_targets")
+_REPORT = dg.AssetSelection.assets("targets_report")
 
 scan = dg.define_asset_job(
     "scan",
@@ -38,19 +41,7 @@ describe = dg.define_asset_job(
 
 tables = dg.define_asset_job(
     "tables",
-    selection=dg.AssetSelection.assets(
-        "failures",
-        "aligned_targets",
-        "proxy_targets",
-        "embedding_matrix",
-        "control_matrix",
-        "probing",
-        "segment_probing",
-        "aspects",
-        "faithfulness",
-        "track_index",
-        "passage_index",
-    )
+    selection=(dg.AssetSelection.groups("features", "discovery", "search") - _PER_TRACK)
     | dg.AssetSelection.checks_for_assets(
         dg.AssetKey("embeddings"), dg.AssetKey("track_targets"), dg.AssetKey("tracks")
     ),
@@ -61,23 +52,12 @@ tables = dg.define_asset_job(
 
 evaluate = dg.define_asset_job(
     "evaluate",
-    selection=dg.AssetSelection.assets(
-        "splits",
-        "passages",
-        "planted_triplets",
-        "human_triplets",
-        *RUNG_OF,
-        "retrieval_evaluation",
-        "human_evaluation",
-        "leaderboard",
-    ),
+    selection=dg.AssetSelection.groups("ranking", "evaluation") - _REPORT,
     description="Train the ladder, examine every system, and compare them on the leaderboard.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
 )
 
-EVALUATED_AGAIN = ["human_evaluation", "leaderboard"]
+PER_TRACK = (embed, describe)
+EVALUATED_AGAIN = ("human_evaluation", "leaderboard")
 """What new answers of judges change."""
-
-PER_TRACK = [embed, describe]
-JOBS = [scan, embed, describe, tables, evaluate]

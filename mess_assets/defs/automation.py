@@ -64,11 +64,9 @@ it. What turns out equal costs little: results are kept beside the fingerprint o
 """
 
 
-def condition_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Evaluates the conditions that assets declare."""
-    return dg.AutomationConditionSensorDefinition(
-        "conditions",
-        target=dg.AssetSelection.all(),
-        default_status=sensor_status(),
-        description="Starts what assets ask for: evaluation nightly, the report on targets weekly.",
-    )
+conditions = dg.AutomationConditionSensorDefinition(
+    "conditions",
+    target=dg.AssetSelection.all(),
+    default_status=sensor_status(),
+    description="Starts what assets ask for: evaluation nightly, the report on targets weekly.",
+)

@@ -7,12 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from mess_assets.assets.embeddings import control_matrix, embedding_matrix
-from mess_assets.assets.targets import proxy_targets
-from mess_assets.links import listen_url
+from mess_assets.check_results import ERROR, WARN, check_result
+from mess_assets.defs.resources import StoreResource, TrackingResource
 from mess_assets.op_tags import OWNERS
-from mess_assets.plots import bars_png, picture
-from mess_assets.resources import StoreResource, TrackingResource
+from mess_assets.plots import picture
 from mess_assets.tables import column_schema, sample
 
 EXPERIMENT = "layer_discovery"
@@ -40,7 +38,7 @@ class SegmentProbingConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[embedding_matrix, proxy_targets, control_matrix],
+    deps=["embedding_matrix", "proxy_targets", "control_matrix"],
     group_name="discovery",
     owners=OWNERS,
     kinds={"python", "scikitlearn", "mlflow"},
@@ -86,8 +84,33 @@ def probing(
     )
 
 
+@dg.asset_check(
+    asset=probing, description="Scores are possible, and of the present matrix.", blocking=True
+)
+def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.pipeline import check_probing
+
+    return check_result(check_probing(store.layout), ERROR)
+
+
+@dg.asset_check(
+    asset=probing, description="No work and no audio on both sides of a fold.", blocking=True
+)
+def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.folds import check_folds
+
+    return check_result(check_folds(store.layout), ERROR)
+
+
+@dg.asset_check(asset=probing, description="No target's R² fell far since the last run.")
+def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.pipeline import check_r2_drop
+
+    return check_result(check_r2_drop(store.layout), WARN)
+
+
 @dg.asset(
-    deps=[embedding_matrix, proxy_targets],
+    deps=["embedding_matrix", "proxy_targets"],
     group_name="discovery",
     owners=OWNERS,
     kinds={"python", "scikitlearn", "mlflow"},
@@ -129,6 +152,15 @@ def segment_probing(
             **_log(context, store, tracking, discovery, made_from, folder, began),
         },
     )
+
+
+@dg.asset_check(
+    asset=segment_probing, description="Scores are possible, and of the present matrix."
+)
+def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.probing.pipeline import check_probing
+
+    return check_result(check_probing(store.layout, store.layout.probing / "segments"), WARN)
 
 
 def _shown(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:
@@ -186,76 +218,4 @@ def _log(
         params={**discovery.settings, **made_from},
         metrics={"seconds": time.perf_counter() - began, **metrics},
         artifacts={name: (folder / name).read_bytes() for name in files},
-    )
-
-
-@dg.asset(
-    deps=[probing],
-    group_name="discovery",
-    owners=OWNERS,
-    kinds={"python", "json"},
-    code_version="1",
-    description=(
-        "The 13 search aspects, each resolved to the layers that inner folds chose for its "
-        "targets, with a confidence from the lower end of the interval; unsupported ones say why."
-    ),
-)
-def aspects(store: StoreResource) -> dg.MaterializeResult:
-    """Resolve aspects from the stored probing results."""
-    import pandas as pd
-
-    from mess_core.probing.results import load_discovery, save_aspects
-
-    discovery, made_from = load_discovery(store.layout.probing)
-    resolved = discovery.aspects()
-    save_aspects(resolved, store.layout.probing / "aspects.json", made_from=made_from)
-    table = pd.DataFrame([aspect.to_dict() for aspect in resolved.values()])
-    table["weights"] = [
-        ", ".join(f"{layer}: {weight:.2f}" for layer, weight in aspect.weights.items())
-        for aspect in resolved.values()
-    ]
-    return dg.MaterializeResult(
-        metadata={
-            "available": int(sum(aspect.available for aspect in resolved.values())),
-            "aspects": sample(table, rows=20),
-            "dagster/column_schema": column_schema(table),
-            "listen": dg.MetadataValue.url(listen_url()),
-            "picture": picture(
-                bars_png(
-                    {name: max(aspect.r2_low, -1.0) for name, aspect in resolved.items()},
-                    "lower end of R² (clipped at -1)",
-                )
-            ),
-            "path": dg.MetadataValue.path(str(store.layout.probing / "aspects.json")),
-        }
-    )
-
-
-@dg.asset(
-    deps=[aspects],
-    group_name="discovery",
-    owners=OWNERS,
-    kinds={"python", "numpy"},
-    code_version="1",
-    description=(
-        "For each aspect, how much nearer the hits of a search are in the aspect's targets than "
-        "random ones (faithfulness), and in all others (selectivity): by cosine of its layers and "
-        "on its probe directions, on tracks of other works. Search serves what wins."
-    ),
-)
-def faithfulness(store: StoreResource) -> dg.MaterializeResult:
-    """Measure both ways of ranking for every aspect."""
-    from mess_core.search.faithfulness import measure_store
-
-    began = time.perf_counter()
-    table = measure_store(store.layout)
-    bars = {f"{row.aspect}, {row.mode}": row.faithfulness for row in table.itertuples()}
-    return dg.MaterializeResult(
-        metadata={
-            "aspects": sample(table, rows=30),
-            "dagster/column_schema": column_schema(table),
-            "picture": picture(bars_png(bars, "faithfulness (0 = like random tracks)")),
-            "path": dg.MetadataValue.path(str(store.layout.probing / "faithfulness.parquet")),
-            "seconds": time.perf_counter() - began,
-        },
     )

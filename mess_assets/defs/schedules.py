@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from mess_assets.automation import schedule_status, timezone
-from mess_assets.jobs import scan
+from mess_assets.defs.automation import schedule_status, timezone
+from mess_assets.defs.jobs import scan
 
 nightly = dg.ScheduleDefinition(
     name="nightly",
@@ -16,5 +16,3 @@ nightly = dg.ScheduleDefinition(
     ),
     default_status=schedule_status(),
 )
-
-SCHEDULES = [nightly]

@@ -1,0 +1,1 @@
+"""Which layer encodes what, and the aspects that follow."""

@@ -1,0 +1,198 @@
+"""What systems are compared on: splits, shared passages, triplets."""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from mess_assets.check_results import ERROR, WARN, check_result
+from mess_assets.defs.automation import NIGHTLY
+from mess_assets.defs.resources import EncoderResource, StoreResource
+from mess_assets.op_tags import GPU_POOL, OWNERS, gpu_tags
+from mess_assets.plots import bars_png, picture
+from mess_assets.tables import column_schema, sample, table_version
+
+
+class RenderConfig(dg.Config):
+    """How clips that exist as notes only are made to sound."""
+
+    engine: str = Field(default="demo", description="demo, fluidsynth or auto.")
+
+
+@dg.asset(
+    deps=["tracks"],
+    automation_condition=NIGHTLY,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "json"},
+    code_version="1",
+    description=(
+        "Frozen splits by work, performer, both and recording: no work, performer or recording "
+        "on both sides, each file with its hash. What a track table does not allow says why."
+    ),
+)
+def splits(store: StoreResource) -> dg.MaterializeResult:
+    """Make, check and freeze all splits."""
+    from mess_core.evaluation.preparation import store_splits
+
+    found = store_splits(store.layout)
+    hashes = "-".join(str(one.get("sha256", "none"))[:12] for one in found.values())
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(hashes),
+        metadata={
+            "splits": dg.MetadataValue.json(found),
+            "path": dg.MetadataValue.path(str(store.layout.splits)),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=splits, description="No work, performer or audio on both sides; unchanged.", blocking=True
+)
+def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.leaks import check_frozen_splits
+
+    return check_result(check_frozen_splits(store.layout), ERROR)
+
+
+@dg.asset(
+    deps=["tracks", "proxy_targets", "embedding_matrix"],
+    automation_condition=NIGHTLY,
+    output_required=False,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    description=(
+        "Passages that several performers play: the same bars of each performance of a work, from "
+        "aligned MIDI. Where no work has two performances with MIDI there is nothing to compare."
+    ),
+)
+def passages(
+    context: dg.AssetExecutionContext, store: StoreResource
+) -> Iterator[dg.MaterializeResult]:
+    """Find the passages."""
+    from mess_core.errors import TooLittleError
+    from mess_core.evaluation.preparation import store_passages
+
+    began = time.perf_counter()
+    try:
+        table = store_passages(store.layout)
+    except TooLittleError as error:
+        context.log.warning(str(error))
+        return
+    per_work = table.drop_duplicates("passage_id")["work_id"].value_counts().head(20)
+    yield dg.MaterializeResult(
+        data_version=table_version(table),
+        metadata={
+            "dagster/row_count": len(table),
+            "dagster/column_schema": column_schema(table),
+            "passages": int(table["passage_id"].nunique()),
+            "sample": sample(table),
+            "picture": picture(
+                bars_png({str(k): float(v) for k, v in per_work.items()}, "passages of a work")
+            ),
+            "path": dg.MetadataValue.path(str(store.layout.passages)),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+@dg.asset_check(asset=passages, description="Several performances each, of tracks that are there.")
+def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.preparation import check_passages
+
+    return check_result(check_passages(store.layout), WARN)
+
+
+@dg.asset(
+    deps=["passages", "embedding_matrix"],
+    automation_condition=NIGHTLY,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "pytorch"},
+    pool=GPU_POOL,
+    op_tags=gpu_tags(),
+    code_version="2",
+    description=(
+        "Triplets whose answer is known: one factor (tempo curve, dynamics, articulation, pedal) "
+        "of a passage changed less and more, rendered and embedded."
+    ),
+)
+def planted_triplets(
+    context: dg.AssetExecutionContext,
+    config: RenderConfig,
+    store: StoreResource,
+    encoder: EncoderResource,
+) -> dg.MaterializeResult:
+    """Change, render and embed; clips that are kept are not rendered again."""
+    from mess_core.evaluation.preparation import store_planted_triplets
+
+    began = time.perf_counter()
+    with encoder.reserved() as model:
+        table = store_planted_triplets(
+            store.layout, encoder=model, engine=config.engine, say=context.log.info
+        )
+    return dg.MaterializeResult(
+        data_version=table_version(table),
+        metadata={
+            "dagster/row_count": len(table),
+            "engine": str(table["engine"].iloc[0]),
+            "sample": sample(table),
+            "path": dg.MetadataValue.path(str(store.layout.planted_triplets)),
+            "seconds": time.perf_counter() - began,
+        },
+    )
+
+
+@dg.asset_check(asset=planted_triplets, description="Every factor is asked of the same clips.")
+def planted_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.preparation import check_planted_triplets
+
+    return check_result(check_planted_triplets(store.layout), WARN)
+
+
+@dg.asset(
+    deps=["passages", "embedding_matrix"],
+    automation_condition=NIGHTLY,
+    output_required=False,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "parquet"},
+    code_version="1",
+    description=(
+        "Triplets to be judged by people in `mess listen`: a third each within a passage, across "
+        "works matched in density, and where systems disagree. Kept as soon as one is answered."
+    ),
+)
+def human_triplets(
+    context: dg.AssetExecutionContext, store: StoreResource
+) -> Iterator[dg.MaterializeResult]:
+    """Draw triplets for judges."""
+    from mess_assets.links import listen_url
+    from mess_core.errors import TooLittleError
+    from mess_core.evaluation.preparation import store_human_triplets
+
+    try:
+        table = store_human_triplets(store.layout)
+    except TooLittleError as error:
+        context.log.warning(str(error))
+        return
+    yield dg.MaterializeResult(
+        data_version=table_version(table),
+        metadata={
+            "dagster/row_count": len(table),
+            "kinds": dg.MetadataValue.json(table["kind"].value_counts().to_dict()),
+            "sample": sample(table),
+            "judge": dg.MetadataValue.url(f"{listen_url()}/judge.html"),
+            "path": dg.MetadataValue.path(str(store.layout.human_triplets)),
+        },
+    )
+
+
+@dg.asset_check(asset=human_triplets, description="Can be judged; each kind has its share.")
+def human_triplets_are_balanced(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.preparation import check_human_triplets
+
+    return check_result(check_human_triplets(store.layout), WARN)

@@ -1,0 +1,197 @@
+"""Every system on every criterion, and the leaderboard."""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from mess_assets.check_results import ERROR, WARN, check_result
+from mess_assets.defs.automation import NIGHTLY
+from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.op_tags import CPU_POOL, CPU_TAGS, GPU_POOL, OWNERS, gpu_tags
+from mess_assets.plots import picture
+from mess_assets.tables import sample, table_version
+
+
+class HumanConfig(dg.Config):
+    """Where ratings by people are."""
+
+    percepiano: str = Field(
+        default_factory=lambda: os.environ.get("MESS_PERCEPIANO", ""),
+        description="Folder of PercePiano; empty: only judgements from the page.",
+    )
+    engine: str = Field(
+        default="demo", description="What renders its MIDI: demo, fluidsynth or auto."
+    )
+
+
+@dg.asset(
+    deps=["splits", "passages", "planted_triplets"],
+    automation_condition=NIGHTLY,
+    output_required=False,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "pytorch"},
+    pool=CPU_POOL,
+    op_tags=CPU_TAGS,
+    code_version="2",
+    description=(
+        "Every system, from random to the top of the ladder, fitted on the training works of each "
+        "fold and asked about the test works: content, expression, single factors; and the same "
+        "fitted to and asked about shuffled truths. Answered again only when something it depends "
+        "on has changed; not at all where the library allows no split by work."
+    ),
+)
+def retrieval_evaluation(
+    context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
+) -> Iterator[dg.MaterializeResult]:
+    """Examine all systems on the folds by work."""
+    from mess_core.errors import TooLittleError
+    from mess_core.evaluation.leaderboard import summarise
+    from mess_core.evaluation.pipeline import evaluate_retrieval
+
+    began = time.perf_counter()
+    try:
+        answers, reused = evaluate_retrieval(store.layout, say=context.log.info)
+    except TooLittleError as error:
+        context.log.warning(str(error))
+        return
+    summary = summarise(answers)
+    metadata: dict[str, Any] = {
+        "dagster/row_count": len(answers),
+        "reused": reused,
+        "summary": sample(summary, rows=40),
+        "path": dg.MetadataValue.path(str(store.layout.evaluation / "retrieval-work.parquet")),
+        "seconds": time.perf_counter() - began,
+    }
+    if not reused:
+        metadata |= tracking.log(
+            context,
+            store,
+            "evaluation",
+            params={"split": "work", "systems": int(answers["system"].nunique())},
+            metrics={
+                _metric(f"{row.criterion}.{row.metric}.{row.system}"): row.mean
+                for row in summary.itertuples()
+            },
+        )
+    yield dg.MaterializeResult(data_version=table_version(answers), metadata=metadata)
+
+
+@dg.asset_check(asset=retrieval_evaluation, description="Shuffled truths are at chance.")
+def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.permuted_labels import check_controls
+
+    return check_result(check_controls(store.layout, "retrieval-work"), WARN)
+
+
+@dg.asset(
+    # Judges' answers come from outside: without triplets for them there are ratings still.
+    deps=["splits", "passages", "planted_triplets"],
+    automation_condition=NIGHTLY,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "pandas"},
+    pool=GPU_POOL,
+    op_tags=gpu_tags(),
+    code_version="2",
+    description=(
+        "Every system on judgements by people: triplets from PercePiano's ratings (nested by "
+        "passage and by movement, beside the raters' own agreement), and answers from the page."
+    ),
+)
+def human_evaluation(
+    context: dg.AssetExecutionContext,
+    config: HumanConfig,
+    store: StoreResource,
+    encoder: EncoderResource,
+    tracking: TrackingResource,
+) -> dg.MaterializeResult:
+    """Examine all systems on what people said, as far as there is any."""
+    from mess_core.evaluation.leaderboard import summarise
+    from mess_core.evaluation.pipeline import evaluate_judgements, evaluate_ratings
+
+    began = time.perf_counter()
+    judged, _ = evaluate_judgements(store.layout, say=context.log.info)
+    metadata: dict[str, Any] = {"judged_answers": len(judged)}
+    version = table_version(judged).value
+    if config.percepiano:
+        with encoder.reserved() as model:
+            answers, reused = evaluate_ratings(
+                store.layout,
+                config.percepiano,
+                encoder=model,
+                engine=config.engine,
+                say=context.log.info,
+            )
+        summary = summarise(answers)
+        version += f"-{table_version(answers).value}"
+        metadata |= {"ratings": sample(summary, rows=50), "reused": reused}
+        if not reused:
+            metadata |= tracking.log(
+                context,
+                store,
+                "human_evaluation",
+                params={"ratings": "PercePiano"},
+                metrics={
+                    _metric(f"{row.criterion}.{row.system}"): row.mean
+                    for row in summary.itertuples()
+                },
+            )
+    else:
+        metadata["ratings"] = "no folder given (MESS_PERCEPIANO)"
+    metadata["seconds"] = time.perf_counter() - began
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
+
+
+@dg.asset_check(asset=human_evaluation, description="Shuffled ratings are at chance.")
+def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.cache import answers_table
+    from mess_core.evaluation.permuted_labels import check_controls
+
+    if not answers_table(store.layout.evaluation / "ratings").exists():
+        return dg.AssetCheckResult(passed=True, metadata={"ratings": "none given"})
+    return check_result(check_controls(store.layout, "ratings"), WARN)
+
+
+@dg.asset(
+    deps=["retrieval_evaluation", "human_evaluation"],
+    automation_condition=NIGHTLY,
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"python", "matplotlib"},
+    code_version="2",
+    description=(
+        "All systems on all criteria with 95 % intervals, and for each rung of the ladder whether "
+        "it is better than the best one below it (p from flipping whole works)."
+    ),
+)
+def leaderboard(store: StoreResource) -> dg.MaterializeResult:
+    """Put all answers side by side."""
+    from mess_core.evaluation.pipeline import store_leaderboard
+
+    found = store_leaderboard(store.layout)
+    return dg.MaterializeResult(
+        data_version=table_version(found["summary"]),
+        metadata={
+            "leaderboard": dg.MetadataValue.md(found["markdown"]),
+            "rungs": sample(found["rungs"], rows=20),
+            "picture": picture(found["png"]),
+            "path": dg.MetadataValue.path(str(store.layout.leaderboard / "leaderboard.md")),
+        },
+    )
+
+
+@dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is told.")
+def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.leaderboard import check_leaderboard
+
+    return check_result(check_leaderboard(store.layout), ERROR)
+
+
+def _metric(name: str) -> str:
+    """A name that MLflow allows."""
+    return "".join(char if char.isalnum() or char in "_-. /" else "_" for char in name)

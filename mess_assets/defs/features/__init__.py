@@ -1,0 +1,1 @@
+"""Embeddings and targets, track by track and as tables."""

@@ -90,4 +90,4 @@ class SearchError(MessError):
 
 
 class JudgementError(MessError):
-    """A judge's answer does not fit what was asked, or what was answered before."""
+    """A listener's answer does not fit what was asked, or what was answered before."""

@@ -60,4 +60,4 @@ evaluate = dg.define_asset_job(
 
 PER_TRACK = (embed, describe)
 EVALUATED_AGAIN = ("human_evaluation", "leaderboard")
-"""What new answers of judges change."""
+"""What new answers of listeners change."""

@@ -64,11 +64,11 @@ class EncoderResource(dg.ConfigurableResource):
 
     control: str = Field(
         default_factory=lambda: os.environ.get("MESS_CONTROL", "auto"),
-        description="auto: probe beside the encoder's untrained twin; off: do not.",
+        description="auto: probe beside the encoder's untrained counterpart; off: do not.",
     )
 
     def no_control(self) -> str | None:
-        """Why no untrained twin is needed, or None."""
+        """Why no untrained counterpart is needed, or None."""
         if self.control == "off":
             return "switched off (MESS_CONTROL=off)"
         if self.name.startswith("untrained:"):

@@ -4,7 +4,7 @@
 scans; when a scan succeeds, ``pending_tracks`` starts runs over what is missing or stale, a
 batch each and embeddings apart from targets; when the last of these has ended, well or not,
 ``rebuild_tables`` renews tables and indices once. ``new_judgements`` compares systems with
-what judges answered. ``lost_workers`` reports runs whose process
+what listeners answered. ``lost_workers`` reports runs whose process
 was killed, and Dagster retries those.
 """
 
@@ -39,7 +39,7 @@ _FOLLOWS_WITHIN = datetime.timedelta(minutes=10)
 """How long the daemon has to start the retry of a run that died, or the batches of a scan."""
 
 _SITTING_S = 900.0
-"""A judge who has not answered for so long has gone."""
+"""A listener who has not answered for so long has gone."""
 
 WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 
@@ -267,9 +267,9 @@ def pending_keys(
 def new_judgements(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Once judges have been quiet for a while, compare systems with their answers again."""
+    """Once listeners have been quiet for a while, compare systems with their answers again."""
     from mess_core.errors import MessError
-    from mess_core.evaluation.cache import answers_table
+    from mess_core.evaluation.pipeline import cached_scores
     from mess_core.judgements.response_log import judgements_state
 
     try:
@@ -280,7 +280,7 @@ def new_judgements(
         return dg.SkipReason("no answers since the last that were looked at")
     if datetime.datetime.now(datetime.UTC).timestamp() - last < _SITTING_S:
         return dg.SkipReason("somebody is judging: the end of the sitting is waited for")
-    if not answers_table(store.layout.evaluation / "retrieval-work").exists():
+    if not cached_scores(store.layout, "retrieval-work").table_path.exists():
         return dg.SkipReason("no system was examined yet: run the job `evaluate` once")
     wanted = [dg.AssetKey(name) for name in EVALUATED_AGAIN]
     return dg.SensorResult(

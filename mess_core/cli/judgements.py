@@ -16,10 +16,10 @@ __all__ = ["judgements"]
 @data_option
 @json_option
 def judgements(data: str, as_json: bool) -> None:
-    """Gather what judges answered into one table, and say how far they agree.
+    """Gather what listeners answered into one table, and say how far they agree.
 
-    Answers are given on judge.html of `mess listen`. Answers to other triplets than those of
-    today stay in the table but do not count here.
+    Answers are given on listening-test.html of `mess listen`. Answers to triplets that have been
+    replaced since stay in the table but do not count here.
     """
     from mess_core.judgements.agreement import agreement
     from mess_core.judgements.response_log import export_judgements, read_triplets
@@ -42,31 +42,32 @@ def judgements(data: str, as_json: bool) -> None:
 
 
 def _tell(found: dict[str, Any]) -> None:
-    click.echo(f"{found['answers']} answers of {len(found['judges'])} judges")
-    for one in found["judges"]:
+    click.echo(f"{found['answers']} answers of {len(found['listeners'])} listeners")
+    for one in found["listeners"]:
         click.echo(
-            f"  {one['judge']}  {one['answers']:4d} triplets, median {one['median_s']:.0f} s;"
+            f"  {one['listener']}  {one['answers']:4d} triplets, median {one['median_s']:.0f} s;"
             f" same again {_share(one['same'])} of {one['repeats']};"
             f" attention {_share(one['attentive'])} of {one['checks']}: {one['status']}"
         )
-    parts = [("all judges", found["all"])]
-    if any(one["status"] != "passed" for one in found["judges"]):
+    parts = [("all listeners", found["all"])]
+    if any(one["status"] != "passed" for one in found["listeners"]):
         parts.append(("who passed attention checks", found["passed"]))
     for name, part in parts:
         alpha, halves, others = part["alpha"], part["split_half"], part["leave_one_out"]
         click.echo(
-            f"{name} ({alpha['judges']} judges, {alpha['triplets']} triplets of two or more):\n"
+            f"{name} ({alpha['listeners']} listeners,"
+            f" {alpha['triplets']} triplets of two or more):\n"
             f"  Krippendorff's alpha {_number(alpha['value'])}"
             f" [{_number(alpha['low'])}, {_number(alpha['high'])}]\n"
-            f"  halves of the judges agree {_share(halves['value'])}"
+            f"  halves of the listeners agree {_share(halves['value'])}"
             f" [{_share(halves['low'])}, {_share(halves['high'])}];"
             f" a perfect measure would agree with one of them {_share(part['perfect'])}\n"
-            f"  a judge agrees with the others {_share(others['value'])}"
+            f"  a listener agrees with the others {_share(others['value'])}"
             f" [{_share(others['low'])}, {_share(others['high'])}]"
         )
     same = found["consistency"]
     click.echo(
-        f"judges with themselves: {_share(same['share'])}"
+        f"listeners with themselves: {_share(same['share'])}"
         f" [{_share(same['low'])}, {_share(same['high'])}] of {same['n']} repeats"
     )
     if found["answers_to_other_triplets"]:

@@ -31,14 +31,14 @@ def list_targets(as_json: bool) -> None:
 @click.option("--asap", type=click.Path(exists=True), help="Folder of the ASAP data set.")
 @click.option("--percepiano", type=click.Path(exists=True), help="Folder of PercePiano.")
 @click.option("--library/--no-library", default=True, help="Whether to draw the data root's table.")
-@click.option("--planted/--no-planted", default=True, help="Whether to measure planted clips.")
+@click.option("--sweeps/--no-sweeps", default=True, help="Whether to measure planted clips.")
 @click.option("--out", default=None, help="Folder to write to; default: DATA/reports/targets.")
 @data_option
 def validate(
     asap: str | None,
     percepiano: str | None,
     library: bool,
-    planted: bool,
+    sweeps: bool,
     out: str | None,
     data: str,
 ) -> None:
@@ -49,15 +49,15 @@ def validate(
     from upath import UPath
 
     from mess_core.store import Layout
-    from mess_core.validation.report import examine_targets
+    from mess_core.validation.report import validate_targets
 
     layout = Layout(data)
     folder = layout.targets_report if out is None else UPath(out)
-    report = examine_targets(
+    report = validate_targets(
         asap=asap,
         percepiano=percepiano,
         library=data if library and layout.proxy_targets.exists() else None,
-        planted=planted,
+        sweeps=sweeps,
         say=lambda line: click.echo(line, err=True),
     )
     report.write(folder)

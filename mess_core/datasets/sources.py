@@ -44,7 +44,7 @@ def parse_sources(text: str) -> list[Source]:
     Raises
     ------
     DatasetError
-        If a pair is malformed or a name stands twice.
+        If a pair is malformed or a name is listed twice.
 
     Examples
     --------

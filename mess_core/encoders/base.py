@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mess_core.audio import stream_audio
 from mess_core.encoders import cpu_frontend
 from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint, architecture_of
-from mess_core.encoders.streaming import Ahead, Rows, Window, batches
+from mess_core.encoders.streaming import Prefetcher, RowBuffer, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
@@ -95,7 +95,7 @@ class OpenedTrack:
     """A track whose decoding has begun; made by `Encoder.open`, used up by `Encoder.embed`."""
 
     path: str | PathLike[str] | None
-    windows: Ahead
+    windows: Prefetcher
 
     def close(self) -> None:
         """Stop decoding."""
@@ -242,14 +242,14 @@ class Encoder:
             for start, samples in stream_windows(self._blocks(audio), window, hop):
                 yield start, self._scaled(samples, scale)
 
-        return OpenedTrack(None if isinstance(audio, np.ndarray) else audio, Ahead(scaled()))
+        return OpenedTrack(None if isinstance(audio, np.ndarray) else audio, Prefetcher(scaled()))
 
     # Inside -----------------------------------------------------------------------------
 
     def _embed(self, opened: OpenedTrack) -> Embedding:
         starts: list[int] = []
         ends: list[int] = []
-        pooled = Rows()
+        pooled = RowBuffer()
         raw: list[NDArray[np.float32]] = []
         for batch in batches(opened.windows, lambda: self._batch_size):
             if len(batch[0][1]) < MAX_FRAME_SAMPLES:

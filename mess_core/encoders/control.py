@@ -1,6 +1,6 @@
-"""The untrained twin of an encoder, and a library's embeddings by it.
+"""The untrained counterpart of an encoder, and a library's embeddings by it.
 
-What a layer of the twin predicts, the trained layer does not owe to training.
+What a layer of the counterpart predicts, the trained layer does not owe to training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mess_core.encoders.base import Encoder
 from mess_core.encoders.extraction import embed_tracks
-from mess_core.encoders.untrained import untrained_twin
+from mess_core.encoders.untrained import untrained_counterpart
 from mess_core.errors import StoreError
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
@@ -26,11 +26,11 @@ __all__ = ["build_control_matrix", "check_control", "load_control"]
 
 def load_control(encoder: Encoder) -> Encoder:
     """Seeded random weights in the architecture of `encoder`, with its settings and layers."""
-    twin = untrained_twin(encoder.architecture, do_normalize=encoder.do_normalize)
-    name = f"untrained:twin-{encoder.dim}x{encoder.num_layers - 1}@{twin.digest[:12]}"
+    counterpart = untrained_counterpart(encoder.architecture, do_normalize=encoder.do_normalize)
+    name = f"untrained:counterpart-{encoder.dim}x{encoder.num_layers - 1}@{counterpart.digest[:12]}"
     return Encoder(
         name,
-        twin,
+        counterpart,
         device=encoder.device,
         dtype=encoder.dtype,
         layers=encoder.layers,
@@ -45,7 +45,7 @@ def build_control_matrix(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], list[TrackOutcome]]:
-    """Embed the tracks with the twin of `encoder` and stack their vectors.
+    """Embed the tracks with the counterpart of `encoder` and stack their vectors.
 
     Under ``control/`` in the data root; what is there already is not computed again.
 
@@ -84,7 +84,7 @@ def build_control_matrix(
 
 
 def check_control(layout: Layout) -> Finding:
-    """The untrained twin's vectors are of the present encoder and of every track."""
+    """The untrained counterpart's vectors are of the present encoder and of every track."""
     _, rows, manifest = load_matrix(layout)
     encoder = str(manifest["identity"]["encoder"])
     if encoder.startswith("untrained:"):

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ahead", "Rows", "Window", "batches"]
+__all__ = ["Prefetcher", "RowBuffer", "Window", "batches"]
 
 Window = tuple[int, NDArray[np.float32]]
 """First sample of a window, and its samples."""
 
 
-class Ahead(Iterator[Window]):
+class Prefetcher(Iterator[Window]):
     """Runs an iterator in a thread that starts at once and stays at most `depth` ahead.
 
     Errors of the iterator are raised to the consumer at the place where they occurred. Close
@@ -76,7 +76,7 @@ def batches(windows: Iterable[Window], size: Callable[[], int]) -> Iterator[list
         yield batch
 
 
-class Rows:
+class RowBuffer:
     """Rows collected in few large blocks.
 
     A list of small arrays would be allocated in between the model's large temporaries and

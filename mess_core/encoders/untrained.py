@@ -19,7 +19,7 @@ import torch
 from mess_core.encoders.mert import Checkpoint, build_model, ready
 from mess_core.errors import EncoderError
 
-__all__ = ["SIZES", "untrained_checkpoint", "untrained_twin"]
+__all__ = ["SIZES", "untrained_checkpoint", "untrained_counterpart"]
 
 _MERT_95M: dict[str, Any] = {
     "conv_bias": False,
@@ -81,7 +81,7 @@ def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
     return _initialised(SIZES[size], do_normalize=True, digest=_digest(size, seed), seed=seed)
 
 
-def untrained_twin(
+def untrained_counterpart(
     architecture: dict[str, Any], *, do_normalize: bool, seed: int = 0
 ) -> Checkpoint:
     """Random weights in the architecture of another checkpoint (`mert.architecture_of`)."""

@@ -26,14 +26,20 @@ if TYPE_CHECKING:
     from mess_core.datasets.rendering import Engine
     from mess_core.encoders import Encoder
 
-__all__ = ["Exam", "Lesson", "lesson_of", "load_exam", "single_factor_clips"]
+__all__ = [
+    "BenchmarkData",
+    "TrainingSet",
+    "load_benchmark_data",
+    "select_training_set",
+    "single_factor_clips",
+]
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Exam:
+class BenchmarkData:
     """Everything that systems are examined on.
 
     Attributes
@@ -48,7 +54,7 @@ class Exam:
         Expression descriptors.
     planted : DataFrame
         ``factor, clip_id`` (of the source) per single-factor triplet.
-    planted_clips : Clips
+    single_factor_clips : Clips
         x, near, far of each triplet, one after another.
     """
 
@@ -56,12 +62,12 @@ class Exam:
     passages: pd.DataFrame
     clips: Clips
     values: Floats
-    planted: pd.DataFrame
-    planted_clips: Clips
+    single_factor: pd.DataFrame
+    single_factor_clips: Clips
 
 
 @dataclass(frozen=True, eq=False)  # itself, not its arrays, is what is remembered by
-class Lesson:
+class TrainingSet:
     """What systems may learn from: clips of training works.
 
     Attributes
@@ -85,12 +91,14 @@ class Lesson:
     tracks: Sequence[str]
     works: Sequence[str]
     values: Floats
-    planted: NDArray[np.int64]
+    single_factor: NDArray[np.int64]
     library: int
     seed: int = 0
 
 
-def load_exam(layout: Layout, *, encoder: Encoder | None = None, say: Say = lambda _: None) -> Exam:
+def load_benchmark_data(
+    layout: Layout, *, encoder: Encoder | None = None, say: Say = lambda _: None
+) -> BenchmarkData:
     """Everything stored that systems are examined on.
 
     Raises
@@ -101,12 +109,14 @@ def load_exam(layout: Layout, *, encoder: Encoder | None = None, say: Say = lamb
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
-    planted = read_table(layout.planted_triplets)
+    planted = read_table(layout.single_factor_triplets)
     made = single_factor_clips(layout, tracks, passages, planted, encoder, say)
-    return Exam(tracks, passages, clips, expression_values(excerpts), planted, made)
+    return BenchmarkData(tracks, passages, clips, expression_values(excerpts), planted, made)
 
 
-def lesson_of(exam: Exam, train: Sequence[str], *, seed: int = 0) -> Lesson:
+def select_training_set(
+    benchmark: BenchmarkData, train: Sequence[str], *, seed: int = 0
+) -> TrainingSet:
     """What may be learned from some tracks.
 
     Raises
@@ -115,31 +125,37 @@ def lesson_of(exam: Exam, train: Sequence[str], *, seed: int = 0) -> Lesson:
         If none of them has a passage.
     """
     wanted = set(train)
-    rows = np.flatnonzero(exam.passages["track_id"].astype(str).isin(wanted)).tolist()
+    rows = np.flatnonzero(benchmark.passages["track_id"].astype(str).isin(wanted)).tolist()
     if not rows:
         raise MessError("no training track has a passage that others play, too")
-    table = exam.passages.iloc[rows]
-    track_of = dict(zip(exam.passages["clip_id"], exam.passages["track_id"], strict=True))
-    work_of = dict(zip(exam.passages["clip_id"], exam.passages["work_id"], strict=True))
+    table = benchmark.passages.iloc[rows]
+    track_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["track_id"], strict=True))
+    work_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["work_id"], strict=True))
     kept = [
         number
-        for number, clip in enumerate(exam.planted["clip_id"])
+        for number, clip in enumerate(benchmark.single_factor["clip_id"])
         if str(track_of.get(clip)) in wanted
     ]
-    planted_rows = [3 * number + part for number in kept for part in range(3)]
-    sources = [str(exam.planted["clip_id"].iloc[number]) for number in kept]
-    library, planted = exam.clips.take(rows), exam.planted_clips.take(planted_rows)
+    single_factor_rows = [3 * number + part for number in kept for part in range(3)]
+    sources = [str(benchmark.single_factor["clip_id"].iloc[number]) for number in kept]
+    library, planted = (
+        benchmark.clips.take(rows),
+        benchmark.single_factor_clips.take(single_factor_rows),
+    )
     count = len(rows)
-    return Lesson(
+    return TrainingSet(
         clips=library + planted,
-        passages=[*table["passage_id"], *(f"planted:{n}" for n in kept for _ in range(3))],
-        performers=[*table["performer"], *([""] * len(planted_rows))],
-        tracks=[*table["track_id"].astype(str), *([""] * len(planted_rows))],
+        passages=[*table["passage_id"], *(f"single-factor:{n}" for n in kept for _ in range(3))],
+        performers=[*table["performer"], *([""] * len(single_factor_rows))],
+        tracks=[*table["track_id"].astype(str), *([""] * len(single_factor_rows))],
         works=[*table["work_id"], *(str(work_of[one]) for one in sources for _ in range(3))],
         values=np.concatenate(
-            [exam.values[rows], np.full((len(planted_rows), exam.values.shape[1]), np.nan)]
+            [
+                benchmark.values[rows],
+                np.full((len(single_factor_rows), benchmark.values.shape[1]), np.nan),
+            ]
         ),
-        planted=count + np.arange(len(planted_rows), dtype=np.int64).reshape(-1, 3),
+        single_factor=count + np.arange(len(single_factor_rows), dtype=np.int64).reshape(-1, 3),
         library=count,
         seed=seed,
     )
@@ -149,34 +165,34 @@ def single_factor_clips(
     layout: Layout,
     tracks: pd.DataFrame,
     passages: pd.DataFrame,
-    planted: pd.DataFrame,
+    table: pd.DataFrame,
     encoder: Encoder | None,
     say: Say,
 ) -> Clips:
     """The clips of stored triplets, in their order; rendered if they are not kept."""
     _, _, manifest = load_matrix(layout)
-    chosen = passages[passages["clip_id"].isin(planted["clip_id"])]
+    chosen = passages[passages["clip_id"].isin(table["clip_id"])]
     excerpts = dict(zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True))
-    wanted = planted["clip_id"].drop_duplicates().tolist()
+    wanted = table["clip_id"].drop_duplicates().tolist()
     missing = [clip for clip in wanted if clip not in excerpts]
     if missing:
         raise StoreError(
             f"planted triplets were made from other passages ({missing[0]})",
-            remedy="Materialise `planted_triplets` again",
+            remedy="Materialise `single_factor_triplets` again",
         )
     made = single_factor_triplets(
-        [(clip, excerpts[clip]) for clip in wanted], seed=int(planted["seed"].iloc[0])
+        [(clip, excerpts[clip]) for clip in wanted], seed=int(table["seed"].iloc[0])
     )
     if [(one.factor, one.source) for one in made] != list(
-        planted[["factor", "clip_id"]].itertuples(index=False, name=None)
+        table[["factor", "clip_id"]].itertuples(index=False, name=None)
     ):
         raise StoreError(
             "planted triplets were made by another version or from other notes",
-            remedy="Materialise `planted_triplets` again",
+            remedy="Materialise `single_factor_triplets` again",
         )
     names = [f"{one.source}:{one.factor}:{part}" for one in made for part in ("x", "near", "far")]
     clips = [clip for one in made for clip in (one.x, one.near, one.far)]
-    engine: Engine = "demo" if planted["engine"].iloc[0] == "demo" else "fluidsynth"
+    engine: Engine = "demo" if table["engine"].iloc[0] == "demo" else "fluidsynth"
     identity = manifest["identity"]
     used = cache(partial(matching_encoder, identity, encoder))
     return rendered_clips(

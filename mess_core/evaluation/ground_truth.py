@@ -27,9 +27,9 @@ from mess_core.ranking.pairs import (
 )
 
 if TYPE_CHECKING:
-    from mess_core.evaluation.data import Exam
+    from mess_core.evaluation.data import BenchmarkData
 
-__all__ = ["Questions", "triplet_values"]
+__all__ = ["FoldQueries", "triplet_values"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -37,12 +37,12 @@ Bools = NDArray[np.bool_]
 _KS = (1, 10)
 
 
-class Questions:
+class FoldQueries:
     """Clips of the test tracks of a fold and everything that is asked of them.
 
     Parameters
     ----------
-    exam : Exam
+    benchmark : BenchmarkData
     fold : Fold
     seed : int
         Breaks ties.
@@ -52,15 +52,15 @@ class Questions:
     clips : Clips
     """
 
-    def __init__(self, exam: Exam, fold: Fold, seed: int) -> None:
+    def __init__(self, benchmark: BenchmarkData, fold: Fold, seed: int) -> None:
         wanted = set(fold.test)
-        inside = exam.passages["track_id"].astype(str).isin(wanted).to_numpy()
+        inside = benchmark.passages["track_id"].astype(str).isin(wanted).to_numpy()
         rows = np.flatnonzero(inside).tolist()
-        self.clips = exam.clips.take(rows)
+        self.clips = benchmark.clips.take(rows)
         self._seed = seed
-        table = exam.passages.iloc[rows].reset_index(drop=True)
+        table = benchmark.passages.iloc[rows].reset_index(drop=True)
         self._names = table["clip_id"].astype(str).to_numpy()
-        known = exam.tracks.assign(group=work_groups(exam.tracks)).set_index("track_id")
+        known = benchmark.tracks.assign(group=work_groups(benchmark.tracks)).set_index("track_id")
         tracks = table["track_id"].astype(str).to_numpy()
         group = known["group"].loc[tracks].to_numpy()
         audio = known["audio_sha256"].loc[tracks].to_numpy()
@@ -77,22 +77,30 @@ class Questions:
         self._candidate = ~same_audio & ~unclear
         self._same = same_passage & ~same_performer & self._candidate
         # The unit of each descriptor is a matter of the truth, not of any system.
-        unit = expression_unit(exam.values, exam.passages["passage_id"].tolist())
+        unit = expression_unit(benchmark.values, benchmark.passages["passage_id"].tolist())
         self._apart = [
             (members, np.where(same_audio[np.ix_(members, members)], np.nan, apart))
-            for members, apart in expression_distances(exam.values[rows], passage.tolist(), unit)
+            for members, apart in expression_distances(
+                benchmark.values[rows], passage.tolist(), unit
+            )
         ]
-        source = dict(zip(exam.passages["clip_id"], inside, strict=True))
-        kept = [number for number, clip in enumerate(exam.planted["clip_id"]) if source.get(clip)]
-        self._planted = exam.planted.iloc[kept]
-        self._planted_clips = exam.planted_clips.take([3 * n + p for n in kept for p in range(3)])
+        source = dict(zip(benchmark.passages["clip_id"], inside, strict=True))
+        kept = [
+            number
+            for number, clip in enumerate(benchmark.single_factor["clip_id"])
+            if source.get(clip)
+        ]
+        self._planted = benchmark.single_factor.iloc[kept]
+        self._planted_clips = benchmark.single_factor_clips.take(
+            [3 * n + p for n in kept for p in range(3)]
+        )
         self._group = dict(zip(self._names, group, strict=True))
 
-    def ask(
+    def evaluate(
         self,
         score: Callable[[Clips], Floats],
         *,
-        shares_truth: bool = False,
+        uses_ground_truth: bool = False,
         objective: Objective | None = None,
     ) -> list[dict[str, Any]]:
         """All answers of a fitted system.
@@ -101,7 +109,7 @@ class Questions:
         ----------
         score : callable
             Clips to similarity, [clips, clips].
-        shares_truth : bool
+        uses_ground_truth : bool
             Leave expression out.
         objective : {"content", "expression"}, optional
             Ask only what belongs to it: content, or expression and single factors.
@@ -116,7 +124,7 @@ class Questions:
         if objective != "expression":
             found += self._retrieval("content", similarity, self._same, self._candidate)
         if objective != "content":
-            if not shares_truth:
+            if not uses_ground_truth:
                 found += self._expression(similarity)
             found += self._factors(score)
         return found
@@ -145,7 +153,7 @@ class Questions:
         index = np.arange(len(self._planted_clips)).reshape(-1, 3)
         right = triplet_values(score(self._planted_clips), index)
         return [
-            self._row(f"planted: {row.factor}", "triplets", str(row.clip_id), float(value))
+            self._row(f"single factor: {row.factor}", "triplets", str(row.clip_id), float(value))
             for row, value in zip(self._planted.itertuples(), right, strict=True)
         ]
 

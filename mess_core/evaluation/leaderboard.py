@@ -1,4 +1,4 @@
-"""All systems on all criteria, with intervals, and whether each rung earns its place."""
+"""All systems on all criteria, with intervals, and whether each model earns its place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OWN_METRIC",
     "check_leaderboard",
-    "compare_rungs",
+    "compare_models",
     "leaderboard_markdown",
     "leaderboard_png",
     "summarise",
@@ -30,7 +30,7 @@ _CONTENT = "RR@10"
 _TRIPLETS = "triplets"
 
 OWN_METRIC = {"content": _CONTENT, "expression": _TRIPLETS}
-"""The metric by which rungs of an objective are compared."""
+"""The metric by which models of an objective are compared."""
 
 _CHANCE = {_TRIPLETS: 0.5}
 
@@ -72,27 +72,27 @@ def summarise(answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.DataFrame:
-    """Each rung against the best one below it, on its own criterion.
+def compare_models(answers: pd.DataFrame, sequences: dict[str, list[str]]) -> pd.DataFrame:
+    """Each model against the best one below it, on its own criterion.
 
     Parameters
     ----------
     answers : DataFrame
         As `summarise` takes.
-    ladders : dict of str to list of str
+    sequences : dict of str to list of str
         Objective to the names of its systems, lowest first.
 
     Returns
     -------
     DataFrame
-        ``objective, rung, against, difference, low, high, p, n, clusters, verdict``. A rung that
+        ``objective, model, against, difference, low, high, p, n, clusters, verdict``. A model that
         is not better at p < 0.05 is "not helping" and is not what later ones must beat; fewer
         than six works cannot give such a p.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    for objective, names in ladders.items():
+    for objective, names in sequences.items():
         own = answers[
             (answers["criterion"] == objective) & (answers["metric"] == OWN_METRIC[objective])
         ]
@@ -110,7 +110,7 @@ def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.Da
             rows.append(
                 {
                     "objective": objective,
-                    "rung": name,
+                    "model": name,
                     "against": best,
                     "difference": found.difference,
                     "low": found.low,
@@ -131,11 +131,11 @@ def compare_rungs(answers: pd.DataFrame, ladders: dict[str, list[str]]) -> pd.Da
             )
             if better:
                 best = name
-    columns = ["objective", "rung", "against", "difference", "low", "high", "p", "n"]
+    columns = ["objective", "model", "against", "difference", "low", "high", "p", "n"]
     return pd.DataFrame(rows, columns=[*columns, "clusters", "verdict"])
 
 
-def leaderboard_markdown(summary: pd.DataFrame, rungs: pd.DataFrame, notes: dict[str, str]) -> str:
+def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dict[str, str]) -> str:
     """The leaderboard as a page of Markdown."""
     lines = ["# Leaderboard", ""]
     lines += [f"- {name}: {text}" for name, text in notes.items()]
@@ -157,18 +157,18 @@ def leaderboard_markdown(summary: pd.DataFrame, rungs: pd.DataFrame, notes: dict
         ]
     lines += [
         "",
-        "## Does each rung help?",
+        "## Does each model help?",
         "",
-        "Against the best rung below it, same queries; p from flipping whole works.",
+        "Against the best model below it, same queries; p from flipping whole works.",
         "",
-        "| objective | rung | against | difference | 95 % interval | p | n | works | verdict |",
+        "| objective | model | against | difference | 95 % interval | p | n | works | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {row.objective} | {row.rung} | {row.against} | {row.difference:+.3f} "
+        f"| {row.objective} | {row.model} | {row.against} | {row.difference:+.3f} "
         f"| {_interval(row.low, row.high, '+.3f')} | {row.p:.3f} | {row.n} "
         f"| {row.clusters} | {row.verdict} |"
-        for row in rungs.itertuples()
+        for row in models.itertuples()
     ]
     return "\n".join([*lines, ""])
 
@@ -177,7 +177,7 @@ def leaderboard_png(summary: pd.DataFrame) -> bytes:
     """Means with intervals, a panel per criterion."""
     from matplotlib.figure import Figure
 
-    panels = [pair for pair in _shown(summary) if "shuffled" not in pair[0]]
+    panels = [pair for pair in _shown(summary) if "permuted" not in pair[0]]
     names = list(dict.fromkeys(summary["system"]))
     figure = Figure(figsize=(3.0 * len(panels) + 3.0, 0.22 * len(names) + 1.2))
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""All systems on triplets that judges answered: do they side with the majority?
+"""All systems on triplets that listeners answered: do they side with the majority?
 
 A system that learns anything answers only triplets whose three tracks are tested in one
 fold, fitted on that fold's training tracks; the others answer all. Triplets that were
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.errors import MessError
-from mess_core.evaluation.data import Exam, lesson_of
+from mess_core.evaluation.data import BenchmarkData, select_training_set
 from mess_core.evaluation.splits import Split
 from mess_core.evaluation.systems import System
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CRITERION", "DISAGREEMENT", "examine_judgements", "majority"]
+__all__ = ["CRITERION", "DISAGREEMENT", "evaluate_on_listeners", "majority"]
 
 CRITERION = "judged triplets"
 DISAGREEMENT = "disagreement"
@@ -29,7 +29,7 @@ _FEWEST_VOTES = 3
 
 
 def majority(judgements: pd.DataFrame, *, fewest: int = _FEWEST_VOTES) -> pd.Series:
-    """Share of judges who said "a", by triplet; ties are left out.
+    """Share of listeners who said "a", by triplet; ties are left out.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def majority(judgements: pd.DataFrame, *, fewest: int = _FEWEST_VOTES) -> pd.Ser
     return share[share != 0.5]
 
 
-def examine_judgements(
-    exam: Exam,
+def evaluate_on_listeners(
+    benchmark: BenchmarkData,
     split: Split,
     systems: Sequence[System],
     triplets: pd.DataFrame,
@@ -53,15 +53,15 @@ def examine_judgements(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Ask every system what judges were asked.
+    """Ask every system what listeners were asked.
 
     Parameters
     ----------
-    exam : Exam
+    benchmark : BenchmarkData
     split : Split
     systems : sequence of System
     triplets : DataFrame
-        As `sample_triplets` gives, of the exam's passages; how many are of others is said.
+        As `sample_triplets` gives, of the benchmark's passages; how many are of others is said.
     judgements : DataFrame
     say : callable
         Called with lines of progress.
@@ -74,10 +74,10 @@ def examine_judgements(
     """
     import pandas as pd
 
-    asked = _asked(exam, triplets, majority(judgements), say)
+    asked = _asked(benchmark, triplets, majority(judgements), say)
     fold_of = split.fold_of()
-    tracks = exam.passages["track_id"].astype(str).tolist()
-    works = exam.passages["work_id"].tolist()
+    tracks = benchmark.passages["track_id"].astype(str).tolist()
+    works = benchmark.passages["work_id"].tolist()
     found: list[dict[str, Any]] = []
     for system in systems:
         scored: dict[int, Any] = {}
@@ -87,10 +87,10 @@ def examine_judgements(
                 continue
             fold = fold_of.get(tracks[sides[0]], 0)
             if fold not in scored:
-                scored[fold] = _fitted(system, exam, split, fold, say)
+                scored[fold] = _fitted(system, benchmark, split, fold, say)
             if scored[fold] is None:
                 continue
-            similarity = scored[fold](exam.clips.take(sides))
+            similarity = scored[fold](benchmark.clips.take(sides))
             difference = similarity[0, 1] - similarity[0, 2]
             right = 0.5 if difference == 0 else float((difference > 0) == a_is_nearer)
             pooled = [] if kind == DISAGREEMENT else [CRITERION]
@@ -111,12 +111,12 @@ def examine_judgements(
 
 
 def _asked(
-    exam: Exam, triplets: pd.DataFrame, said: pd.Series, say: Callable[[str], None]
+    benchmark: BenchmarkData, triplets: pd.DataFrame, said: pd.Series, say: Callable[[str], None]
 ) -> list[tuple[str, str, tuple[int, int, int], bool]]:
-    """Triplets with an answer: name, kind, the exam's rows of x, a and b, whether a is nearer."""
+    """Answered triplets: name, kind, rows of x, a and b in the benchmark, whether a is nearer."""
     row_of = {
         (str(row.track_id), round(float(row.start_s), 3)): number
-        for number, row in enumerate(exam.passages.itertuples())
+        for number, row in enumerate(benchmark.passages.itertuples())
     }
     found, gone = [], 0
     for row in triplets[triplets["triplet_id"].isin(said.index)].itertuples():
@@ -138,11 +138,11 @@ def _asked(
 
 
 def _fitted(
-    system: System, exam: Exam, split: Split, fold: int, say: Callable[[str], None]
+    system: System, benchmark: BenchmarkData, split: Split, fold: int, say: Callable[[str], None]
 ) -> Any | None:
     """A system fitted on a fold's training tracks; None if it finds too little to learn."""
     try:
-        return system.fit(lesson_of(exam, split.folds[fold].train, seed=split.seed))
+        return system.fit(select_training_set(benchmark, split.folds[fold].train, seed=split.seed))
     except MessError as error:
         say(f"{system.name} could not learn: {error.problem}")
         return None

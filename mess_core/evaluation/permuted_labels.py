@@ -1,6 +1,6 @@
 """Shuffled truths: what must be at chance if nothing of the test side is known in training.
 
-The truth is dealt anew; systems are fitted to the dealt labels of training tracks and asked
+The truth is permuted anew; systems are fitted to the permuted labels of training tracks and asked
 about the labels of test tracks under the same deal. A system that saw a test label in training
 knows it under the deal, too, and is above chance; one that hears anything true is not.
 """
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mess_core.evaluation.cache import answers_table
 from mess_core.evaluation.splits import Split
 from mess_core.ranking.pairs import Objective, shuffled_within
 from mess_core.statistics import clustered_mean
+from mess_core.store.cache import CachedTable
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -23,26 +23,35 @@ from mess_core.store.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mess_core.evaluation.data import Exam
+    from mess_core.evaluation.data import BenchmarkData
 
-__all__ = ["DEALS", "SHUFFLED", "check_controls", "control_table", "dealt_answers", "dealt_exam"]
+__all__ = [
+    "PERMUTATIONS",
+    "PERMUTED",
+    "check_controls",
+    "control_table",
+    "permuted_benchmark",
+    "permuted_players",
+]
 
-SHUFFLED = " (shuffled)"
+PERMUTED = " (permuted)"
 """What the names of such criteria end with."""
 
-DEALS = 3
+PERMUTATIONS = 3
 """Deals of an examination: after one alone, all that is alike is above or below chance alike."""
 
 _FEWEST_CLUSTERS = 6
 _SURE = 3.5  # standard errors: one in two thousand
 
 
-def dealt_exam(exam: Exam, split: Split, objective: Objective, *, seed: int) -> Exam:
-    """An examination whose truth of one kind is dealt anew.
+def permuted_benchmark(
+    benchmark: BenchmarkData, split: Split, objective: Objective, *, seed: int
+) -> BenchmarkData:
+    """An examination whose truth of one kind is permuted anew.
 
     Parameters
     ----------
-    exam : Exam
+    benchmark : BenchmarkData
     split : Split
         Labels of content stay on the side of the fold that they are on.
     objective : {"content", "expression"}
@@ -53,30 +62,30 @@ def dealt_exam(exam: Exam, split: Split, objective: Objective, *, seed: int) -> 
     rng = np.random.default_rng(seed)
     if objective == "content":
         fold = split.fold_of()
-        side = [str(fold.get(track, -1)) for track in exam.passages["track_id"].astype(str)]
+        side = [str(fold.get(track, -1)) for track in benchmark.passages["track_id"].astype(str)]
         order = np.arange(len(side))
         for name in np.unique(side):
             rows = np.flatnonzero(np.asarray(side) == name)
             order[rows] = rng.permutation(rows)
-        label = exam.passages["passage_id"].to_numpy()[order]
-        return replace(exam, passages=exam.passages.assign(passage_id=label))
-    values = shuffled_within(exam.values, exam.passages["passage_id"].tolist(), seed=seed)
-    swapped = rng.random(len(exam.planted)) < 0.5
+        label = benchmark.passages["passage_id"].to_numpy()[order]
+        return replace(benchmark, passages=benchmark.passages.assign(passage_id=label))
+    values = shuffled_within(benchmark.values, benchmark.passages["passage_id"].tolist(), seed=seed)
+    swapped = rng.random(len(benchmark.single_factor)) < 0.5
     triplet = np.arange(3 * len(swapped)).reshape(-1, 3)
     triplet[swapped] = triplet[swapped][:, [0, 2, 1]]
-    planted = exam.planted_clips.take(triplet.ravel().tolist())
-    return replace(exam, values=values, planted_clips=planted)
+    planted = benchmark.single_factor_clips.take(triplet.ravel().tolist())
+    return replace(benchmark, values=values, single_factor_clips=planted)
 
 
-def dealt_answers(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def permuted_players(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Raters' answers with the players of each passage given each other's ratings."""
     rng = np.random.default_rng(seed)
     player = answers["player"].astype(str)
-    dealt = player.copy()
+    permuted = player.copy()
     for _, rows in player.groupby(answers["passage"], sort=True):
         names = np.unique(rows)
-        dealt.loc[rows.index] = rows.map(dict(zip(names, rng.permutation(names), strict=True)))
-    return answers.assign(player=dealt)
+        permuted.loc[rows.index] = rows.map(dict(zip(names, rng.permutation(names), strict=True)))
+    return answers.assign(player=permuted)
 
 
 def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataFrame:
@@ -87,7 +96,7 @@ def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataF
     answers : DataFrame
         ``system, criterion, metric, query, value``.
     passage_of : dict of str to str
-        Query to the passage whose truth was dealt: queries of one are not independent.
+        Query to the passage whose truth was permuted: queries of one are not independent.
 
     Returns
     -------
@@ -98,7 +107,7 @@ def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataF
     """
     import pandas as pd
 
-    shuffled = answers[answers["criterion"].str.endswith(SHUFFLED)]
+    shuffled = answers[answers["criterion"].str.endswith(PERMUTED)]
     keys = ["criterion", "metric", "query"]
     random = shuffled[shuffled["system"] == "random"].groupby(keys)["value"].mean()  # over deals
     rows = []
@@ -123,7 +132,7 @@ def check_controls(layout: Layout, name: str) -> Finding:
 
     A system that is has seen test labels in training.
     """
-    answers = read_table(answers_table(layout.evaluation / name))
+    answers = CachedTable(layout.evaluation / name).table()
     passages = read_table(layout.passages) if layout.passages.exists() else None
     passage_of = (
         {}

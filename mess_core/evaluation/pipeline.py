@@ -1,42 +1,41 @@
-"""The examination of a data root, step by step, each kept and made again only when it must.
+"""The evaluation of a data root, step by step; what is cached and still current is not redone.
 
-Every result stands beside the fingerprint of what it was made from: tables, embeddings,
-split, MIDI, settings and `EVALUATION_VERSION`. Asked for again with the same fingerprint, a
-step returns what is there.
+Every result lies beside the fingerprint of its inputs: tables, embeddings, split, MIDI, settings
+and `mess_core.evaluation.fingerprints.EVALUATION_VERSION`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mess_core.datasets.percepiano import read_ratings
 from mess_core.errors import MessError, StoreError, TooLittleError
-from mess_core.evaluation.cache import (
-    answers_table,
-    digest,
-    drop,
-    folder_fingerprint,
-    keep,
-    kept,
-    library_fingerprint,
-    library_of,
+from mess_core.evaluation import preparation
+from mess_core.evaluation.data import (
+    BenchmarkData,
+    TrainingSet,
+    load_benchmark_data,
+    select_training_set,
 )
-from mess_core.evaluation.data import Exam, Lesson, lesson_of, load_exam
+from mess_core.evaluation.fingerprints import folder_fingerprint, library_fingerprint
 from mess_core.evaluation.leaderboard import (
-    compare_rungs,
+    compare_models,
     leaderboard_markdown,
     leaderboard_png,
     summarise,
 )
-from mess_core.evaluation.listener_protocol import examine_judgements
-from mess_core.evaluation.protocol import examine
+from mess_core.evaluation.listener_protocol import evaluate_on_listeners
+from mess_core.evaluation.protocol import evaluate_systems
+from mess_core.evaluation.rated_protocol import evaluate_on_ratings
 from mess_core.evaluation.splits import Split, SplitBy, load_split
-from mess_core.evaluation.systems import RUNGS, System, baselines, fit_head, ladder
+from mess_core.evaluation.systems import MODELS, System, baselines, fit_head, model_sequence
 from mess_core.judgements.agreement import vetted
 from mess_core.judgements.response_log import read_judgements, read_triplets
 from mess_core.ranking.clips import Clips, rendered_clips
@@ -44,6 +43,7 @@ from mess_core.ranking.pairs import Objective
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.served_heads import load_head, save_head, withdraw_head
 from mess_core.store.arrays import write_bytes
+from mess_core.store.cache import CachedTable, fingerprint
 from mess_core.store.layout import Layout, is_local
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, read_table, write_json, write_table
@@ -54,317 +54,443 @@ if TYPE_CHECKING:
     from mess_core.datasets.rendering import Engine
     from mess_core.encoders import Encoder
 
-__all__ = [
-    "evaluate_judgements",
-    "evaluate_ratings",
-    "evaluate_retrieval",
-    "head_name",
-    "head_names",
-    "store_leaderboard",
-    "train_rung",
-]
+__all__ = ["Evaluation", "cached_scores", "evaluate_library", "head_name", "head_names"]
 
 _OBJECTIVES: tuple[Objective, ...] = ("content", "expression")
 
 Say = Callable[[str], None]
 
 
-def head_name(objective: Objective, rung: str) -> str:
-    """The name that a rung's head is served by."""
-    return f"{objective}-{rung.lower().replace(', ', '-')}"
+def head_name(objective: Objective, model: str) -> str:
+    """The name by which a model's head is served.
+
+    Examples
+    --------
+    >>> head_name("content", "linear, InfoNCE")
+    'content-linear-infonce'
+    """
+    return f"{objective}-{model.lower().replace(', ', '-')}"
 
 
-def head_names(rung: str) -> list[str]:
-    """The heads that a rung has: none for content where it takes the content away."""
-    objectives = [one for one in _OBJECTIVES if one != "content" or not RUNGS[rung].centred]
-    return [head_name(objective, rung) for objective in objectives]
+def head_names(model: str) -> list[str]:
+    """The heads of a model: none for content where the model removes the content."""
+    objectives = [one for one in _OBJECTIVES if one != "content" or not MODELS[model].centred]
+    return [head_name(objective, model) for objective in objectives]
 
 
-def train_rung(
-    layout: Layout, rung: str, *, by: SplitBy = "work", say: Say = lambda _: None
-) -> dict[str, Any]:
-    """Train one rung for every objective on the whole library, and serve it.
+def cached_scores(layout: Layout, name: str) -> CachedTable:
+    """Where the scores of a step are cached: "retrieval-work", "ratings" or "listeners"."""
+    return CachedTable(layout.evaluation / name)
 
-    What it is worth is measured elsewhere, on folds (`evaluate_retrieval`): the served head has
-    seen every work of the library.
+
+class Evaluation:
+    """Steps of the evaluation of one data root, which read its inputs once between them.
+
+    Inputs are those at the time of the first use: after `mess_core.evaluation.preparation` has
+    stored others, make a new one.
 
     Parameters
     ----------
     layout : Layout
-    rung : str
-        Of `mess_core.evaluation.systems.RUNGS`.
-    by : str
-        The split that its figures are measured on, for the manifest.
+    by : {"work", "performer", "both", "recording"}
+        The frozen split to evaluate on.
+    encoder : Encoder, optional
+        The library's, if it is loaded already.
+    systems : sequence of System, optional
+        All of them if not given.
     say : callable
-
-    Returns
-    -------
-    dict
-        Head name to version, epoch, inner validation and ``reused``; or to ``problem`` where the
-        library holds too little to learn from.
-
-    Raises
-    ------
-    MessError
-        If the rung is unknown.
+        Called with lines of progress.
     """
-    if rung not in RUNGS:
-        raise MessError(f"there is no rung {rung!r}", remedy=f"Use one of {', '.join(RUNGS)}")
-    _, _, manifest = load_matrix(layout)
-    stamp = digest("head", rung, library_fingerprint(layout, by))
-    found: dict[str, Any] = {}
-    exam: Exam | None = None
-    for objective in _OBJECTIVES:
-        if (name := head_name(objective, rung)) not in head_names(rung):
-            continue
-        place = layout.heads / name / "training.json"
-        with contextlib.suppress(MessError):  # nothing, or nothing that can be served
-            record = read_json(place)
-            served = load_head(layout.heads, name, identity=manifest["identity"])
-            if record["fingerprint"] == stamp == served.made_from["fingerprint"]:
-                found[name] = {**record, "reused": True}
-                continue
-        exam = exam or load_exam(layout, say=say)
-        say(f"training {name}")
-        made_from = {
-            "identity": manifest["identity"],
-            "objective": objective,
-            "rung": rung,
-            "split": by,
-            "fingerprint": stamp,
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        by: SplitBy = "work",
+        encoder: Encoder | None = None,
+        systems: Sequence[System] | None = None,
+        say: Say = lambda _: None,
+    ) -> None:
+        self.layout = layout
+        self.by: SplitBy = by
+        self._encoder = encoder
+        self._systems = systems
+        self._say = say
+
+    @cached_property
+    def library(self) -> str:
+        """Fingerprint of the library."""
+        return library_fingerprint(self.layout, self.by)
+
+    @cached_property
+    def benchmark(self) -> BenchmarkData:
+        """What systems are evaluated on."""
+        return load_benchmark_data(self.layout, encoder=self._encoder, say=self._say)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Identity of the library's encoder."""
+        _, _, manifest = load_matrix(self.layout)
+        found: dict[str, Any] = manifest["identity"]
+        return found
+
+    @cached_property
+    def split(self) -> Split:
+        """The frozen split.
+
+        Raises
+        ------
+        TooLittleError
+            If there is none.
+        """
+        path = self.layout.splits / f"{self.by}.json"
+        if not path.exists():
+            raise TooLittleError(
+                f"there is no split by {self.by}: the library has too few groups, or none was "
+                "made yet",
+                path=str(path),
+                remedy="Add recordings, then run `mess evaluate` or materialise `splits`",
+            )
+        return load_split(path)
+
+    @cached_property
+    def systems(self) -> list[System]:
+        """The systems to compare: baselines, then the models of each objective."""
+        if self._systems is not None:
+            return list(self._systems)
+        return [
+            *baselines(self.identity["layers"], str(self.identity["encoder"])),
+            *(system for objective in _OBJECTIVES for system in model_sequence(objective)),
+        ]
+
+    def train_model(self, model: str) -> dict[str, Any]:
+        """Train one model for every objective on the whole library, and serve its heads.
+
+        How good it is, is measured elsewhere, on folds (`retrieval`): the served head has seen
+        every work of the library.
+
+        Parameters
+        ----------
+        model : str
+            Of `mess_core.evaluation.systems.MODELS`.
+
+        Returns
+        -------
+        dict
+            Head name to version, epoch, inner validation and ``reused``; or to ``problem`` where
+            the library holds too little to learn from.
+
+        Raises
+        ------
+        MessError
+            If the model is unknown.
+        """
+        if model not in MODELS:
+            raise MessError(
+                f"there is no model {model!r}", remedy=f"Use one of {', '.join(MODELS)}"
+            )
+        wanted = set(head_names(model))
+        return {
+            name: self._train_head(objective, model)
+            for objective in _OBJECTIVES
+            if (name := head_name(objective, model)) in wanted
         }
+
+    def _train_head(self, objective: Objective, model: str) -> dict[str, Any]:
+        heads, name = self.layout.heads, head_name(objective, model)
+        made_from = {
+            "identity": self.identity,
+            "objective": objective,
+            "model": model,
+            "split": self.by,
+            "fingerprint": fingerprint("head", model, self.library),
+        }
+        record_path = heads / name / "training.json"
+        with contextlib.suppress(MessError):  # nothing, or nothing that can be served
+            record = read_json(record_path)
+            served = load_head(heads, name, identity=self.identity)
+            if record["fingerprint"] == made_from["fingerprint"] == served.made_from["fingerprint"]:
+                return {**record, "reused": True}
+        self._say(f"training {name}")
+        tracks = self.benchmark.passages["track_id"].astype(str).unique().tolist()
         try:
-            lesson = lesson_of(exam, exam.passages["track_id"].astype(str).unique().tolist())
-            trained = fit_head(lesson, objective, rung, made_from=made_from)
+            training_set = select_training_set(self.benchmark, tracks)
+            trained = fit_head(training_set, objective, model, made_from=made_from)
         except MessError as error:
-            withdraw_head(layout.heads, name)  # one of other data must not be served instead
-            found[name] = {"problem": error.problem, "reused": False}
-            continue
-        saved = save_head(layout.heads, name, trained.head)
+            withdraw_head(heads, name)  # a head of other data must not be served instead
+            return {"problem": error.problem, "reused": False}
         record = {
-            "fingerprint": stamp,
-            "version": saved["version"],
+            "fingerprint": made_from["fingerprint"],
+            "version": save_head(heads, name, trained.head)["version"],
             "epoch": trained.epoch,
             "validation": trained.validation,
             "history": list(trained.history),
         }
-        write_json(place, record)
-        found[name] = {**record, "reused": False}
-    return found
+        write_json(record_path, record)
+        return {**record, "reused": False}
 
+    def retrieval(self) -> tuple[pd.DataFrame, bool]:
+        """Scores of all systems on the folds of the split.
 
-def evaluate_retrieval(
-    layout: Layout,
-    *,
-    by: SplitBy = "work",
-    encoder: Encoder | None = None,
-    say: Say = lambda _: None,
-) -> tuple[pd.DataFrame, bool]:
-    """Examine all systems on the folds of a frozen split.
+        Returns
+        -------
+        scores : DataFrame
+            As `mess_core.evaluation.protocol.evaluate_systems` gives.
+        reused : bool
+            Whether they were cached.
 
-    Returns
-    -------
-    answers : DataFrame
-        As `examine` gives.
-    reused : bool
-        Whether they were there already.
-
-    Raises
-    ------
-    StoreError
-        If an input is not there.
-    TooLittleError
-        If there is no such split, or no fold has anything to learn and to ask.
-    DatasetError
-        If the split leaks, or is of another track table.
-    """
-    place = layout.evaluation / f"retrieval-{by}"
-    library = library_fingerprint(layout, by)
-    stamp = digest("retrieval", library)
-    if (found := kept(place, stamp)) is not None:
-        return found, True
-    split = _split(layout, by)
-    exam = load_exam(layout, encoder=encoder, say=say)
-    answers = examine(exam, split, _systems(layout), say=say)
-    return keep(place, stamp, answers, library), False
-
-
-def evaluate_ratings(
-    layout: Layout,
-    folder: str | PathLike[str],
-    *,
-    encoder: Encoder | None = None,
-    engine: Engine = "demo",
-    say: Say = lambda _: None,
-) -> tuple[pd.DataFrame, bool]:
-    """Examine all systems on triplets from PercePiano's ratings; see `examine_ratings`.
-
-    Systems that learn do so from the library without the rated works. Where no passages are
-    stored, only notes are compared.
-
-    Returns
-    -------
-    answers : DataFrame
-    reused : bool
-
-    Raises
-    ------
-    DatasetError
-        If the folder is not PercePiano's.
-    """
-    from mess_core.datasets.rendering import engine_in_use
-    from mess_core.evaluation.rated_protocol import examine_ratings
-
-    with_clips = layout.passages.exists() and layout.planted_triplets.exists()
-    library = library_fingerprint(layout, "work") if with_clips else None
-    stamp = digest("ratings", library, engine_in_use(engine), folder_fingerprint(folder))
-    place = layout.evaluation / "ratings"
-    if (found := kept(place, stamp)) is not None:
-        return found, True
-    if not with_clips:
-        return keep(place, stamp, examine_ratings(folder, say=say), None), False
-    exam = load_exam(layout, encoder=encoder, say=say)
-    _, _, manifest = load_matrix(layout)
-    identity = manifest["identity"]
-    used = cache(partial(matching_encoder, identity, encoder))
-
-    def lesson_without(works: set[str]) -> Lesson:
-        table = exam.passages
-        rated = [_is_of(str(one), works) for one in table["work_id"]]
-        left = table.loc[~np.asarray(rated), "track_id"].astype(str)
-        return lesson_of(exam, left.unique().tolist())
-
-    def make(names: Sequence[str], performances: Sequence[Any]) -> Clips:
-        return rendered_clips(
-            names,
-            performances,
-            layout.rendered,
-            identity=identity,
-            encoder=used,
-            engine=engine,
-            say=say,
+        Raises
+        ------
+        StoreError
+            If an input is not there.
+        TooLittleError
+            If there is no such split, or no fold has both training and test passages.
+        DatasetError
+            If the split leaks, or is of another track table.
+        """
+        return self._cached(
+            f"retrieval-{self.by}",
+            fingerprint("retrieval", self.library),
+            lambda: evaluate_systems(self.benchmark, self.split, self.systems, say=self._say),
+            self.library,
         )
 
-    answers = examine_ratings(
-        folder, systems=_systems(layout), lesson_without=lesson_without, make=make, say=say
-    )
-    return keep(place, stamp, answers, library), False
+    def ratings(
+        self, folder: str | PathLike[str], *, engine: Engine = "demo"
+    ) -> tuple[pd.DataFrame, bool]:
+        """Scores of all systems on triplets from PercePiano's ratings.
+
+        Systems that learn do so from the library without the rated works. Where no passages are
+        stored, only notes are compared.
+
+        Parameters
+        ----------
+        folder : path-like
+            Of PercePiano.
+        engine : {"demo", "fluidsynth", "auto"}
+            What renders its MIDI.
+
+        Returns
+        -------
+        scores : DataFrame
+            As `mess_core.evaluation.rated_protocol.evaluate_on_ratings` gives.
+        reused : bool
+
+        Raises
+        ------
+        DatasetError
+            If the folder is not PercePiano's.
+        """
+        from mess_core.datasets.rendering import engine_in_use
+
+        layout = self.layout
+        with_clips = layout.passages.exists() and layout.single_factor_triplets.exists()
+        library = self.library if with_clips else None
+        made_from = fingerprint(
+            "ratings", library, engine_in_use(engine), folder_fingerprint(folder)
+        )
+        if not with_clips:
+            notes_only = partial(evaluate_on_ratings, folder, say=self._say)
+            return self._cached("ratings", made_from, notes_only, library)
+        return self._cached("ratings", made_from, partial(self._rated, folder, engine), library)
+
+    def _rated(self, folder: str | PathLike[str], engine: Engine) -> pd.DataFrame:
+        used = cache(partial(matching_encoder, self.identity, self._encoder))
+
+        def make(names: Sequence[str], performances: Sequence[Any]) -> Clips:
+            return rendered_clips(
+                names,
+                performances,
+                self.layout.rendered,
+                identity=self.identity,
+                encoder=used,
+                engine=engine,
+                say=self._say,
+            )
+
+        return evaluate_on_ratings(
+            folder,
+            systems=self.systems,
+            training_set_without=self._training_set_without,
+            make=make,
+            say=self._say,
+        )
+
+    def _training_set_without(self, works: set[str]) -> TrainingSet:
+        table = self.benchmark.passages
+        rated = [_is_of(str(one), works) for one in table["work_id"]]
+        left = table.loc[~np.asarray(rated), "track_id"].astype(str)
+        return select_training_set(self.benchmark, left.unique().tolist())
+
+    def listeners(self) -> tuple[pd.DataFrame, bool]:
+        """Scores of all systems on the triplets that listeners answered, if there are any.
+
+        Returns
+        -------
+        scores : DataFrame
+            As `mess_core.evaluation.listener_protocol.evaluate_on_listeners` gives; empty without
+            answers to the present triplets by listeners who passed their attention checks, and
+            then none are cached.
+        reused : bool
+        """
+        import pandas as pd
+
+        layout, judgements = self.layout, pd.DataFrame()
+        if is_local(layout.root) and layout.judgements.exists() and layout.human_triplets.exists():
+            everything = read_judgements(layout)
+            current = everything[everything["triplets"] == read_triplets(layout).digest]
+            judgements = vetted(current)
+        if judgements.empty:
+            cached_scores(layout, "listeners").drop()
+            return judgements, False
+        return self._cached(
+            "listeners",
+            fingerprint("listeners", self.library, judgements.to_csv(index=False)),
+            lambda: evaluate_on_listeners(
+                self.benchmark,
+                self.split,
+                self.systems,
+                read_table(layout.human_triplets),
+                judgements,
+                say=self._say,
+            ),
+            self.library,
+        )
+
+    def leaderboard(self) -> dict[str, Any]:
+        """Write all cached scores side by side: tables, Markdown and picture.
+
+        Returns
+        -------
+        dict
+            ``summary`` and ``models`` (DataFrames), ``markdown``, ``png``, ``notes``.
+
+        Raises
+        ------
+        StoreError
+            If no system was evaluated yet, or on another state of the library.
+        """
+        import pandas as pd
+
+        scores = cached_scores(self.layout, f"retrieval-{self.by}")
+        if scores.record().get("library") != self.library:
+            raise StoreError(
+                "is of another state of the library: tables, embeddings or MIDI have changed since",
+                path=str(scores.table_path),
+                remedy="Run `mess evaluate`, or materialise `retrieval_evaluation`",
+            )
+        tables, notes = [scores.table()], self._notes()
+        for name in ("ratings", "listeners"):
+            with contextlib.suppress(StoreError):
+                cached = cached_scores(self.layout, name)
+                if cached.record().get("library") not in {None, self.library}:
+                    notes[name] = "left out: they are of another state of the library"
+                    continue
+                tables.append(cached.table())
+                notes[name] = "included"
+        everything = pd.concat(tables, ignore_index=True)
+        summary = summarise(everything)
+        sequences: dict[str, list[str]] = {
+            objective: [one.name for one in self.systems if one.objective == objective]
+            for objective in _OBJECTIVES
+        }
+        models = compare_models(everything, sequences)
+        found = {
+            "summary": summary,
+            "models": models,
+            "notes": notes,
+            "markdown": leaderboard_markdown(summary, models, notes),
+            "png": leaderboard_png(summary),
+        }
+        folder = self.layout.leaderboard
+        write_table(folder / "leaderboard.parquet", summary)
+        write_table(folder / "models.parquet", models)
+        write_bytes(folder / "leaderboard.png", found["png"])
+        write_bytes(folder / "leaderboard.md", found["markdown"].encode())
+        return found
+
+    def _notes(self) -> dict[str, str]:
+        """What the figures of the leaderboard were made from."""
+        encoder = str(self.identity["encoder"])
+        untrained = " (untrained: a control, not a model)"
+        notes = {
+            "split": f"by {self.by}, {self.split.sha256[:12]}",
+            "encoder": encoder + (untrained if encoder.startswith("untrained:") else ""),
+        }
+        if self.layout.single_factor_triplets.exists():
+            engines = read_table(self.layout.single_factor_triplets)["engine"].unique()
+            notes["single-factor clips rendered by"] = ", ".join(engines)
+        return notes
+
+    def _cached(
+        self, name: str, made_from: str, compute: Callable[[], pd.DataFrame], library: str | None
+    ) -> tuple[pd.DataFrame, bool]:
+        cached = cached_scores(self.layout, name)
+        if (found := cached.load(made_from)) is not None:
+            return found, True
+        return cached.save(made_from, compute(), library=library), False
 
 
-def evaluate_judgements(
-    layout: Layout, *, by: SplitBy = "work", say: Say = lambda _: None
-) -> tuple[pd.DataFrame, bool]:
-    """Examine all systems on the triplets that judges answered, if there are any.
+def evaluate_library(
+    data: str | PathLike[str],
+    *,
+    percepiano: str = "",
+    engine: Engine = "demo",
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Prepare the benchmark data, train all models, evaluate all systems, compare them.
 
-    Returns
-    -------
-    answers : DataFrame
-        As `examine_judgements` gives; empty without answers to the present triplets by judges
-        who passed their attention checks, and then none are kept.
-    reused : bool
-    """
-    import pandas as pd
-
-    place = layout.evaluation / "judged"
-    judgements = pd.DataFrame()
-    if is_local(layout.root) and layout.judgements.exists() and layout.human_triplets.exists():
-        everything = read_judgements(layout)
-        current = everything[everything["triplets"] == read_triplets(layout).digest]
-        judgements = vetted(current)
-    if judgements.empty:
-        drop(place)
-        return judgements, False
-    library = library_fingerprint(layout, by)
-    stamp = digest("judged", library, judgements.to_csv(index=False))
-    if (found := kept(place, stamp)) is not None:
-        return found, True
-    triplets = read_table(layout.human_triplets)
-    answers = examine_judgements(
-        load_exam(layout), _split(layout, by), _systems(layout), triplets, judgements, say=say
-    )
-    return keep(place, stamp, answers, library), False
-
-
-def store_leaderboard(layout: Layout, *, by: SplitBy = "work") -> dict[str, Any]:
-    """Put all answers that are stored side by side: table, Markdown and picture.
+    Parameters
+    ----------
+    data : path-like or fsspec URL
+        Data root in which a library was built.
+    percepiano : str
+        Folder of PercePiano; empty: without human ratings.
+    engine : {"demo", "fluidsynth", "auto"}
+        What renders notes.
+    say : callable
+        Called with lines of progress.
 
     Returns
     -------
     dict
-        ``summary`` and ``rungs`` (DataFrames), ``markdown``, ``png``, ``notes``.
+        As `Evaluation.leaderboard` gives, and ``seconds`` by step.
 
     Raises
     ------
-    StoreError
-        If no system was examined yet, or on another state of the library.
+    MessError
+        If the library is not there or holds too little, or the folder is not PercePiano's.
     """
-    import pandas as pd
+    layout = Layout(data)
+    if percepiano:
+        read_ratings(percepiano)  # a typo in its name is reported now, not after minutes
+    seconds: dict[str, float] = {}
 
-    library = library_fingerprint(layout, by)
-    place = layout.evaluation / f"retrieval-{by}"
-    if library_of(place) != library:
-        raise StoreError(
-            "is of another state of the library: tables, embeddings or MIDI have changed since",
-            path=str(answers_table(place)),
-            remedy="Run `mess evaluate`, or materialise `retrieval_evaluation`",
-        )
-    answers = [read_table(answers_table(place))]
-    notes = {"split": f"by {by}, {_split(layout, by).sha256[:12]}"}
-    _, _, manifest = load_matrix(layout)
-    encoder = str(manifest["identity"]["encoder"])
-    untrained = encoder.startswith("untrained:")
-    notes["encoder"] = encoder + (" (untrained: a control, not a model)" if untrained else "")
-    for name in ("ratings", "judged"):
-        with contextlib.suppress(StoreError):
-            about = library_of(layout.evaluation / name)
-            if about not in {None, library}:
-                notes[name] = "left out: they are of another state of the library"
-                continue
-            answers.append(read_table(answers_table(layout.evaluation / name)))
-            notes[name] = "included"
-    if layout.planted_triplets.exists():
-        engines = read_table(layout.planted_triplets)["engine"].unique()
-        notes["planted clips rendered by"] = ", ".join(engines)
-    together = pd.concat(answers, ignore_index=True)
-    summary = summarise(together)
-    ladders: dict[str, list[str]] = {
-        objective: [one.name for one in _systems(layout) if one.objective == objective]
-        for objective in _OBJECTIVES
-    }
-    rungs = compare_rungs(together, ladders)
-    found = {
-        "summary": summary,
-        "rungs": rungs,
-        "notes": notes,
-        "markdown": leaderboard_markdown(summary, rungs, notes),
-        "png": leaderboard_png(summary),
-    }
-    folder = layout.leaderboard
-    write_table(folder / "leaderboard.parquet", summary)
-    write_table(folder / "rungs.parquet", rungs)
-    write_bytes(folder / "leaderboard.png", found["png"])
-    write_bytes(folder / "leaderboard.md", found["markdown"].encode())
-    return found
+    def timed(name: str, step: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        result = step()
+        seconds[name] = time.perf_counter() - began
+        say(f"{name}: {seconds[name]:.0f} s")
+        return result
 
-
-def _systems(layout: Layout) -> list[System]:
-    _, _, manifest = load_matrix(layout)
-    identity = manifest["identity"]
-    return [
-        *baselines(identity["layers"], str(identity["encoder"])),
-        *(system for objective in _OBJECTIVES for system in ladder(objective)),
-    ]
-
-
-def _split(layout: Layout, by: SplitBy) -> Split:
-    place = layout.splits / f"{by}.json"
-    if not place.exists():
-        raise TooLittleError(
-            f"there is no split by {by}: the library has too few groups, or none was made yet",
-            path=str(place),
-            remedy="Add recordings, then run `mess evaluate` or materialise `splits`",
-        )
-    return load_split(place)
+    timed("splits", lambda: preparation.store_splits(layout))
+    timed("passages", lambda: preparation.store_passages(layout))
+    timed(
+        "single-factor triplets",
+        lambda: preparation.store_single_factor_triplets(layout, engine=engine, say=say),
+    )
+    try:
+        timed("triplets for listeners", lambda: preparation.store_human_triplets(layout))
+    except TooLittleError as error:
+        say(str(error))
+    evaluation = Evaluation(layout, say=say)
+    timed("models", lambda: [evaluation.train_model(model) for model in MODELS])
+    timed("retrieval", evaluation.retrieval)
+    timed("listeners", evaluation.listeners)
+    if percepiano:
+        timed("ratings", lambda: evaluation.ratings(percepiano, engine=engine))
+    board: dict[str, Any] = timed("leaderboard", evaluation.leaderboard)
+    return {**board, "seconds": seconds}
 
 
 def _is_of(work: str, works: set[str]) -> bool:

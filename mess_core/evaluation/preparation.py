@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 __all__ = [
     "check_human_triplets",
     "check_passages",
-    "check_planted_triplets",
+    "check_single_factor_triplets",
     "store_human_triplets",
     "store_passages",
-    "store_planted_triplets",
+    "store_single_factor_triplets",
     "store_splits",
 ]
 
-MOST_PLANTED = 60
+MOST_SOURCES = 60
 
 Say = Callable[[str], None]
 
@@ -110,7 +110,7 @@ def store_passages(layout: Layout) -> pd.DataFrame:
     return table
 
 
-def store_planted_triplets(
+def store_single_factor_triplets(
     layout: Layout,
     *,
     encoder: Encoder | None = None,
@@ -148,12 +148,12 @@ def store_planted_triplets(
         [(one.factor, one.source) for one in made], columns=["factor", "clip_id"]
     ).assign(engine=engine_in_use(engine), seed=seed)
     single_factor_clips(layout, tracks, passages, table, encoder, say)
-    write_table(layout.planted_triplets, table)
+    write_table(layout.single_factor_triplets, table)
     return table
 
 
 def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> pd.DataFrame:
-    """Draw the triplets that judges are asked about, unless some are there that were answered.
+    """Draw the triplets that listeners are asked about, unless some are there that were answered.
 
     Where systems disagree is asked of the encoder's mean layer and the audio descriptors.
 
@@ -166,7 +166,7 @@ def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> 
     """
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     if layout.human_triplets.exists() and layout.judgements.exists():
-        return read_table(layout.human_triplets)  # judges' plans hang on this very table
+        return read_table(layout.human_triplets)  # listeners' plans hang on this very table
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
     audio = standardised([dict(zip(AUDIO_TARGETS, row, strict=True)) for row in clips.audio])
@@ -199,9 +199,9 @@ def check_passages(layout: Layout) -> Finding:
     )
 
 
-def check_planted_triplets(layout: Layout) -> Finding:
+def check_single_factor_triplets(layout: Layout) -> Finding:
     """Every factor is asked of most of the same clips, all of them stored passages."""
-    planted, passages = read_table(layout.planted_triplets), read_table(layout.passages)
+    planted, passages = read_table(layout.single_factor_triplets), read_table(layout.passages)
     known = set(passages["clip_id"])
     per_factor = planted["factor"].value_counts()
     return Finding(
@@ -224,8 +224,8 @@ def check_human_triplets(layout: Layout) -> Finding:
 
 
 def _sources(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One performance of each passage, drawn; at most `MOST_PLANTED`, spread over all."""
+    """One performance of each passage, drawn; at most `MOST_SOURCES`, spread over all."""
     drawn = passages.sample(frac=1.0, random_state=seed).drop_duplicates("passage_id").sort_index()
-    if len(drawn) > MOST_PLANTED:
-        drawn = drawn.iloc[np.linspace(0, len(drawn) - 1, MOST_PLANTED).astype(int)]
+    if len(drawn) > MOST_SOURCES:
+        drawn = drawn.iloc[np.linspace(0, len(drawn) - 1, MOST_SOURCES).astype(int)]
     return drawn

@@ -2,7 +2,7 @@
 
 For every fold of a frozen split each system is fitted on the training tracks' clips and
 asked about the test tracks' clips only (`mess_core.evaluation.ground_truth`), then the same
-again on truths that were dealt anew (`mess_core.evaluation.permuted_labels`).
+again on truths that were permuted anew (`mess_core.evaluation.permuted_labels`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError, TooLittleError
-from mess_core.evaluation.data import Exam, Lesson, lesson_of
-from mess_core.evaluation.ground_truth import Questions
+from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
+from mess_core.evaluation.ground_truth import FoldQueries
 from mess_core.evaluation.leaks import (
     Choice,
     Leak,
@@ -25,7 +25,7 @@ from mess_core.evaluation.leaks import (
     segment_leaks,
     track_leaks,
 )
-from mess_core.evaluation.permuted_labels import DEALS, SHUFFLED, dealt_exam
+from mess_core.evaluation.permuted_labels import PERMUTATIONS, PERMUTED, permuted_benchmark
 from mess_core.evaluation.splits import Fold, Split
 from mess_core.evaluation.systems import System
 from mess_core.ranking.pairs import Objective
@@ -33,20 +33,20 @@ from mess_core.ranking.pairs import Objective
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["examine", "lesson_leaks"]
+__all__ = ["evaluate_systems", "training_set_leaks"]
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
 
 
-def examine(
-    exam: Exam, split: Split, systems: Sequence[System], *, say: Say = lambda _: None
+def evaluate_systems(
+    benchmark: BenchmarkData, split: Split, systems: Sequence[System], *, say: Say = lambda _: None
 ) -> pd.DataFrame:
-    """Fit and ask every system in every fold, on the truth and on truths dealt anew.
+    """Fit and ask every system in every fold, on the truth and on truths permuted anew.
 
     Parameters
     ----------
-    exam : Exam
+    benchmark : BenchmarkData
     split : Split
     systems : sequence of System
     say : callable
@@ -56,14 +56,15 @@ def examine(
     -------
     DataFrame
         ``system, criterion, metric, fold, query, cluster, value``: one row per answer;
-        clusters are works. Criteria that end with " (shuffled)" are of `dealt_exam`, dealt
-        several times: systems are fitted to the very labels that they are asked about, each on
+        clusters are works. Criteria that end with " (permuted)" are of `permuted_benchmark`,
+        permuted several times: systems are fitted to the very labels that they are asked
+        about, each on
         what belongs to its objective.
 
     Raises
     ------
     DatasetError
-        If the split, or a lesson that is made by it, leaks.
+        If the split, or a training_set that is made by it, leaks.
     TooLittleError
         If no fold has anything to learn from and anything to ask. A system that finds too
         little to learn from has no answers in that fold.
@@ -71,66 +72,79 @@ def examine(
     import pandas as pd
 
     for number, fold in enumerate(split.folds):
-        assert_no_leaks(track_leaks(exam.tracks, fold, split.by), f"in fold {number}")
-    found = _answers(exam, split, systems, None, say)
+        assert_no_leaks(track_leaks(benchmark.tracks, fold, split.by), f"in fold {number}")
+    found = _answers(benchmark, split, systems, None, say)
     if not found:
         raise TooLittleError(
             "no fold has passages on both sides: there is nothing to learn or to ask",
             remedy="Add performances of more works, with MIDI",
         )
-    for objective, deal in itertools.product(get_args(Objective), range(DEALS)):
-        say(f"on shuffled truths, deal {deal + 1} of {DEALS}: {objective}")
-        dealt = dealt_exam(exam, split, objective, seed=split.seed + 1 + deal)
-        found += _answers(dealt, split, systems, objective, say)
+    for objective, deal in itertools.product(get_args(Objective), range(PERMUTATIONS)):
+        say(f"on shuffled truths, deal {deal + 1} of {PERMUTATIONS}: {objective}")
+        permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + deal)
+        found += _answers(permuted, split, systems, objective, say)
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
     return pd.DataFrame(found, columns=columns)
 
 
-def lesson_leaks(exam: Exam, lesson: Lesson, fold: Fold) -> list[Leak]:
-    """Whether a lesson holds anything of a fold's test tracks.
+def training_set_leaks(
+    benchmark: BenchmarkData, training_set: TrainingSet, fold: Fold
+) -> list[Leak]:
+    """Whether a training_set holds anything of a fold's test tracks.
 
-    Scalers, choices and weights come from the lesson alone, so that they are clean if it is.
+    Scalers, choices and weights come from the training_set alone, so that they are clean if it is.
     """
-    learned = [track for track in lesson.tracks if track]
-    found = choice_leaks([Choice("the lesson", fold.train[0], frozenset(learned))], fold.test)
-    audio = dict(zip(exam.tracks["track_id"].astype(str), exam.tracks["audio_sha256"], strict=True))
-    spans = exam.passages[["clip_id", "start_s", "end_s"]].assign(
-        audio_sha256=exam.passages["track_id"].astype(str).map(audio)
+    learned = [track for track in training_set.tracks if track]
+    found = choice_leaks([Choice("the training_set", fold.train[0], frozenset(learned))], fold.test)
+    audio = dict(
+        zip(benchmark.tracks["track_id"].astype(str), benchmark.tracks["audio_sha256"], strict=True)
+    )
+    spans = benchmark.passages[["clip_id", "start_s", "end_s"]].assign(
+        audio_sha256=benchmark.passages["track_id"].astype(str).map(audio)
     )
     spans = spans[spans["audio_sha256"].notna()]
     sides = [
         spans[spans["clip_id"].isin(ids)]
-        for ids in (lesson.clips.ids, Questions(exam, fold, 0).clips.ids)
+        for ids in (training_set.clips.ids, FoldQueries(benchmark, fold, 0).clips.ids)
     ]
     return found + segment_leaks(*sides)
 
 
 def _answers(
-    exam: Exam, split: Split, systems: Sequence[System], dealt: Objective | None, say: Say
+    benchmark: BenchmarkData,
+    split: Split,
+    systems: Sequence[System],
+    permuted: Objective | None,
+    say: Say,
 ) -> list[dict[str, Any]]:
-    """All folds; of a dealt examination only what was dealt is asked."""
+    """All folds; of a permuted examination only what was permuted is asked."""
     found: list[dict[str, Any]] = []
     for number, fold in enumerate(split.folds):
-        questions = Questions(exam, fold, split.seed)
+        queries = FoldQueries(benchmark, fold, split.seed)
         try:
-            lesson = lesson_of(exam, fold.train, seed=split.seed)
+            training_set = select_training_set(benchmark, fold.train, seed=split.seed)
         except MessError as error:
             say(f"fold {number + 1} is passed over: {error.problem}")
             continue
-        if len(questions.clips) == 0:
+        if len(queries.clips) == 0:
             continue
-        assert_no_leaks(lesson_leaks(exam, lesson, fold), f"in the lesson of fold {number}")
+        assert_no_leaks(
+            training_set_leaks(benchmark, training_set, fold),
+            f"in the training_set of fold {number}",
+        )
         for system in systems:
-            if dealt is not None and system.objective not in {None, dealt}:
+            if permuted is not None and system.objective not in {None, permuted}:
                 continue
-            if dealt is None:
+            if permuted is None:
                 say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
             try:
-                score = system.fit(lesson)
+                score = system.fit(training_set)
             except MessError as error:  # too little to learn from: it has no answers here
                 say(f"{system.name} could not learn: {error.problem}")
                 continue
-            for row in questions.ask(score, shares_truth=system.shares_truth, objective=dealt):
-                row["criterion"] += SHUFFLED if dealt else ""
+            for row in queries.evaluate(
+                score, uses_ground_truth=system.uses_ground_truth, objective=permuted
+            ):
+                row["criterion"] += PERMUTED if permuted else ""
                 found.append({"system": system.name, "fold": number, **row})
     return found

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from mess_core.datasets.percepiano import RatedPassage, rated_passages, read_ratings
 from mess_core.datasets.works import work_id
 from mess_core.errors import MessError
-from mess_core.evaluation.data import Lesson
+from mess_core.evaluation.data import TrainingSet
 from mess_core.evaluation.leaks import Choice, assert_no_leaks, choice_leaks
-from mess_core.evaluation.permuted_labels import SHUFFLED, dealt_answers
+from mess_core.evaluation.permuted_labels import PERMUTED, permuted_players
 from mess_core.evaluation.rated_triplets import (
     RatedTriplets,
     accuracy_per_passage,
@@ -42,7 +42,7 @@ from mess_core.ranking.shapes import CURVES
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["examine_ratings", "nested_distances", "rated_clips", "rated_works"]
+__all__ = ["evaluate_on_ratings", "nested_distances", "rated_clips", "rated_works"]
 
 CRITERION = "PercePiano"
 BY_MOVEMENT = f"{CRITERION}, by movement"
@@ -129,11 +129,11 @@ def nested_distances(
     return found
 
 
-def examine_ratings(
+def evaluate_on_ratings(
     folder: str | PathLike[str],
     *,
     systems: Sequence[System] = (),
-    lesson_without: Callable[[set[str]], Lesson] | None = None,
+    training_set_without: Callable[[set[str]], TrainingSet] | None = None,
     make: MakeClips | None = None,
     seed: int = 0,
     say: Say = lambda _: None,
@@ -145,8 +145,8 @@ def examine_ratings(
     folder : path-like
     systems : sequence of System
         Asked about rendered clips; needs the next two.
-    lesson_without : callable, optional
-        Works to a `Lesson` that holds none of them.
+    training_set_without : callable, optional
+        Works to a `TrainingSet` that holds none of them.
     make : callable, optional
         Names and performances to `Clips`; without it only notes are compared.
     seed : int
@@ -157,7 +157,7 @@ def examine_ratings(
     -------
     DataFrame
         ``system, criterion, metric, fold, query, cluster, value``; queries are passages,
-        clusters those that share bars. "PercePiano (shuffled)" is of ratings that were given
+        clusters those that share bars. "PercePiano (permuted)" is of ratings that were given
         to other players of their passage once: learned from them and asked about them.
 
     Raises
@@ -170,11 +170,11 @@ def examine_ratings(
     import pandas as pd
 
     ratings, answers = read_ratings(folder)
-    dealt = dealt_answers(answers, seed=seed + 1)
+    permuted = permuted_players(answers, seed=seed + 1)
     passages = rated_passages(ratings)
     asked = {
         CRITERION: rated_triplets(passages, answers, seed=seed),
-        f"{CRITERION}{SHUFFLED}": rated_triplets(passages, dealt, seed=seed),
+        f"{CRITERION}{PERMUTED}": rated_triplets(passages, permuted, seed=seed),
     }
     asked[BY_MOVEMENT] = asked[CRITERION]
     groups, movements = [one.group for one in passages], [one.movement for one in passages]
@@ -182,7 +182,7 @@ def examine_ratings(
     found = [_rows("raters, other half", CRITERION, passages, asked[CRITERION], None)]
 
     def tell(system: str, distances: Mapping[str, Floats], *criteria: str) -> None:
-        for criterion in criteria or (CRITERION, f"{CRITERION}{SHUFFLED}"):
+        for criterion in criteria or (CRITERION, f"{CRITERION}{PERMUTED}"):
             found.append(_rows(system, criterion, passages, asked[criterion], distances))
 
     def learn(
@@ -205,25 +205,25 @@ def examine_ratings(
     learned = "midi, learned from ratings"
     learn(learned, described, answers, groups, CRITERION)
     learn(learned, described, answers, movements, BY_MOVEMENT)
-    learn(learned, described, dealt, groups, f"{CRITERION}{SHUFFLED}")
+    learn(learned, described, permuted, groups, f"{CRITERION}{PERMUTED}")
     if make is None:
         return pd.concat(found, ignore_index=True)
     clips = rated_clips(passages, make)
     by_ear = [_heard(clips[name]) for name in names]
     learn("audio, learned from ratings", by_ear, answers, groups, CRITERION)
-    lesson = None
-    if lesson_without is not None:
+    training_set = None
+    if training_set_without is not None:
         try:
-            lesson = lesson_without(rated_works(passages))
+            training_set = training_set_without(rated_works(passages))
         except MessError as error:
             say(f"nothing to learn from without the rated works: {error.problem}")
     for system in systems:
         say(f"ratings: {system.name}")
         if system.describe is not None:
             apart = {name: _described(system.describe(clips[name])) for name in names}
-        elif lesson is not None:
+        elif training_set is not None:
             try:
-                score = system.fit(lesson)
+                score = system.fit(training_set)
             except MessError as error:
                 say(f"{system.name} could not learn: {error.problem}")
                 continue

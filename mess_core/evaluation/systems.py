@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError
-from mess_core.evaluation.data import Lesson
+from mess_core.evaluation.data import TrainingSet
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.pairs import (
     Objective,
@@ -31,7 +31,7 @@ from mess_core.ranking.training import Material, Settings, Trained, train_head
 from mess_core.search.served_heads import Head
 from mess_core.targets.first_published import first_published_targets
 
-__all__ = ["RUNGS", "Scorer", "System", "baselines", "fit_head", "ladder"]
+__all__ = ["MODELS", "Scorer", "System", "baselines", "fit_head", "model_sequence"]
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Clips], Floats]
@@ -50,22 +50,22 @@ class System:
     name, family : str
         Family is "control", "midi", "audio", "encoder" or "head".
     fit : callable
-        `Lesson` to `Scorer`.
+        `TrainingSet` to `Scorer`.
     objective : {"content", "expression"} or None
-        What a rung is for; its own criterion.
-    shares_truth : bool
+        What a model is for; its own criterion.
+    uses_ground_truth : bool
         Whether it reads the numbers that define the expression truth: not scored there.
     describe : callable or None
         Of systems that are descriptors: `Clips` to numbers, [clips, descriptors].
     learns : bool
-        Whether anything of it depends on the lesson, if only scales.
+        Whether anything of it depends on the training_set, if only scales.
     """
 
     name: str
     family: str
-    fit: Callable[[Lesson], Scorer]
+    fit: Callable[[TrainingSet], Scorer]
     objective: Objective | None = None
-    shares_truth: bool = False
+    uses_ground_truth: bool = False
     describe: Callable[[Clips], Floats] | None = None
     learns: bool = True
 
@@ -97,86 +97,95 @@ def baselines(layers: Sequence[int], encoder: str) -> list[System]:
     return systems
 
 
-RUNGS: dict[str, Settings] = {
+MODELS: dict[str, Settings] = {
     "diagonal": Settings("diagonal", "triplet", learning_rate=0.03, weight_decay=0.0),
     "linear, InfoNCE": Settings("linear", "infonce"),
     "linear, SupCon": Settings("linear", "supcon"),
     "linear, centred": Settings("linear", "infonce", centred=True),
     "MLP": Settings("mlp", "infonce"),
 }
-"""The ladder's rungs in order; each is compared with the best one below it."""
+"""The ladder's models in order; each is compared with the best one below it."""
 
 
-def ladder(objective: Objective) -> list[System]:
-    """The rungs for one objective, the reranker last."""
-    rungs = [
+def model_sequence(objective: Objective) -> list[System]:
+    """The models for one objective, the reranker last."""
+    models = [
         System(f"{objective}: {name}", "head", partial(_head, objective, name), objective)
-        for name in RUNGS
-        if not (objective == "content" and RUNGS[name].centred)
+        for name in MODELS
+        if not (objective == "content" and MODELS[name].centred)
     ]
-    rungs.append(System(f"{objective}: reranker", "head", partial(_reranked, objective), objective))
-    return rungs
+    models.append(
+        System(f"{objective}: reranker", "head", partial(_reranked, objective), objective)
+    )
+    return models
 
 
 def fit_head(
-    lesson: Lesson,
+    training_set: TrainingSet,
     objective: Objective,
-    rung: str,
+    model: str,
     *,
     made_from: dict[str, Any] | None = None,
 ) -> Trained:
-    """Train one rung on a lesson.
+    """Train one model on a training_set.
 
     Parameters
     ----------
-    lesson : Lesson
+    training_set : TrainingSet
     objective : {"content", "expression"}
-    rung : str
-        Of `RUNGS`.
+    model : str
+        Of `MODELS`.
     made_from : dict, optional
         For the head's manifest.
 
     Raises
     ------
     MessError
-        If the lesson is too small.
+        If the training_set is too small.
     """
-    settings = Settings(**{**vars(RUNGS[rung]), "seed": lesson.seed})
-    library = range(lesson.library)
+    settings = Settings(**{**vars(MODELS[model]), "seed": training_set.seed})
+    library = range(training_set.library)
     if objective == "content":
-        passages = [lesson.passages[row] for row in library]
-        clips = lesson.clips.take(library)
+        passages = [training_set.passages[row] for row in library]
+        clips = training_set.clips.take(library)
         triplets = content_triplets(
             passages,
-            [lesson.performers[row] for row in library],
-            [lesson.tracks[row] for row in library],
-            seed=lesson.seed,
+            [training_set.performers[row] for row in library],
+            [training_set.tracks[row] for row in library],
+            seed=training_set.seed,
         )
-        works = [lesson.works[row] for row in library]
+        works = [training_set.works[row] for row in library]
         material = Material(clips.vectors, triplets, passages, works, by_passage=True)
     else:
-        triplets = np.concatenate([_expression(lesson), lesson.planted])
+        triplets = np.concatenate([_expression(training_set), training_set.single_factor])
         material = Material(
-            lesson.clips.vectors, triplets, lesson.passages, lesson.works, by_passage=False
+            training_set.clips.vectors,
+            triplets,
+            training_set.passages,
+            training_set.works,
+            by_passage=False,
         )
     return train_head(material, settings, made_from=made_from)
 
 
-def _expression(lesson: Lesson) -> NDArray[np.int64]:
+def _expression(training_set: TrainingSet) -> NDArray[np.int64]:
     """Triplets of the library's passages."""
-    values, passages = lesson.values[: lesson.library], list(lesson.passages[: lesson.library])
+    values, passages = (
+        training_set.values[: training_set.library],
+        list(training_set.passages[: training_set.library]),
+    )
     return expression_triplets(
         expression_distances(values, passages, expression_unit(values, passages))
     )
 
 
-def _head(objective: Objective, rung: str, lesson: Lesson) -> Scorer:
-    return _scored(_fitted(objective, rung, lesson).head)
+def _head(objective: Objective, model: str, training_set: TrainingSet) -> Scorer:
+    return _scored(_fitted(objective, model, training_set).head)
 
 
-@lru_cache(maxsize=8)  # the reranker begins with what the rung below it has learned
-def _fitted(objective: Objective, rung: str, lesson: Lesson) -> Trained:
-    return fit_head(lesson, objective, rung)
+@lru_cache(maxsize=8)  # the reranker begins with what the model below it has learned
+def _fitted(objective: Objective, model: str, training_set: TrainingSet) -> Trained:
+    return fit_head(training_set, objective, model)
 
 
 def _scored(head: Head) -> Scorer:
@@ -188,25 +197,25 @@ def _scored(head: Head) -> Scorer:
     return score
 
 
-def _reranked(objective: Objective, lesson: Lesson) -> Scorer:
+def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
     """The best linear head's first hits, ordered anew by what pairs have in common."""
-    trained = _fitted(objective, "linear, InfoNCE", lesson)
+    trained = _fitted(objective, "linear, InfoNCE", training_set)
     base = _scored(trained.head)
-    library = range(lesson.library)
-    clips = lesson.clips.take(library)
-    passages = [lesson.passages[row] for row in library]
+    library = range(training_set.library)
+    clips = training_set.clips.take(library)
+    passages = [training_set.passages[row] for row in library]
     scale = moments(clips.audio)
     if objective == "content":
-        tracks = [lesson.tracks[row] for row in library]
-        unseen = [lesson.works[row] in trained.held_out for row in library]
+        tracks = [training_set.tracks[row] for row in library]
+        unseen = [training_set.works[row] in trained.held_out for row in library]
         if _recall(base(clips), passages, tracks, unseen) < _HIGH_RECALL:
             return base  # it could only order what is not there
-        performers = [lesson.performers[row] for row in library]
-        triplets = content_triplets(passages, performers, tracks, seed=lesson.seed)
+        performers = [training_set.performers[row] for row in library]
+        triplets = content_triplets(passages, performers, tracks, seed=training_set.seed)
         learned = clips
     else:
-        triplets = np.concatenate([_expression(lesson), lesson.planted])
-        learned = lesson.clips
+        triplets = np.concatenate([_expression(training_set), training_set.single_factor])
+        learned = training_set.clips
     x, better, worse = triplets.T
     described = standardise(learned.audio, scale)
     reranker = Reranker().fit(
@@ -247,10 +256,10 @@ def _recall(
     return float(np.mean(found)) if found else 0.0
 
 
-def _random(lesson: Lesson) -> Scorer:
+def _random(training_set: TrainingSet) -> Scorer:
     def score(clips: Clips) -> Floats:
         named = hashlib.sha256("\n".join(clips.ids).encode()).digest()
-        rng = np.random.default_rng([lesson.seed, int.from_bytes(named[:8])])
+        rng = np.random.default_rng([training_set.seed, int.from_bytes(named[:8])])
         found: Floats = rng.random((len(clips), len(clips)))
         return found
 
@@ -272,24 +281,24 @@ def _layer(place: int, clips: Clips) -> Floats:
     return _cosines(clips.vectors[:, place])
 
 
-def _fixed_layer(place: int, _lesson: Lesson) -> Scorer:
+def _fixed_layer(place: int, _training_set: TrainingSet) -> Scorer:
     return partial(_layer, place)
 
 
-def _chosen_layer(objective: Objective, lesson: Lesson) -> Scorer:
+def _chosen_layer(objective: Objective, training_set: TrainingSet) -> Scorer:
     """The layer that orders the training clips' triplets best."""
-    library = range(lesson.library)
-    clips = lesson.clips.take(library)
-    passages = [lesson.passages[row] for row in library]
+    library = range(training_set.library)
+    clips = training_set.clips.take(library)
+    passages = [training_set.passages[row] for row in library]
     if objective == "content":
         triplets = content_triplets(
             passages,
-            [lesson.performers[row] for row in library],
-            [lesson.tracks[row] for row in library],
-            seed=lesson.seed,
+            [training_set.performers[row] for row in library],
+            [training_set.tracks[row] for row in library],
+            seed=training_set.seed,
         )
     else:
-        triplets = _expression(lesson)
+        triplets = _expression(training_set)
     if len(triplets) == 0:
         raise MessError("no training passage has three performances to choose a layer by")
     right = []
@@ -302,12 +311,12 @@ def _chosen_layer(objective: Objective, lesson: Lesson) -> Scorer:
 
 def _described(name: str, family: str, describe: Callable[[Clips], Floats]) -> System:
     fit = partial(_by_numbers, describe)
-    return System(name, family, fit, shares_truth=family == "midi", describe=describe)
+    return System(name, family, fit, uses_ground_truth=family == "midi", describe=describe)
 
 
-def _by_numbers(describe: Callable[[Clips], Floats], lesson: Lesson) -> Scorer:
+def _by_numbers(describe: Callable[[Clips], Floats], training_set: TrainingSet) -> Scorer:
     """Minus the distance of descriptors that are standardised on the training clips."""
-    scale = moments(describe(lesson.clips.take(range(lesson.library))))
+    scale = moments(describe(training_set.clips.take(range(training_set.library))))
 
     def score(clips: Clips) -> Floats:
         return -pair_distances(standardise(describe(clips), scale))

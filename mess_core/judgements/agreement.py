@@ -1,4 +1,4 @@
-"""How far judges agree with each other, with themselves, and with what is plain to hear.
+"""How far listeners agree with each other, with themselves, and with what is plain to hear.
 
 Krippendorff, "Content Analysis", 2004 (alpha); Wilson, JASA 22, 1927 (intervals of shares);
 Efron and Stein, Annals of Statistics 9, 1981 (jackknife).
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.statistics import wilson
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,17 +25,16 @@ __all__ = [
     "Agreement",
     "agreement",
     "answer_matrix",
-    "judge_table",
     "krippendorff_alpha",
     "leave_one_out",
+    "listener_table",
     "perfect_measure",
     "split_half",
     "vetted",
-    "wilson",
 ]
 
 ATTENTION_FLOOR = 0.8
-"""A judge with a smaller share of attention checks right has failed them."""
+"""A listener with a smaller share of attention checks right has failed them."""
 
 _FEWEST_CHECKS = 5
 _RESAMPLES = 200
@@ -51,17 +52,17 @@ class Agreement:
     value : float
         NaN where it is not defined.
     low, high : float
-        95 % interval over judges and triplets together: normal, its variance that of the
-        bootstrap over triplets and of the jackknife over judges. NaN with fewer than three
-        judges, of whom nothing is known about others.
-    judges, triplets, answers : int
-        Triplets that at least two judges answered, and their answers.
+        95 % interval over listeners and triplets together: normal, its variance that of the
+        bootstrap over triplets and of the jackknife over listeners. NaN with fewer than three
+        listeners, of whom nothing is known about others.
+    listeners, triplets, answers : int
+        Triplets that at least two listeners answered, and their answers.
     """
 
     value: float
     low: float
     high: float
-    judges: int
+    listeners: int
     triplets: int
     answers: int
 
@@ -76,20 +77,20 @@ def answer_matrix(judgements: pd.DataFrame) -> tuple[NDArray[np.float64], list[s
 
     Returns
     -------
-    answers : numpy.ndarray, float64, shape [judges, triplets]
+    answers : numpy.ndarray, float64, shape [listeners, triplets]
         0 for a, 1 for b, NaN where not answered.
-    judges, triplets : list of str
+    listeners, triplets : list of str
         Ids of the rows and columns.
     """
     first = _first(judgements)
-    judges = sorted(first["judge"].unique())
+    listeners = sorted(first["listener"].unique())
     triplets = sorted(first["triplet_id"].unique())
-    answers = np.full((len(judges), len(triplets)), np.nan)
-    rows = [judges.index(judge) for judge in first["judge"]]
+    answers = np.full((len(listeners), len(triplets)), np.nan)
+    rows = [listeners.index(listener) for listener in first["listener"]]
     places = {triplet: place for place, triplet in enumerate(triplets)}
     columns = [places[triplet] for triplet in first["triplet_id"]]
     answers[rows, columns] = (first["answer"] == "b").to_numpy(dtype=np.float64)
-    return answers, judges, triplets
+    return answers, listeners, triplets
 
 
 def krippendorff_alpha(answers: Floats, *, seed: int = 0) -> Agreement:
@@ -100,7 +101,7 @@ def krippendorff_alpha(answers: Floats, *, seed: int = 0) -> Agreement:
 
     Parameters
     ----------
-    answers : numpy.ndarray, shape [judges, triplets]
+    answers : numpy.ndarray, shape [listeners, triplets]
         As from `answer_matrix`.
     seed : int
         Of the interval.
@@ -109,13 +110,13 @@ def krippendorff_alpha(answers: Floats, *, seed: int = 0) -> Agreement:
 
 
 def split_half(answers: Floats, *, splits: int = 100, seed: int = 0) -> Agreement:
-    """How often the majorities of random halves of the judges agree; a tied one counts one half.
+    """How often the majorities of random halves of the listeners agree; a tied one counts one half.
 
     It holds the noise of both halves: see `perfect_measure` for what that leaves to a measure.
 
     Parameters
     ----------
-    answers : numpy.ndarray, shape [judges, triplets]
+    answers : numpy.ndarray, shape [listeners, triplets]
         As from `answer_matrix`.
     splits : int
         Random halves; a triplet counts in those where both halves have answers to it.
@@ -126,10 +127,10 @@ def split_half(answers: Floats, *, splits: int = 100, seed: int = 0) -> Agreemen
 
 
 def perfect_measure(halves: float) -> float:
-    """How often a measure that is always right would agree with the majority of half the judges.
+    """How often a measure that is always right would agree with the majority of half the listeners.
 
     Two halves that err independently with probability e agree with probability
-    (1 - e)^2 + e^2, of which this is 1 - e: the ceiling, for half as many judges as there are.
+    (1 - e)^2 + e^2, of which this is 1 - e: the ceiling, for half as many listeners as there are.
     With all of them it is higher. NaN of NaN.
     """
     if math.isnan(halves):
@@ -138,14 +139,14 @@ def perfect_measure(halves: float) -> float:
 
 
 def leave_one_out(answers: Floats, *, seed: int = 0) -> Agreement:
-    """How often a judge agrees with the majority of the others: a person's score.
+    """How often a listener agrees with the majority of the others: a person's score.
 
     At least two others are needed, and triplets on which they are tied are left out, as they
     are where systems are scored.
 
     Parameters
     ----------
-    answers : numpy.ndarray, shape [judges, triplets]
+    answers : numpy.ndarray, shape [listeners, triplets]
     seed : int
         Of the interval.
     """
@@ -164,14 +165,14 @@ def _alpha(answers: Floats) -> float:
 
 def _halves(answers: Floats, splits: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
-    judges = len(answers)
+    listeners = len(answers)
     # +1 for b, -1 for a, 0 for none: the sign of a sum is the majority.
     votes = np.nan_to_num(2 * answers - 1)
     given = ~np.isnan(answers)
     total = np.zeros(answers.shape[1])
     counted = np.zeros(answers.shape[1])
-    for _ in range(splits if judges > 1 else 0):
-        half = rng.permutation(judges) < judges // 2
+    for _ in range(splits if listeners > 1 else 0):
+        half = rng.permutation(listeners) < listeners // 2
         both = given[half].any(axis=0) & given[~half].any(axis=0)
         product = np.sign(votes[half].sum(axis=0)) * np.sign(votes[~half].sum(axis=0))
         total += np.where(both, (product + 1) / 2, 0)
@@ -182,7 +183,7 @@ def _halves(answers: Floats, splits: int, seed: int) -> float:
 def _against_others(answers: Floats) -> float:
     votes = np.nan_to_num(2 * answers - 1)
     given = ~np.isnan(answers)
-    others = votes.sum(axis=0) - votes  # [judges, triplets]
+    others = votes.sum(axis=0) - votes  # [listeners, triplets]
     counts = given & (given.sum(axis=0) - given >= 2) & (others != 0)
     return _mean((np.sign(others) == votes)[counts].astype(np.float64))
 
@@ -193,27 +194,27 @@ def _estimate(
     again = resampled or statistic
     shared = answers[:, (~np.isnan(answers)).sum(axis=0) >= 2]
     shared = shared[(~np.isnan(shared)).any(axis=1)]
-    judges, triplets = shared.shape
+    listeners, triplets = shared.shape
     value = statistic(shared)
     low = high = float("nan")
-    if judges >= 3 and not math.isnan(value):
+    if listeners >= 3 and not math.isnan(value):
         rng = np.random.default_rng(seed)
         drawn = [again(shared[:, rng.integers(0, triplets, triplets)]) for _ in range(_RESAMPLES)]
-        without = [again(np.delete(shared, judge, axis=0)) for judge in range(judges)]
+        without = [again(np.delete(shared, listener, axis=0)) for listener in range(listeners)]
         if np.isfinite(without).all():
-            variance = np.nanvar(drawn) + (judges - 1) * np.var(without)
+            variance = np.nanvar(drawn) + (listeners - 1) * np.var(without)
             wide = 1.96 * math.sqrt(float(variance))
             low, high = max(-1.0, value - wide), min(1.0, value + wide)
-    return Agreement(value, low, high, judges, triplets, int((~np.isnan(shared)).sum()))
+    return Agreement(value, low, high, listeners, triplets, int((~np.isnan(shared)).sum()))
 
 
-def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
-    """Each judge's consistency and attention.
+def listener_table(judgements: pd.DataFrame) -> pd.DataFrame:
+    """Each listener's consistency and attention.
 
     Returns
     -------
     DataFrame
-        Per judge: ``answers`` (first ones, attention checks left out), ``median_s``;
+        Per listener: ``answers`` (first ones, attention checks left out), ``median_s``;
         ``repeats`` answered twice, ``same`` share of them answered the same both times with
         its Wilson interval ``same_low, same_high``; ``checks``, ``attentive`` share of them
         right; ``status``: "failed" if that is below `ATTENTION_FLOOR` of at least 5, "passed" if
@@ -223,14 +224,14 @@ def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    first = _first(judgements).set_index(["judge", "triplet_id"])["answer"]
+    first = _first(judgements).set_index(["listener", "triplet_id"])["answer"]
     rows = []
-    for judge, own in judgements.groupby("judge", sort=True):
+    for listener, own in judgements.groupby("listener", sort=True):
         again = own[own["repeat"] & ~own["attention"]]
         pairs = [
-            first[judge, triplet] == answer
+            first[listener, triplet] == answer
             for triplet, answer in zip(again["triplet_id"], again["answer"], strict=True)
-            if (judge, triplet) in first.index
+            if (listener, triplet) in first.index
         ]
         checks = own[own["attention"]]
         right = int((checks["answer"] == checks["expected"]).sum())
@@ -238,7 +239,7 @@ def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
         low, high = wilson(sum(pairs), len(pairs))
         rows.append(
             {
-                "judge": judge,
+                "listener": listener,
                 "answers": int((~own["repeat"] & ~own["attention"]).sum()),
                 "median_s": float(own["seconds"].median()),
                 "repeats": len(pairs),
@@ -250,12 +251,12 @@ def judge_table(judgements: pd.DataFrame) -> pd.DataFrame:
                 "status": _status(right, len(checks)),
             }
         )
-    columns = ["judge", "answers", "median_s", "repeats", "same", "same_low", "same_high"]
+    columns = ["listener", "answers", "median_s", "repeats", "same", "same_low", "same_high"]
     return pd.DataFrame(rows, columns=[*columns, "checks", "attentive", "status"])
 
 
 def agreement(judgements: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
-    """All of the above, of all judges and of those who passed their attention checks.
+    """All of the above, of all listeners and of those who passed their attention checks.
 
     Parameters
     ----------
@@ -267,18 +268,18 @@ def agreement(judgements: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``judges``: records of `judge_table`; ``all`` and ``passed``: each with ``alpha``,
+        ``listeners``: records of `listener_table`; ``all`` and ``passed``: each with ``alpha``,
         ``split_half``, ``leave_one_out``, as dictionaries, and ``perfect``
-        (`perfect_measure`); ``consistency``: repeats of all judges who have not failed,
+        (`perfect_measure`); ``consistency``: repeats of all listeners who have not failed,
         together, ``n, share, low, high``.
     """
-    judges = judge_table(judgements)
-    kept = judges[judges["status"] != "failed"]
+    listeners = listener_table(judgements)
+    kept = listeners[listeners["status"] != "failed"]
     n = int(kept["repeats"].sum())
     same = round(float((kept["same"].fillna(0) * kept["repeats"]).sum()))
     low, high = wilson(same, n)
     found: dict[str, Any] = {
-        "judges": judges.to_dict("records"),
+        "listeners": listeners.to_dict("records"),
         "consistency": {"n": n, "share": _share(same, n), "low": low, "high": high},
     }
     for name, part in (("all", judgements), ("passed", vetted(judgements))):
@@ -294,25 +295,15 @@ def agreement(judgements: pd.DataFrame, *, seed: int = 0) -> dict[str, Any]:
 
 
 def vetted(judgements: pd.DataFrame) -> pd.DataFrame:
-    """The answers of judges who passed their attention checks."""
-    judges = judge_table(judgements)
-    passed = judges.loc[judges["status"] == "passed", "judge"]
-    return judgements[judgements["judge"].isin(passed)]
-
-
-def wilson(count: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share, 95 % by default; NaN of nothing."""
-    if n == 0:
-        return float("nan"), float("nan")
-    share = count / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    wide = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - wide), min(1.0, middle + wide)
+    """The answers of listeners who passed their attention checks."""
+    listeners = listener_table(judgements)
+    passed = listeners.loc[listeners["status"] == "passed", "listener"]
+    return judgements[judgements["listener"].isin(passed)]
 
 
 def _first(judgements: pd.DataFrame) -> pd.DataFrame:
     asked = judgements[~judgements["repeat"].astype(bool) & ~judgements["attention"].astype(bool)]
-    return asked.sort_values("position").drop_duplicates(["judge", "triplet_id"])
+    return asked.sort_values("position").drop_duplicates(["listener", "triplet_id"])
 
 
 def _share(count: int, n: int) -> float:

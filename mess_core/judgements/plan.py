@@ -1,6 +1,6 @@
-"""Triplets to be judged, and the order and sides in which one judge meets them.
+"""Triplets to be judged, and the order and sides in which one listener meets them.
 
-A plan follows from the judge's anonymous id and the triplets alone, by hashes rather than a
+A plan follows from the listener's anonymous id and the triplets alone, by hashes rather than a
 random generator: it is the same after a reload, on another machine, and in later versions of
 Python and NumPy.
 """
@@ -27,8 +27,8 @@ __all__ = [
     "Step",
     "Triplet",
     "Triplets",
-    "check_judge",
-    "judge_plan",
+    "check_listener",
+    "listening_plan",
     "parse_triplets",
 ]
 
@@ -45,7 +45,7 @@ TRIPLET_COLUMNS = (
     "expected",
 )  # fmt: skip
 
-_JUDGE = re.compile(r"[a-z0-9]{12}")
+_LISTENER = re.compile(r"[a-z0-9]{12}")
 _REPEATED = 0.1
 _GAP = 10
 _PER_CHECK = 15
@@ -87,7 +87,7 @@ class Triplets:
 
 @dataclass(frozen=True)
 class Step:
-    """One question to one judge.
+    """One question to one listener.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Step:
         From 0.
     triplet : Triplet
     repeat : bool
-        Whether the judge meets the triplet for the second time.
+        Whether the listener meets the triplet for the second time.
     swapped : bool
         Whether the table's side b is shown left, as "A".
     ticket : str
@@ -119,7 +119,7 @@ class Step:
         return "a" if (place == "left") != self.swapped else "b"
 
 
-def check_judge(judge: object) -> str:
+def check_listener(listener: object) -> str:
     """The id itself if it is one.
 
     Raises
@@ -127,12 +127,12 @@ def check_judge(judge: object) -> str:
     JudgementError
         If it is anything but 12 lower-case letters and digits.
     """
-    if not isinstance(judge, str) or not _JUDGE.fullmatch(judge):
+    if not isinstance(listener, str) or not _LISTENER.fullmatch(listener):
         raise JudgementError(
-            "that is not the id of a judge (12 lower-case letters and digits)",
-            remedy="Open judge.html, which makes one",
+            "that is not the id of a listener (12 lower-case letters and digits)",
+            remedy="Open listening-test.html, which makes one",
         )
-    return judge
+    return listener
 
 
 def parse_triplets(table: pd.DataFrame, path: str | None = None) -> Triplets:
@@ -173,8 +173,8 @@ def parse_triplets(table: pd.DataFrame, path: str | None = None) -> Triplets:
     return Triplets(tuple(rows), hashlib.sha256(said.encode()).hexdigest()[:16])
 
 
-def judge_plan(judge: str, triplets: Triplets) -> list[Step]:
-    """What a judge is asked, in order.
+def listening_plan(listener: str, triplets: Triplets) -> list[Step]:
+    """What a listener is asked, in order.
 
     Each triplet comes once. A tenth comes a second time with sides swapped, at least 10
     questions later where the plan is long enough. Attention checks are spread evenly; a table
@@ -182,7 +182,7 @@ def judge_plan(judge: str, triplets: Triplets) -> list[Step]:
 
     Parameters
     ----------
-    judge : str
+    listener : str
     triplets : Triplets
 
     Returns
@@ -193,9 +193,9 @@ def judge_plan(judge: str, triplets: Triplets) -> list[Step]:
     Raises
     ------
     JudgementError
-        If `judge` is not a valid id.
+        If `listener` is not a valid id.
     """
-    seed = f"{check_judge(judge)}\n{triplets.digest}"
+    seed = f"{check_listener(listener)}\n{triplets.digest}"
     ordered = sorted(
         (one for one in triplets.rows if not one.attention),
         key=lambda one: _draw(seed, "order", one.triplet_id),

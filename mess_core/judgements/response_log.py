@@ -1,6 +1,6 @@
-"""Answers of judges: one file of lines per judge, appended to and never rewritten.
+"""Answers of listeners: one file of lines per listener, appended to and never rewritten.
 
-A line is written by one call and flushed to the disk before the judge is told that it is
+A line is written by one call and flushed to the disk before the listener is told that it is
 kept. Of a server killed in between, a torn last line may be left: it is passed over in
 reading, and the next answer begins on a line of its own.
 """
@@ -17,8 +17,8 @@ from mess_core.errors import JudgementError, StoreError
 from mess_core.judgements.plan import (
     Step,
     Triplets,
-    check_judge,
-    judge_plan,
+    check_listener,
+    listening_plan,
     parse_triplets,
 )
 from mess_core.judgements.responses import LONGEST_S, MOST_PLAYS, Answer
@@ -31,18 +31,19 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA",
     "answered",
+    "append_response",
     "export_judgements",
     "judgements_state",
-    "keep_answer",
     "read_judgements",
     "read_triplets",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
+"""Of a line. In version 2 the listener was called ``judge``; such lines are read, too."""
 _MOST_QUESTIONS = 1_000_000
 _PATIENCE_S = 10.0
 _COLUMNS: dict[str, type] = {
-    "judge": str, "position": int, "triplet_id": str, "kind": str, "repeat": bool,
+    "listener": str, "position": int, "triplet_id": str, "kind": str, "repeat": bool,
     "attention": bool, "expected": str, "answer": str, "shown": str, "swapped": bool,
     "seconds": float, "plays_x": int, "plays_a": int, "plays_b": int,
     "listened_x": float, "listened_a": float, "listened_b": float, "at": str,
@@ -51,7 +52,7 @@ _COLUMNS: dict[str, type] = {
 
 
 def read_triplets(layout: Layout) -> Triplets:
-    """The triplets that judges are asked about.
+    """The triplets that listeners are asked about.
 
     Raises
     ------
@@ -61,24 +62,24 @@ def read_triplets(layout: Layout) -> Triplets:
     place = layout.human_triplets
     if not place.exists():
         raise StoreError(
-            "there are no triplets to judge yet",
+            "there are no triplets to listener yet",
             path=str(place),
             remedy="Materialise the `human_triplets` asset",
         )
     return parse_triplets(read_table(place), str(place))
 
 
-def answered(layout: Layout, judge: str, triplets: Triplets) -> dict[int, dict[str, Any]]:
-    """A judge's answers about these triplets, by position.
+def answered(layout: Layout, listener: str, triplets: Triplets) -> dict[int, dict[str, Any]]:
+    """A listener's answers about these triplets, by position.
 
     Raises
     ------
     JudgementError
-        If `judge` is not a valid id.
+        If `listener` is not a valid id.
     StoreError
         If the answers cannot be read.
     """
-    lines, _ = _lines(_place(layout, judge))
+    lines, _ = _lines(_place(layout, listener))
     found: dict[int, dict[str, Any]] = {}
     for line in lines:
         if line["triplets"] == triplets.digest:
@@ -86,13 +87,13 @@ def answered(layout: Layout, judge: str, triplets: Triplets) -> dict[int, dict[s
     return found
 
 
-def keep_answer(layout: Layout, judge: str, triplets: Triplets, answer: Answer) -> bool:
-    """Append an answer to the judge's file.
+def append_response(layout: Layout, listener: str, triplets: Triplets, answer: Answer) -> bool:
+    """Append an answer to the listener's file.
 
     Parameters
     ----------
     layout : Layout
-    judge : str
+    listener : str
     triplets : Triplets
     answer : Answer
 
@@ -104,13 +105,13 @@ def keep_answer(layout: Layout, judge: str, triplets: Triplets, answer: Answer) 
     Raises
     ------
     JudgementError
-        If it belongs to no question of the judge's plan, or differs from what was kept.
+        If it belongs to no question of the listener's plan, or differs from what was kept.
     StoreError
         If it cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    plan = judge_plan(judge, triplets)
+    plan = listening_plan(listener, triplets)
     if not 0 <= answer.position < len(plan):
         raise JudgementError(f"there is no question at position {answer.position}")
     step = plan[answer.position]
@@ -119,14 +120,14 @@ def keep_answer(layout: Layout, judge: str, triplets: Triplets, answer: Answer) 
             f"the answer belongs to another question than that at position {answer.position}",
             remedy="The triplets may have changed: reload the page",
         )
-    place = _place(layout, judge)
+    place = _place(layout, listener)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         # A second server on the same folder is kept out too.
-        with FileLock(place.with_name(f".{judge}.lock"), timeout=_PATIENCE_S):
-            before = answered(layout, judge, triplets).get(answer.position)
+        with FileLock(place.with_name(f".{listener}.lock"), timeout=_PATIENCE_S):
+            before = answered(layout, listener, triplets).get(answer.position)
             if before is None:
-                _append(place, _record(judge, triplets, step, answer))
+                _append(place, _record(listener, triplets, step, answer))
             elif before["shown"] != answer.shown:
                 raise JudgementError(
                     f"question {answer.position + 1} was answered otherwise already",
@@ -142,7 +143,7 @@ def keep_answer(layout: Layout, judge: str, triplets: Triplets, answer: Answer) 
 
 
 def read_judgements(layout: Layout) -> pd.DataFrame:
-    """Answers of all judges, in the order in which each gave them.
+    """Answers of all listeners, in the order in which each gave them.
 
     Returns
     -------
@@ -196,7 +197,7 @@ def judgements_state(layout: Layout) -> tuple[str | None, float]:
 
 
 def export_judgements(layout: Layout) -> pd.DataFrame:
-    """Write the answers of all judges as one Parquet table.
+    """Write the answers of all listeners as one Parquet table.
 
     Returns
     -------
@@ -213,7 +214,7 @@ def export_judgements(layout: Layout) -> pd.DataFrame:
         raise StoreError(
             "holds no judgements yet",
             path=str(layout.judgements),
-            remedy="Run `mess listen` and open its page judge.html",
+            remedy="Run `mess listen` and open its page listening-test.html",
         )
     write_table(layout.judgements_table, table)
     return table
@@ -223,24 +224,24 @@ def _folder(layout: Layout) -> Path:
     folder = layout.judgements
     if not is_local(folder):
         raise StoreError(
-            "answers of judges are kept in local folders only: an object store cannot append",
+            "answers of listeners are kept in local folders only: an object store cannot append",
             path=str(folder),
             remedy="Judge with a local --data, and copy evaluation/judgements afterwards",
         )
     return Path(str(folder))
 
 
-def _place(layout: Layout, judge: str) -> Path:
-    return _folder(layout) / f"{check_judge(judge)}.jsonl"
+def _place(layout: Layout, listener: str) -> Path:
+    return _folder(layout) / f"{check_listener(listener)}.jsonl"
 
 
-def _record(judge: str, triplets: Triplets, step: Step, answer: Answer) -> dict[str, Any]:
+def _record(listener: str, triplets: Triplets, step: Step, answer: Answer) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     x, left, right = answer.plays
     x_s, left_s, right_s = (round(one, 3) for one in answer.listened)
     return {
-        "judge": judge,
+        "listener": listener,
         "position": step.position,
         "triplet_id": step.triplet.triplet_id,
         "kind": step.triplet.kind,
@@ -285,7 +286,7 @@ def _append(place: Path, record: dict[str, Any]) -> None:
 
 
 def _lines(place: Path) -> tuple[list[dict[str, Any]], int]:
-    """Whole lines of a judge's file, and how many are not."""
+    """Whole lines of a listener's file, and how many are not."""
     try:
         content = place.read_bytes()
     except FileNotFoundError:
@@ -300,18 +301,27 @@ def _lines(place: Path) -> tuple[list[dict[str, Any]], int]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        if _whole(line, place.stem):
+        line = _renamed(line)
+        if isinstance(line, dict) and _whole(line, place.stem):
             found.append(line)
         else:
             bad += 1
     return found, bad
 
 
-def _whole(line: object, judge: str) -> bool:
+def _renamed(line: object) -> object:
+    """A line of the present version, from one of version 2."""
+    if isinstance(line, dict) and line.get("schema") == 2 and "judge" in line:
+        line = {**line, "listener": line["judge"], "schema": SCHEMA}
+        del line["judge"]
+    return line
+
+
+def _whole(line: object, listener: str) -> bool:
     return (
         isinstance(line, dict)
         and all(type(line.get(name)) is kind for name, kind in _COLUMNS.items())
-        and line["judge"] == judge
+        and line["listener"] == listener
         and line["schema"] == SCHEMA
         and 0 <= line["position"] < _MOST_QUESTIONS
         and 0 <= line["seconds"] <= LONGEST_S

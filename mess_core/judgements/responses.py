@@ -1,4 +1,4 @@
-"""What a judge's page sends as an answer, taken apart and believed in nothing."""
+"""What a listener's page sends as an answer, taken apart and believed in nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MOST_PLAYS = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """What a judge chose.
+    """What a listener chose.
 
     Attributes
     ----------
     position : int
-        Of the question in the judge's plan, from 0.
+        Of the question in the listener's plan, from 0.
     ticket : str
         Of that question.
     shown : "left" or "right"
@@ -50,7 +50,7 @@ class Answer:
         JudgementError
             If a part is missing, unknown, of a wrong type or out of range.
         """
-        names = {"judge", "position", "ticket", "answer", "seconds", "plays", "listened"}
+        names = {"listener", "position", "ticket", "answer", "seconds", "plays", "listened"}
         if not isinstance(record, dict) or set(record) != names:
             raise JudgementError(f"an answer is a record of {', '.join(sorted(names))}")
         position, seconds, plays = record["position"], record["seconds"], record["plays"]

@@ -47,7 +47,7 @@ def sample_triplets(
     count: int = 150,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Draw triplets of clips for judges.
+    """Draw triplets of clips for listeners.
 
     Parameters
     ----------

@@ -19,8 +19,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mess_core.errors import AudioError, EncoderError, MessError, StoreError
-from mess_core.listen.library_cache import Shelf
-from mess_core.listen.listening_test import judging_routes
+from mess_core.listen.library_cache import LibraryCache
+from mess_core.listen.listening_test import listening_test_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
@@ -65,7 +65,7 @@ def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastA
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
     app.middleware("http")(_headers)
     app.exception_handler(MessError)(_told)
-    shelf = Shelf(root)
+    served = LibraryCache(root)
     for path, answer in (
         ("library", _library),
         ("similar", _similar),
@@ -77,15 +77,15 @@ def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastA
         ("peaks", _peaks),
         ("audio", _audio),
     ):
-        app.get(f"/api/{path}", response_model=None)(_bound(answer, shelf))
-    app.post("/api/query", response_model=None)(_bound(_query, shelf))
-    app.include_router(judging_routes(root), prefix="/api/judge")
+        app.get(f"/api/{path}", response_model=None)(_bound(answer, served))
+    app.post("/api/query", response_model=None)(_bound(_query, served))
+    app.include_router(listening_test_routes(root), prefix="/api/listening-test")
     app.mount("/", StaticFiles(directory=_STATIC, html=True))
     return app
 
 
-def _bound(answer: Callable[..., Any], shelf: Shelf) -> Callable[..., Any]:
-    return partial(answer, shelf)
+def _bound(answer: Callable[..., Any], served: LibraryCache) -> Callable[..., Any]:
+    return partial(answer, served)
 
 
 async def _headers(
@@ -108,9 +108,9 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(found, status_code=404 if missing else 422)
 
 
-def _library(shelf: Shelf) -> dict[str, Any]:
+def _library(served: LibraryCache) -> dict[str, Any]:
     try:
-        library = shelf.library()
+        library = served.library()
     except StoreError as error:
         return {"state": "empty", "problem": str(error), "tracks": [], "aspects": [], "heads": []}
     columns = ["track_id", "title", "composer", "performer", "year", "split", "work_id"]
@@ -141,7 +141,7 @@ def _library(shelf: Shelf) -> dict[str, Any]:
 
 
 def _similar(
-    shelf: Shelf,
+    served: LibraryCache,
     track: str,
     where: Where,
     aspects: str = "",
@@ -152,7 +152,7 @@ def _similar(
     other_performer: bool = False,
 ) -> dict[str, Any]:
     wanted = parse_aspects(aspects) or None
-    hits = shelf.library().similar(
+    hits = served.library().similar(
         track,
         wanted,
         k=k,
@@ -166,7 +166,7 @@ def _similar(
 
 
 def _passages(
-    shelf: Shelf,
+    served: LibraryCache,
     track: str,
     start_s: float,
     where: Where,
@@ -175,7 +175,7 @@ def _passages(
     same_work: bool = False,
     other_performer: bool = False,
 ) -> dict[str, Any]:
-    hits = shelf.library().passages(
+    hits = served.library().passages(
         track,
         start_s,
         k=k,
@@ -187,34 +187,34 @@ def _passages(
     return {"hits": _records(hits), "query": _plain(hits.attrs["query"])}
 
 
-def _explain(shelf: Shelf, query: str, hit: str) -> dict[str, Any]:
-    return {"rows": _records(shelf.library().explain(query, hit))}
+def _explain(served: LibraryCache, query: str, hit: str) -> dict[str, Any]:
+    return {"rows": _records(served.library().explain(query, hit))}
 
 
-def _moment(shelf: Shelf, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
-    found = moment(shelf.library(), query, hit, time_s)
+def _moment(served: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
+    found = moment(served.library(), query, hit, time_s)
     return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
 
 
-def _map(shelf: Shelf) -> dict[str, Any]:
-    return shelf.map()
+def _map(served: LibraryCache) -> dict[str, Any]:
+    return served.map()
 
 
-def _heatmap(shelf: Shelf) -> dict[str, Any]:
-    return heatmap(shelf.library().layout)
+def _heatmap(served: LibraryCache) -> dict[str, Any]:
+    return heatmap(served.library().layout)
 
 
-def _peaks(shelf: Shelf, track: str) -> dict[str, Any]:
-    found, duration_s = peaks(audio_file(shelf.library().tracks, track))
+def _peaks(served: LibraryCache, track: str) -> dict[str, Any]:
+    found, duration_s = peaks(audio_file(served.library().tracks, track))
     return {"peaks": found, "duration_s": duration_s}
 
 
-def _audio(shelf: Shelf, track: str) -> FileResponse:
-    return FileResponse(audio_file(shelf.library().tracks, track))
+def _audio(served: LibraryCache, track: str) -> FileResponse:
+    return FileResponse(audio_file(served.library().tracks, track))
 
 
 async def _query(
-    shelf: Shelf,
+    served: LibraryCache,
     request: Request,
     where: Where,
     name: str = "recording.wav",
@@ -242,7 +242,7 @@ async def _query(
                 file.write(piece)
         try:
             return await run_in_threadpool(
-                _answer, shelf, place, aspects, head, start_s, k, parse_filters(where)
+                _answer, served, place, aspects, head, start_s, k, parse_filters(where)
             )
         except AudioError as error:
             raise AudioError(
@@ -251,7 +251,7 @@ async def _query(
 
 
 def _answer(
-    shelf: Shelf,
+    served: LibraryCache,
     place: Path,
     aspects: str,
     head: str | None,
@@ -260,14 +260,14 @@ def _answer(
     where: dict[str, list[Any]],
 ) -> dict[str, Any]:
     wanted = parse_aspects(aspects) or None
-    hits = shelf.library().query_audio(
+    hits = served.library().query_audio(
         place,
         start_s=start_s,
         aspects=wanted,
         head=head,
         k=k,
         where=where,
-        encoder=shelf.encoder(),
+        encoder=served.encoder(),
     )
     return _ranked(hits, list(wanted or {}))
 

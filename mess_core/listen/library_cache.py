@@ -15,10 +15,10 @@ from mess_core.store.layout import Layout
 if TYPE_CHECKING:
     from mess_core.encoders import Encoder
 
-__all__ = ["Shelf", "changed"]
+__all__ = ["LibraryCache", "changed"]
 
 
-class Shelf:
+class LibraryCache:
     """One data root, its opened library, and what is costly to compute for it.
 
     Parameters

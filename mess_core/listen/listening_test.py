@@ -1,7 +1,7 @@
-"""What the page of judges asks for and sends: questions, clips without names, answers.
+"""What the page of listeners asks for and sends: questions, clips without names, answers.
 
-Neither track ids nor what a triplet was sampled for reach the page: a judge who reads them
-there would no longer judge by ear.
+Neither track ids nor what a triplet was sampled for reach the page: a listener who reads them
+there would no longer listener by ear.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from mess_core.errors import AudioError, JudgementError, StoreError
-from mess_core.judgements.plan import Step, Triplets, check_judge, judge_plan
-from mess_core.judgements.response_log import answered, keep_answer, read_triplets
+from mess_core.judgements.plan import Step, Triplets, check_listener, listening_plan
+from mess_core.judgements.response_log import answered, append_response, read_triplets
 from mess_core.judgements.responses import Answer
 from mess_core.listen.library_cache import changed
 from mess_core.listen.loudness import wav_clips
@@ -36,7 +36,7 @@ from mess_core.store.tables import read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["judging_routes"]
+__all__ = ["listening_test_routes"]
 
 _log = logging.getLogger(__name__)
 _LARGEST_ANSWER = 2000
@@ -44,7 +44,7 @@ _KEPT_TRIPLETS = 16
 Place = Literal["x", "left", "right"]
 
 
-def judging_routes(root: str | PathLike[str]) -> APIRouter:
+def listening_test_routes(root: str | PathLike[str]) -> APIRouter:
     """Routes ``plan``, ``clip`` and ``answer`` for one data root, which needs no index.
 
     Parameters
@@ -76,12 +76,12 @@ class _Room:
                 self._triplets = (stamp, read_triplets(self.layout))
             return self._triplets[1]
 
-    def clip(self, judge: str, step: Step, place: Place) -> bytes:
+    def clip(self, listener: str, step: Step, place: Place) -> bytes:
         """A clip as loud as the other two of its triplet, which are made with it.
 
         The three requests for a triplet decode it once; nobody else waits for that.
         """
-        key = (judge, step.ticket)
+        key = (listener, step.ticket)
         with self._lock:
             future = self._clips.get(key)
             mine = future is None
@@ -115,34 +115,34 @@ class _Room:
             return self._tracks[1]
 
 
-def _plan(room: _Room, judge: str, after: int = -1) -> dict[str, Any]:
+def _plan(room: _Room, listener: str, after: int = -1) -> dict[str, Any]:
     """The first open question after a position, or else before it; null if there is none."""
-    check_judge(judge)
+    check_listener(listener)
     try:
         triplets = room.triplets()
     except StoreError as error:
         if room.layout.human_triplets.exists():
             raise
         return {"state": "empty", "problem": error.problem, "remedy": error.remedy}
-    steps = judge_plan(judge, triplets)
-    given = answered(room.layout, judge, triplets)
+    steps = listening_plan(listener, triplets)
+    given = answered(room.layout, listener, triplets)
     still = [step for step in steps if step.position not in given and step.position != after]
     following = [step for step in still if step.position > after] or still
     return {
         "state": "ready",
         **_progress(steps, given),
-        "triplet": _question(judge, following[0]) if following else None,
+        "triplet": _question(listener, following[0]) if following else None,
     }
 
 
-def _clip(room: _Room, judge: str, position: int, ticket: str, clip: Place) -> Response:
-    steps = judge_plan(judge, room.triplets())
+def _clip(room: _Room, listener: str, position: int, ticket: str, clip: Place) -> Response:
+    steps = listening_plan(listener, room.triplets())
     if not 0 <= position < len(steps) or steps[position].ticket != ticket:
         raise JudgementError("there is no such clip", remedy="Reload the page")
     try:
-        wave = room.clip(judge, steps[position], clip)
+        wave = room.clip(listener, steps[position], clip)
     except (AudioError, StoreError) as error:
-        # The judge is not to learn which track it is; who runs the server is.
+        # The listener is not to learn which track it is; who runs the server is.
         _log.warning("a clip cannot be played: %s", error)
         raise AudioError(
             "a clip of this triplet cannot be played",
@@ -169,13 +169,13 @@ async def _answer(room: _Room, request: Request) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise JudgementError("the answer is not JSON") from error
     answer = Answer.from_record(record)
-    return await run_in_threadpool(_keep, room, check_judge(record["judge"]), answer)
+    return await run_in_threadpool(_keep, room, check_listener(record["listener"]), answer)
 
 
-def _keep(room: _Room, judge: str, answer: Answer) -> dict[str, Any]:
+def _keep(room: _Room, listener: str, answer: Answer) -> dict[str, Any]:
     triplets = room.triplets()
-    keep_answer(room.layout, judge, triplets, answer)
-    return _progress(judge_plan(judge, triplets), answered(room.layout, judge, triplets))
+    append_response(room.layout, listener, triplets, answer)
+    return _progress(listening_plan(listener, triplets), answered(room.layout, listener, triplets))
 
 
 def _progress(steps: list[Step], given: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -188,10 +188,10 @@ def _progress(steps: list[Step], given: dict[int, dict[str, Any]]) -> dict[str, 
     }
 
 
-def _question(judge: str, step: Step) -> dict[str, Any]:
-    asked = {"judge": judge, "position": step.position, "ticket": step.ticket}
+def _question(listener: str, step: Step) -> dict[str, Any]:
+    asked = {"listener": listener, "position": step.position, "ticket": step.ticket}
     clips = {
-        place: "/api/judge/clip?" + urlencode({**asked, "clip": place})
+        place: "/api/listening-test/clip?" + urlencode({**asked, "clip": place})
         for place in ("x", "left", "right")
     }
     return {"position": step.position, "ticket": step.ticket, "clips": clips}

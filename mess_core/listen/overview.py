@@ -33,7 +33,6 @@ def placed(vectors: NDArray[np.floating[Any]], *, seed: int = 0) -> tuple[NDArra
         "UMAP" where umap-learn is installed and there are at least 15 tracks, or "PCA" with the
         variance that two axes show.
     """
-    centred = np.asarray(vectors, dtype=np.float64) - np.mean(vectors, axis=0)
     if len(vectors) >= 15 and importlib.util.find_spec("umap"):
         import umap
 
@@ -43,12 +42,11 @@ def placed(vectors: NDArray[np.floating[Any]], *, seed: int = 0) -> tuple[NDArra
     elif len(vectors) < 2:
         found, how = np.zeros((len(vectors), 2)), "PCA"
     else:
-        # The Gram matrix is small where tracks are few and their layers many.
-        values, axes = np.linalg.eigh(centred @ centred.T)
-        values = np.maximum(values[::-1], 0)
-        found = axes[:, ::-1][:, :2] * np.sqrt(values[:2])
-        found = np.sign(found.sum(axis=0, keepdims=True) + 1e-12) * found
-        shown = 100 * values[:2].sum() / max(values.sum(), 1e-12)
+        from sklearn.decomposition import PCA
+
+        pca = PCA(n_components=2, random_state=seed)
+        found = pca.fit_transform(np.asarray(vectors, dtype=np.float64))
+        shown = 100 * np.nan_to_num(pca.explained_variance_ratio_).sum()
         how = f"PCA, {shown:.0f} % of the variance"
     found = np.asarray(found, dtype=np.float64)
     found = found - (found.max(axis=0) + found.min(axis=0)) / 2

@@ -9,7 +9,7 @@ Everything reported is out of fold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import ProbingError
 from mess_core.probing.aspects import Aspect, fallback_aspects, resolve_aspects
-from mess_core.probing.backend import resolve_device
-from mess_core.probing.evidence import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, judge
+from mess_core.probing.evidence import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, assess_evidence
 from mess_core.probing.input_validation import checked_features, checked_layers, checked_names
-from mess_core.probing.missingness_pattern import Pattern, Settings, probe_pattern
+from mess_core.probing.missingness_pattern import (
+    ALPHAS,
+    MissingnessPattern,
+    Probed,
+    ProbingSettings,
+    probe_pattern,
+)
 from mess_core.probing.nested_cv import split_problem
 from mess_core.probing.scores import varies
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "discover"]
+__all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "ProbingSettings", "discover"]
 
 PROBING_VERSION = "2"
-ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
 
 Floats = NDArray[np.float64]
 
@@ -103,19 +107,13 @@ def discover(
     *,
     groups: Sequence[str] | None = None,
     ungrouped: bool = False,
-    folds: int = 5,
-    inner_folds: int = 5,
-    alphas: Sequence[float] = ALPHAS,
     layers: Sequence[int] | None = None,
     untrained: ArrayLike | None = None,
     descriptors: ArrayLike | None = None,
-    permutations: int = 500,
-    ordered_rows: bool = False,
-    resamples: int = 1000,
-    seed: int = 0,
-    device: str = "cpu",
+    settings: ProbingSettings | None = None,
     progress: Callable[[str], None] | None = None,
     allow_empty: bool = False,
+    **options: Any,
 ) -> Discovery:
     """Find which layer encodes which target.
 
@@ -133,30 +131,15 @@ def discover(
         note warns where a work is then on both sides.
     ungrouped : bool
         Shuffle single rows into folds, as first published. Leaks; for comparison only.
-    folds, inner_folds : int
-        Outer folds, and folds in which penalty, layer and weights are chosen (reduced where
-        a training part has fewer works).
-    alphas : sequence of float
-        Ridge penalties to choose from.
     layers : sequence of int, optional
         Numbers of the layers in `X`; 0, 1, ... if not given.
     untrained : array_like, shape [tracks, layers, any], optional
         The same layers of an untrained encoder of the same architecture: a layer that does
-        not beat its untrained self is not offered as evidence.
+        not beat its untrained counterpart is not offered as evidence.
     descriptors : array_like, shape [tracks, any], optional
         Plain audio descriptors as another baseline; NaN becomes the column's mean over all.
-    permutations : int
-        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN. The smallest p is
-        ``1 / (1 + permutations)``, so a single target among 22 needs at least 439 for a q of
-        0.05; a note says so where there are fewer.
-    ordered_rows : bool
-        Rows of a work have an order in time (segments): permutations then move works only
-        whole.
-    resamples : int
-        Of the bootstrap over works.
-    seed : int
-    device : str
-        "cpu" computes with NumPy; "cuda" with torch on the GPU, in float64 all the same.
+    settings : ProbingSettings, optional
+        Or its fields as keyword arguments: ``folds=5, permutations=500, seed=0, ...``.
     progress : callable, optional
         Called with a line per step.
     allow_empty : bool
@@ -171,103 +154,171 @@ def discover(
     ------
     ProbingError
         If shapes disagree, embeddings are not finite, or there are too few works.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((60, 2, 4))  # 2 layers
+    >>> Y = pd.DataFrame({"loudness": X[:, 1, 0] + 0.1 * rng.standard_normal(60)})
+    >>> works = [f"work {number // 3}" for number in range(60)]
+    >>> found = discover(X, Y, works, permutations=100)
+    >>> int(found.summary["layer"].iloc[0]), bool(found.summary["evidence"].iloc[0])
+    (1, True)
     """
+    if settings is not None and options:
+        raise ProbingError("pass either settings or its fields, not both")
+    settings = settings or ProbingSettings(**options)
+    inputs = _validated(X, Y, works, groups, ungrouped, layers, untrained, descriptors)
+    found = _Found(_leak_notes(inputs.works, inputs.groups))
+    for pattern, rows in _patterns(inputs, settings, found.notes):
+        probed = probe_pattern(pattern, settings, progress or (lambda _: None))
+        found.add(pattern, probed, rows, settings.permutations)
+    if not found.rows and not allow_empty:
+        raise ProbingError("no target can be probed: " + "; ".join(found.notes))
+    found.notes += _resolution_notes(settings.permutations, len(found.summaries))
+    order = [str(column) for column in Y.columns]
+    table, summary = assess_evidence(
+        _ordered(found.rows, TABLE_COLUMNS, order),
+        _ordered(found.summaries, SUMMARY_COLUMNS, order),
+    )
+    return Discovery(
+        table=table,
+        summary=summary,
+        predictions=found.predictions,
+        settings={
+            "version": PROBING_VERSION,
+            "layers": inputs.layers,
+            **settings.to_dict(),
+            "grouped_by": _grouping(ungrouped, groups),
+            "tracks": len(inputs.x),
+            "works": len(set(inputs.works.tolist())),
+            "dim": int(inputs.x.shape[2]),
+        },
+        notes=found.notes,
+        chosen=found.chosen,
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What `discover` was given, validated; NaN where a target is missing."""
+
+    x: NDArray[Any]
+    y: Floats
+    targets: list[str]
+    works: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    layers: list[int]
+    untrained: NDArray[Any] | None
+    descriptors: Floats | None
+
+
+def _validated(
+    X: ArrayLike,
+    Y: pd.DataFrame,
+    works: Sequence[str],
+    groups: Sequence[str] | None,
+    ungrouped: bool,
+    layers: Sequence[int] | None,
+    untrained: ArrayLike | None,
+    descriptors: ArrayLike | None,
+) -> _Inputs:
     x = checked_features(X, "X", len(Y))
     names = checked_names(works, "works", len(x))
-    numbers = checked_layers(layers, x.shape[1])
     if ungrouped:
         kept_together = np.array([f"row{index}" for index in range(len(x))])
     else:
         kept_together = names if groups is None else checked_names(groups, "groups", len(x))
     if Y.columns.duplicated().any():
-        raise ProbingError(f"target {Y.columns[Y.columns.duplicated()][0]!r} stands twice")
-    if len(alphas) == 0 or permutations < 0 or resamples < 0:
-        raise ProbingError("alphas must not be empty, permutations and resamples not negative")
+        raise ProbingError(f"target {Y.columns[Y.columns.duplicated()][0]!r} is listed twice")
     control = None if untrained is None else checked_features(untrained, "untrained", len(Y))
     if control is not None and control.shape[1] != x.shape[1]:
         raise ProbingError(f"{control.shape[1]} untrained layers for {x.shape[1]} layers")
-    settings = Settings(
-        layers=numbers,
-        folds=folds,
-        inner_folds=inner_folds,
-        alphas=np.sort(np.asarray(alphas, dtype=np.float64)),
-        permutations=permutations,
-        ordered_rows=ordered_rows,
-        resamples=resamples,
-        seed=seed,
-        device=resolve_device(device),
+    y = Y.to_numpy(dtype=np.float64)  # [tracks, targets]
+    return _Inputs(
+        x=x,
+        y=np.where(np.isfinite(y), y, np.nan),
+        targets=[str(column) for column in Y.columns],
+        works=names,
+        groups=kept_together,
+        layers=checked_layers(layers, x.shape[1]),
+        untrained=control,
+        descriptors=None if descriptors is None else _filled(descriptors, len(Y)),
     )
-    plain = None if descriptors is None else _filled(descriptors, len(Y))
-    notes = _leak_notes(names, kept_together)
-    y_all = Y.to_numpy(dtype=np.float64)  # [tracks, targets]
-    y_all = np.where(np.isfinite(y_all), y_all, np.nan)
-    rows: list[dict[str, Any]] = []
-    summaries: list[dict[str, Any]] = []
-    predictions: dict[str, Floats] = {}
-    chosen: dict[str, Floats] = {}
-    for columns, present in _missingness_patterns(y_all):
-        targets = [str(Y.columns[column]) for column in columns]
-        y = y_all[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
-        reason = split_problem(kept_together[present].tolist(), folds, inner_folds, seed=seed)
+
+
+def _patterns(
+    inputs: _Inputs, settings: ProbingSettings, notes: list[str]
+) -> Iterator[tuple[MissingnessPattern, NDArray[np.bool_]]]:
+    """Targets that the same rows have, with those rows; what cannot be probed is noted."""
+    for columns, present in _missingness_patterns(inputs.y):
+        targets = [inputs.targets[column] for column in columns]
+        groups = inputs.groups[present].tolist()
+        reason = split_problem(groups, settings.folds, settings.inner_folds, seed=settings.seed)
         if reason is not None:
             notes += [f"{target}: left out, {reason}" for target in targets]
             continue
+        y = inputs.y[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
         changing = varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)
-        for target, kept in zip(targets, changing, strict=True):
-            if not kept:
+        for target, differs in zip(targets, changing, strict=True):
+            if not differs:
                 notes.append(f"{target}: left out, it is the same for all tracks")
-        targets = [target for target, kept in zip(targets, changing, strict=True) if kept]
-        if not targets:
+        if not changing.any():
             continue
-        pattern = Pattern(
-            x=x[present],
+        pattern = MissingnessPattern(
+            x=inputs.x[present],
             y=y[:, changing],
-            targets=targets,
-            works=names[present].tolist(),
-            groups=kept_together[present].tolist(),
-            untrained=None if control is None else control[present],
-            descriptors=None if plain is None else plain[present],
+            targets=[one for one, differs in zip(targets, changing, strict=True) if differs],
+            works=inputs.works[present].tolist(),
+            groups=groups,
+            layers=inputs.layers,
+            untrained=None if inputs.untrained is None else inputs.untrained[present],
+            descriptors=None if inputs.descriptors is None else inputs.descriptors[present],
         )
-        probed = probe_pattern(pattern, settings, progress or (lambda _: None))
+        yield pattern, present
+
+
+@dataclass
+class _Found:
+    """Results of the patterns so far."""
+
+    notes: list[str]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    predictions: dict[str, Floats] = field(default_factory=dict)
+    chosen: dict[str, Floats] = field(default_factory=dict)
+
+    def add(
+        self,
+        pattern: MissingnessPattern,
+        probed: Probed,
+        present: NDArray[np.bool_],
+        permutations: int,
+    ) -> None:
         if 0 < probed.arrangements < min(100, permutations):
-            notes.append(
-                f"{', '.join(targets)}: works of equal size are so few that permutations gave "
-                f"{probed.arrangements} arrangements; a large p says little"
+            self.notes.append(
+                f"{', '.join(pattern.targets)}: works of equal size are so few that permutations "
+                f"gave {probed.arrangements} arrangements; a large p says little"
             )
-        rows += probed.rows
-        summaries += probed.summary
-        for column, target in enumerate(targets):
-            predictions[target] = np.full((len(numbers), len(x)), np.nan)
-            predictions[target][:, present] = probed.predicted[:, :, column]
-            chosen[target] = np.full(len(x), np.nan)
-            chosen[target][present] = probed.chosen[:, column]
-    if not rows and not allow_empty:
-        raise ProbingError("no target can be probed: " + "; ".join(notes))
-    order = [str(column) for column in Y.columns]
-    if permutations and len(summaries) / (1 + permutations) > LEVEL:
-        needed = int(np.ceil(len(summaries) / LEVEL)) - 1
-        notes.append(
-            f"{permutations} permutations cannot give a single one of {len(summaries)} targets "
-            f"q <= {LEVEL}: take at least {needed}"
-        )
-    table, summary = judge(
-        _ordered(rows, TABLE_COLUMNS, order), _ordered(summaries, SUMMARY_COLUMNS, order)
-    )
-    return Discovery(
-        table=table,
-        summary=summary,
-        predictions=predictions,
-        settings={
-            "version": PROBING_VERSION,
-            **settings.to_dict(),
-            "grouped_by": _grouping(ungrouped, groups),
-            "tracks": len(x),
-            "works": len(set(names.tolist())),
-            "dim": int(x.shape[2]),
-        },
-        notes=notes,
-        chosen=chosen,
-    )
+        self.rows += probed.rows
+        self.summaries += probed.summary
+        for column, target in enumerate(pattern.targets):
+            self.predictions[target] = np.full((len(pattern.layers), len(present)), np.nan)
+            self.predictions[target][:, present] = probed.predicted[:, :, column]
+            self.chosen[target] = np.full(len(present), np.nan)
+            self.chosen[target][present] = probed.chosen[:, column]
+
+
+def _resolution_notes(permutations: int, targets: int) -> list[str]:
+    """Say where permutations are too few for any single target to be significant."""
+    if not permutations or targets / (1 + permutations) <= LEVEL:
+        return []
+    needed = int(np.ceil(targets / LEVEL)) - 1
+    return [
+        f"{permutations} permutations cannot give a single one of {targets} targets "
+        f"q <= {LEVEL}: take at least {needed}"
+    ]
 
 
 def _filled(descriptors: ArrayLike, rows: int) -> Floats:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mess_core.probing.permutation import false_discovery_rate
+from mess_core.statistics import false_discovery_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LEVEL", "SUMMARY_COLUMNS", "TABLE_COLUMNS", "judge"]
+__all__ = ["LEVEL", "SUMMARY_COLUMNS", "TABLE_COLUMNS", "assess_evidence"]
 
 TABLE_COLUMNS = [
     "layer", "target", "r2", "r2_low", "r2_high", "pearson", "spearman", "rmse", "n", "works",
@@ -28,7 +28,9 @@ LEVEL = 0.05
 """Of the false discovery rate."""
 
 
-def judge(table: pd.DataFrame, summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def assess_evidence(
+    table: pd.DataFrame, summary: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill ``q``, ``evidence`` and ``reason`` in.
 
     Parameters
@@ -67,8 +69,8 @@ def _reason(row: dict[str, Any], table: pd.DataFrame) -> str:
         return f"not predicted: {score}"
     if row["q"] > LEVEL:
         return f"not told from chance: q {row['q']:.2f}, {score}"
-    twin = row["untrained_gain_low"]
-    if twin is not None and twin <= 0:
+    counterpart = row["untrained_gain_low"]
+    if counterpart is not None and counterpart <= 0:
         return f"an untrained encoder does as well: {score} against {row['untrained_r2']:.2f}"
     if supported.empty:
         return f"no layer that inner folds chose is evidence by itself: {score}"

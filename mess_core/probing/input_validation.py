@@ -32,7 +32,7 @@ def checked_layers(layers: Sequence[int] | None, count: int) -> list[int]:
     if len(numbers) != count:
         raise ProbingError(f"{len(numbers)} layer numbers for {count} layers")
     if len(set(numbers)) < count:
-        raise ProbingError(f"a layer stands twice: {numbers}")
+        raise ProbingError(f"a layer is listed twice: {numbers}")
     return numbers
 
 

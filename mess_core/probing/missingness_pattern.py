@@ -2,46 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.errors import ProbingError
+from mess_core.probing.backend import resolve_device
 from mess_core.probing.combination import Combined, combine_layers
 from mess_core.probing.nested_cv import Nested, Split, nested_predictions, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
 from mess_core.probing.scores import GroupBootstrap, pearson, r2, spearman, within_groups_r2
 
-__all__ = ["Pattern", "Probed", "Settings", "probe_pattern"]
+__all__ = ["ALPHAS", "MissingnessPattern", "Probed", "ProbingSettings", "probe_pattern"]
 
 _CONTROLS = 8
+
+ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to probe; see `mess_core.probing.discover`."""
+class ProbingSettings:
+    """How to probe.
 
-    layers: list[int]
-    folds: int
-    inner_folds: int
-    alphas: Floats
-    permutations: int
-    ordered_rows: bool
-    resamples: int
-    seed: int
-    device: str
+    Attributes
+    ----------
+    folds, inner_folds : int
+        Outer folds, and folds in which penalty, layer and weights are chosen (reduced where
+        a training part has fewer works).
+    alphas : sequence of float
+        Ridge penalties to choose from.
+    permutations : int
+        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN. The smallest p is
+        ``1 / (1 + permutations)``, so a single target among 22 needs at least 439 for a q of
+        0.05; a note says so where there are fewer.
+    ordered_rows : bool
+        Rows of a work have an order in time (segments): permutations then move works only
+        whole.
+    resamples : int
+        Of the bootstrap over works.
+    seed : int
+    device : str
+        "cpu" computes with NumPy; "cuda" with torch on the GPU, in float64 all the same.
+
+    Raises
+    ------
+    ProbingError
+        If there is no penalty to choose from, a number is negative, or there is no such device.
+    """
+
+    folds: int = 5
+    inner_folds: int = 5
+    alphas: Sequence[float] = ALPHAS
+    permutations: int = 500
+    ordered_rows: bool = False
+    resamples: int = 1000
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if len(self.alphas) == 0 or self.permutations < 0 or self.resamples < 0:
+            raise ProbingError("alphas must not be empty, permutations and resamples not negative")
+        object.__setattr__(self, "alphas", tuple(sorted(map(float, self.alphas))))
+        object.__setattr__(self, "device", resolve_device(self.device))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**vars(self), "alphas": self.alphas.tolist()}
+        return {**vars(self), "alphas": list(self.alphas)}
 
 
 @dataclass(frozen=True)
-class Pattern:
+class MissingnessPattern:
     """Rows that have all of `targets`.
 
     Attributes
@@ -49,6 +84,8 @@ class Pattern:
     x : ndarray, shape [rows, layers, dim]
     y : ndarray, float64, shape [rows, targets]
     targets, works, groups : list of str
+    layers : list of int
+        Numbers of the layers.
     untrained : ndarray, shape [rows, layers, any], or None
     descriptors : ndarray, float64, shape [rows, any], or None
     """
@@ -58,6 +95,7 @@ class Pattern:
     targets: list[str]
     works: list[str]
     groups: list[str]
+    layers: list[int]
     untrained: NDArray[Any] | None
     descriptors: Floats | None
 
@@ -77,7 +115,9 @@ class Probed:
     arrangements: int
 
 
-def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str], None]) -> Probed:
+def probe_pattern(
+    pattern: MissingnessPattern, settings: ProbingSettings, progress: Callable[[str], None]
+) -> Probed:
     """Nested cross-validation of every layer, the null, the baselines, and their scores."""
     y, targets = pattern.y, len(pattern.targets)
     splits = nested_splits(pattern.groups, settings.folds, settings.inner_folds, seed=settings.seed)
@@ -93,14 +133,16 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
     permuted = np.moveaxis(y[moved], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
     columns = np.concatenate([y, controls, permuted], axis=1)
 
+    alphas = np.asarray(settings.alphas)
+
     def nested(features: NDArray[Any], values: Floats) -> Nested:
         return nested_predictions(
-            features, values, splits, settings.alphas, targets=targets, device=settings.device
+            features, values, splits, alphas, targets=targets, device=settings.device
         )
 
     layers, layer_controls = [], []
     largest = np.full((settings.permutations, targets), -np.inf)
-    for position, layer in enumerate(settings.layers):
+    for position, layer in enumerate(pattern.layers):
         result = nested(pattern.x[:, position], columns)
         of_permuted = r2(permuted, result.predicted[:, targets + _CONTROLS :])
         largest = np.maximum(largest, of_permuted.reshape(-1, targets))
@@ -110,7 +152,7 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
         progress(f"layer {layer}: {targets} targets, {len(y)} rows")
     untrained: list[Nested] = []
     if pattern.untrained is not None:
-        for position, layer in enumerate(settings.layers):
+        for position, layer in enumerate(pattern.layers):
             untrained.append(nested(pattern.untrained[:, position], y))
             progress(f"untrained layer {layer}: {targets} targets, {len(y)} rows")
     baselines = {"mean": _mean_predictions(y, splits)}
@@ -133,8 +175,8 @@ def probe_pattern(pattern: Pattern, settings: Settings, progress: Callable[[str]
 
 
 def _layer_rows(
-    pattern: Pattern,
-    settings: Settings,
+    pattern: MissingnessPattern,
+    settings: ProbingSettings,
     layers: list[Nested],
     untrained: list[Nested],
     combined: Combined,
@@ -144,7 +186,7 @@ def _layer_rows(
 ) -> list[dict[str, Any]]:
     y, works = pattern.y, pattern.works
     rows = []
-    for position, (layer, result) in enumerate(zip(settings.layers, layers, strict=True)):
+    for position, (layer, result) in enumerate(zip(pattern.layers, layers, strict=True)):
         guess = result.predicted
         draws = bootstrap.r2(y, guess)
         within, n_within = within_groups_r2(y, guess, works)
@@ -176,15 +218,15 @@ def _layer_rows(
 
 
 def _summary_rows(
-    pattern: Pattern,
-    settings: Settings,
+    pattern: MissingnessPattern,
+    settings: ProbingSettings,
     combined: Combined,
     baselines: dict[str, Floats],
     bootstrap: GroupBootstrap,
     p: Floats,
 ) -> list[dict[str, Any]]:
     y, works = pattern.y, pattern.works
-    numbers = np.asarray(settings.layers)
+    numbers = np.asarray(pattern.layers)
     columns: dict[str, Any] = {"layer": numbers[combined.share.argmax(axis=0)], "p": p}
     for name, guess in (("chosen", combined.chosen), ("weighted", combined.weighted)):
         columns[f"{name}_r2"] = r2(y, guess)
@@ -199,7 +241,9 @@ def _summary_rows(
     return _rows(pattern, columns, n=len(y), works=len(set(works)))
 
 
-def _rows(pattern: Pattern, columns: dict[str, Any], **same: Any) -> list[dict[str, Any]]:
+def _rows(
+    pattern: MissingnessPattern, columns: dict[str, Any], **same: Any
+) -> list[dict[str, Any]]:
     return [
         {
             "target": target,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["false_discovery_rate", "permutation_p", "work_block_permutations"]
+__all__ = ["permutation_p", "work_block_permutations"]
 
 Floats = NDArray[np.float64]
 
@@ -104,14 +104,3 @@ def permutation_p(observed: Floats, largest: Floats) -> Floats:
     reached = (largest[:, None] >= bar[None]).sum(axis=0)
     result: Floats = (1 + reached) / (1 + len(largest))
     return result
-
-
-def false_discovery_rate(p: Floats) -> Floats:
-    """Benjamini-Hochberg adjusted p-values of those that are not NaN (SciPy's)."""
-    from scipy.stats import false_discovery_control
-
-    adjusted = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        adjusted[known] = false_discovery_control(p[known])
-    return adjusted

@@ -283,7 +283,7 @@ def origin(manifest: dict[str, Any]) -> dict[str, Any]:
 def _control(
     layout: Layout, identity: dict[str, Any], notes: list[str]
 ) -> tuple[NDArray[np.float32], list[str]] | None:
-    """The twin's vectors and their tracks, or a note on why there are none."""
+    """The counterpart's vectors and their tracks, or a note on why there are none."""
     if str(identity["encoder"]).startswith("untrained:"):
         notes.append("the encoder is untrained: these scores are the control, not a finding")
         return None

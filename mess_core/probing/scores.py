@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.statistics import cluster_draws, membership
+
 __all__ = ["GroupBootstrap", "pearson", "r2", "spearman", "varies", "within_groups_r2"]
 
 Floats = NDArray[np.float64]
@@ -93,11 +95,8 @@ class GroupBootstrap:
     @classmethod
     def of(cls, groups: Sequence[str], *, resamples: int, seed: int) -> GroupBootstrap:
         """Draw `resamples` times from the groups of the rows."""
-        member, _ = _membership(groups)
-        count = member.shape[0]
-        rng = np.random.default_rng([seed, 11])
-        draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-        return cls(member, draws.astype(np.float64))
+        member, _ = membership(groups)
+        return cls(member, cluster_draws(member.shape[0], resamples, seed=seed))
 
     def r2(self, y: Floats, predicted: Floats) -> Floats:
         """R² of every draw.
@@ -143,7 +142,7 @@ class _Centring:
     """Takes each work's mean out; rows of works with one row become zero."""
 
     def __init__(self, works: Sequence[str]) -> None:
-        self.member, self.inverse = _membership(works)
+        self.member, self.inverse = membership(works)
         self.count = np.bincount(self.inverse)
         self.several = self.count[self.inverse] > 1
 
@@ -154,13 +153,3 @@ class _Centring:
         centred = np.where(self.several[:, None], flat - mean[self.inverse], 0.0)
         rows_first = (values.shape[-2], *values.shape[:-2], values.shape[-1])
         return np.moveaxis(centred.reshape(rows_first), 0, -2)
-
-
-def _membership(groups: Sequence[str]) -> tuple[Any, NDArray[np.int64]]:
-    """Sparse [groups, rows] of ones, and the group of each row."""
-    from scipy.sparse import csr_array
-
-    names, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    rows = len(inverse)
-    ones = (np.ones(rows), (inverse, np.arange(rows)))
-    return csr_array(ones, shape=(len(names), rows)), inverse

@@ -8,7 +8,6 @@ embedded once and kept by the hash of their notes, the renderer and the encoder.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from mess_core.errors import StoreError
 from mess_core.midi.performance import Performance
 from mess_core.store.arrays import read_array, write_array
+from mess_core.store.cache import fingerprint
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -176,7 +176,7 @@ def rendered_clips(
 
     chosen = {one.name: one.function for one in targets("audio")}
     made_by = [dict(identity), engine_in_use(engine), TARGETS_VERSION, list(AUDIO_TARGETS)]
-    stamp = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode()).hexdigest()
+    stamp = fingerprint(made_by)
     vectors, audio = [], []
     for number, (name, one) in enumerate(zip(ids, performances, strict=True), start=1):
         key = hashlib.sha256((stamp + performance_sha256(one)).encode()).hexdigest()[:32]

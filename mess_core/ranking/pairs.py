@@ -168,11 +168,11 @@ def content_triplets(
 
 
 def shuffled_within(values: Floats, groups: Sequence[str], *, seed: int) -> Floats:
-    """Rows dealt anew among the members of each group: the control that must learn nothing."""
+    """Rows permuted anew among the members of each group: the control that must learn nothing."""
     rng = np.random.default_rng(seed)
     names = np.asarray(groups, dtype=str)
-    dealt = values.copy()
+    permuted = values.copy()
     for name in np.unique(names):
         rows = np.flatnonzero(names == name)
-        dealt[rows] = values[rng.permutation(rows)]
-    return dealt
+        permuted[rows] = values[rng.permutation(rows)]
+    return permuted

@@ -20,7 +20,7 @@ def parse_aspects(text: str) -> dict[str, float]:
     Raises
     ------
     SearchError
-        If a weight is not a number or a name stands twice.
+        If a weight is not a number or a name is listed twice.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def parse_aspects(text: str) -> dict[str, float]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = (piece.strip() for piece in part.partition("="))
         if name in weights:
-            raise SearchError(f"aspect {name!r} stands twice")
+            raise SearchError(f"aspect {name!r} is listed twice")
         try:
             weights[name] = float(number) if equals else 1.0
         except ValueError:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mess_core.errors import StoreError
 from mess_core.probing.aspects import Aspect
 from mess_core.probing.results import load_aspects
-from mess_core.search.artifact import load_artifact, save_artifact, sha256_of
+from mess_core.search.artifact import load_artifact, save_artifact
 from mess_core.search.index import TrackIndex
 from mess_core.search.passage_index import PassageIndex
 from mess_core.store.embeddings import EmbeddingStore
@@ -19,6 +19,7 @@ from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json
+from mess_core.store.versions import file_sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +138,7 @@ def build_passage_index(
         "layer": layer,
         "layer_reason": reason,
         "targets_version": read_json(place)["made_from"].get("targets_version"),
-        "aspects_sha256": sha256_of(place),
+        "aspects_sha256": file_sha256_of(place),
     }
     table = pd.concat(bounds, ignore_index=True)
     return save_artifact(

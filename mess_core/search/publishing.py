@@ -9,11 +9,11 @@ never served.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from typing import Any
 from upath import UPath
 
 from mess_core.errors import StoreError
-from mess_core.search.artifact import latest_manifest, load_artifact, sha256_of
-from mess_core.store.arrays import move_into_place, part_file, write_bytes
+from mess_core.search.artifact import latest_manifest, load_artifact
+from mess_core.store.arrays import write_bytes
 from mess_core.store.layout import Layout
-from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.store.tables import read_json, read_table, write_table
+from mess_core.store.versions import Versions, file_sha256_of, hash_copy
 
 __all__ = ["fetch", "publish", "served_root"]
 
-FORMAT = 1
 _OPTIONAL = (
     "probing/aspects.json", "probing/probes.json", "probing/probes.npy", "probing/placed.parquet",
     "probing/faithfulness.json", "probing/faithfulness.parquet", "probing/results.json",
@@ -86,17 +86,15 @@ def publish(
         for file in _OPTIONAL:
             if (layout.root / file).exists():
                 sources[file] = layout.root / file
-        sums = {file: sha256_of(source) for file, source in sorted(sources.items())}
+        sums = {file: file_sha256_of(source) for file, source in sorted(sources.items())}
         manifest = {
-            "format": FORMAT,
-            "version": _version(sums),
+            "version": version_of(sums),
             "encoder": made["made_from"]["encoder"],
             "tracks": len(table),
             "sha256": sums,
         }
         _same_embeddings(layout, made["made_from"])  # not replaced while they were read
-        _place(manifest, sources, UPath(place), say)
-    return manifest
+        return _serve(manifest, sources, UPath(place), say)
 
 
 def fetch(
@@ -120,16 +118,15 @@ def fetch(
     StoreError
         If nothing is published at `source`, or a file there does not match its checksum.
     """
-    version = _latest(UPath(source))
+    versions = _published(UPath(source))
+    version = versions.latest()
     if version is None:
         raise StoreError(
             "holds no published library", path=str(source), remedy="Run `mess publish` to it"
         )
-    folder = UPath(source) / "versions" / version
-    manifest = _manifest(folder, version)
-    sources = {file: folder / file for file in manifest["sha256"]}
-    _place(manifest, sources, UPath(place), say)
-    return manifest
+    manifest = _manifest(versions, version)
+    sources = {file: versions.folder / version / file for file in manifest["sha256"]}
+    return _serve(manifest, sources, UPath(place), say)
 
 
 def served_root(root: str | PathLike[str]) -> Any:
@@ -140,103 +137,54 @@ def served_root(root: str | PathLike[str]) -> Any:
     StoreError
         If the version is incomplete or damaged.
     """
-    version = _latest(UPath(root))
+    versions = _published(UPath(root))
+    version = versions.latest()
     if version is None:
         return root
-    folder = UPath(root) / "versions" / version
-    manifest = _manifest(folder, version)
-    for file, expected in manifest["sha256"].items():
-        if not file.endswith(_OF_INDEX[:2]):  # indices are verified as they are loaded
-            _matching(folder / file, expected)
-    return folder
+    _manifest(versions, version)
+    # Indices are verified as they are loaded.
+    versions.verify(version, without=_OF_INDEX[:2])
+    return versions.folder / version
 
 
-def _place(manifest: dict[str, Any], sources: dict[str, Any], place: Any, say: Say) -> None:
-    """Copy files, then the manifest, then switch ``latest``."""
-    if Layout(place).tracks.exists():
+def _published(root: Any) -> Versions:
+    return Versions(root / "versions", root / "latest", "Publish or fetch the library again")
+
+
+def _serve(
+    manifest: dict[str, Any], sources: dict[str, Any], root: Any, say: Say
+) -> dict[str, Any]:
+    """Copy files as a version of a published library, and serve it."""
+    if Layout(root).tracks.exists():
         raise StoreError(
             "is a data root, which a published library would hide",
-            path=str(place),
+            path=str(root),
             remedy="Choose another folder",
         )
-    version = str(manifest["version"])
-    folder = place / "versions" / version
-    complete = False
-    with contextlib.suppress(StoreError):  # not there yet, or damaged: copied (again)
-        found = _manifest(folder, version)
-        for file, expected in found["sha256"].items():
-            _matching(folder / file, expected)
-        complete = True
-    if not complete:
-        (folder / "manifest.json").unlink(missing_ok=True)
-        for number, (file, expected) in enumerate(manifest["sha256"].items(), 1):
-            say(f"{number}/{len(sources)} {file}")
-            _copied(sources[file], folder / file, expected)
-        write_json(folder / "manifest.json", manifest)
-    write_bytes(place / "latest", version.encode())
+    versions = _published(root)
+    sums = manifest["sha256"]
+
+    def copy(number: int, file: str, target: Path) -> None:
+        say(f"{number}/{len(sums)} {file}")
+        if hash_copy(sources[file], target) != sums[file]:
+            raise versions.damaged(sources[file])
+
+    about = {key: manifest[key] for key in ("encoder", "tracks")}
+    writers = {file: partial(copy, number, file) for number, file in enumerate(sums, 1)}
+    return versions.write(str(manifest["version"]), writers, about)
 
 
-def _copied(source: Any, target: Any, expected: str) -> None:
-    with part_file(target) as part:
-        digest = hashlib.sha256()
-        try:
-            with source.open("rb") as reader, Path(part).open("wb") as writer:
-                while piece := reader.read(1 << 22):
-                    digest.update(piece)
-                    writer.write(piece)
-        except OSError as error:
-            raise StoreError(
-                f"cannot be copied ({error})", path=str(source), remedy="Run it again"
-            ) from error
-        if digest.hexdigest() != expected:
-            raise _damaged(source)
-        move_into_place(part, target)
-
-
-def _matching(path: Any, expected: str) -> None:
-    try:
-        found = sha256_of(path)
-    except OSError:
-        found = "unreadable"
-    if found != expected:
-        raise _damaged(path)
-
-
-def _damaged(path: Any) -> StoreError:
-    return StoreError(
-        "is missing or does not match its manifest's checksum",
-        path=str(path),
-        remedy="Publish or fetch the library again",
-    )
-
-
-def _latest(place: Any) -> str | None:
-    try:
-        pointer: bytes = (place / "latest").read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StoreError(f"cannot be read ({error})", path=str(place)) from error
-    version = pointer.decode("ascii", errors="replace").strip()
-    if not version.isalnum():
-        raise StoreError("does not name a version", path=str(place / "latest"))
-    return version
-
-
-def _manifest(folder: Any, version: str) -> dict[str, Any]:
-    """The manifest of a version, whose file names stay inside its folder."""
-    manifest = read_json(folder / "manifest.json")
-    sums = manifest.get("sha256")
-    if not isinstance(sums, dict) or not manifest.get("version") == version == _version(sums):
-        raise StoreError("is not the manifest of its version", path=str(folder / "manifest.json"))
-    for file in sums:
-        parts = file.split("/")
-        if "" in parts or ".." in parts or "\\" in file or ":" in file:
-            raise StoreError(f"names {file!r}, outside its folder", path=str(folder))
+def _manifest(versions: Versions, version: str) -> dict[str, Any]:
+    """The manifest of a version, which is named by its files' checksums."""
+    manifest = versions.manifest(version)
+    if version != version_of(manifest["sha256"]):
+        path = versions.folder / version / "manifest.json"
+        raise StoreError("is not the manifest of its version", path=str(path))
     return manifest
 
 
-def _version(sums: dict[str, str]) -> str:
+def version_of(sums: dict[str, str]) -> str:
+    """Name of a version: a hash of its files' checksums."""
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:16]
 
 

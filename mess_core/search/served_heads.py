@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError, SearchError, StoreError
-from mess_core.store.arrays import write_bytes
 from mess_core.store.embeddings import IDENTITY
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
-from mess_core.store.tables import read_json, read_table, write_json
+from mess_core.store.tables import read_json, read_table
+from mess_core.store.versions import Versions
 
 __all__ = [
     "Head",
@@ -36,9 +36,9 @@ __all__ = [
     "withdraw_head",
 ]
 
-FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _KINDS = ("diagonal", "linear", "mlp")
+_REMEDY = "Train the head again: run `mess evaluate`"
 
 Vectors = NDArray[np.float32]
 
@@ -99,6 +99,18 @@ class Head:
         return unit
 
 
+def head_versions(heads: Any, name: str) -> Versions:
+    """The versions of a head.
+
+    Parameters
+    ----------
+    heads : UPath
+        Folder of all heads.
+    name : str
+    """
+    return Versions(heads / name, heads / name / "latest", _REMEDY)
+
+
 def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
     """Write a head as a new version and serve it.
 
@@ -132,23 +144,17 @@ def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
     if broken or head.kind not in _KINDS:
         raise SearchError(f"head {name!r} ({head.kind}) is not finite in {', '.join(broken)}")
     content = save(arrays)
-    digest = hashlib.sha256(content)
     about = {"kind": head.kind, "made_from": dict(head.made_from)}
     described = json.dumps(about, sort_keys=True, default=str).encode()
-    version = hashlib.sha256(content + described).hexdigest()[:16]
-    folder = heads / name / version
-    write_bytes(folder / "weights.safetensors", content)
-    manifest = {
-        "format": FORMAT,
-        "name": name,
-        "version": version,
-        **about,
-        "shapes": {key: list(value.shape) for key, value in arrays.items()},
-        "sha256": digest.hexdigest(),
-    }
-    write_json(folder / "manifest.json", manifest)
-    write_bytes(heads / name / "latest", version.encode())
-    return manifest
+    return head_versions(heads, name).write(
+        hashlib.sha256(content + described).hexdigest()[:16],
+        {"weights.safetensors": lambda path: path.write_bytes(content)},
+        {
+            "name": name,
+            **about,
+            "shapes": {key: list(value.shape) for key, value in arrays.items()},
+        },
+    )
 
 
 def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = None) -> Head:
@@ -173,27 +179,22 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
     from safetensors.numpy import load
 
     _checked(name)
-    pointer = heads / name / "latest"
-    if not pointer.exists():
+    versions = head_versions(heads, name)
+    version = versions.latest()
+    if version is None:
         there = list_heads(heads)
         raise SearchError(
             f"there is no head {name!r}",
             remedy=f"Use one of {', '.join(there)}" if there else "Run `mess evaluate`",
         )
-    folder = heads / name / pointer.read_text().strip()
-    manifest = read_json(folder / "manifest.json")
-    place = folder / "weights.safetensors"
+    manifest = versions.verify(version)
+    path = versions.folder / version / "weights.safetensors"
     try:
-        content = place.read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
-            raise ValueError("its hash is not the manifest's")
-        if manifest["format"] != FORMAT or manifest["kind"] not in _KINDS:
-            raise ValueError("it is of another version")
-        head = Head(manifest["kind"], load(content), manifest["made_from"])
+        if manifest["kind"] not in _KINDS:
+            raise ValueError(f"its kind is {manifest['kind']!r}")
+        head = Head(manifest["kind"], load(path.read_bytes()), manifest["made_from"])
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StoreError(
-            f"is damaged ({error})", path=str(place), remedy="Train the head again"
-        ) from error
+        raise StoreError(f"is damaged ({error})", path=str(path), remedy=_REMEDY) from error
     if identity is not None:
         _must_be_of(head, name, identity)
     return head
@@ -212,7 +213,7 @@ def _must_be_of(head: Head, name: str, identity: Mapping[str, Any]) -> None:
 
 def withdraw_head(heads: Any, name: str) -> None:
     """Serve a head no longer; its versions stay."""
-    (heads / _checked(name) / "latest").unlink(missing_ok=True)
+    head_versions(heads, _checked(name)).withdraw()
 
 
 def track_scores(
@@ -298,13 +299,13 @@ def served_heads(layout: Layout, identity: Mapping[str, Any]) -> list[dict[str, 
 
 
 def _verdict(layout: Layout, head: Head) -> str | None:
-    """Whether the rung that the head is of was better than those below it, on works left out."""
-    place = layout.leaderboard / "rungs.parquet"
+    """Whether the model that the head is of was better than those below it, on works left out."""
+    place = layout.leaderboard / "models.parquet"
     if not place.exists():
         return None
-    rung = f"{head.made_from.get('objective')}: {head.made_from.get('rung')}"
+    model = f"{head.made_from.get('objective')}: {head.made_from.get('model')}"
     for one in read_table(place).itertuples():
-        if one.rung == rung:
+        if one.model == model:
             return f"{one.verdict} (p = {one.p:.2g}, {one.clusters} works)"
     return None
 

@@ -108,7 +108,7 @@ class Layout:
 
     @property
     def control(self) -> Layout:
-        """Store of the untrained twin's embeddings."""
+        """Store of the untrained counterpart's embeddings."""
         return Layout(self.root / "control")
 
     # Embeddings -----------------------------------------------------------------------
@@ -195,8 +195,8 @@ class Layout:
         return self.evaluation / "passages.parquet"
 
     @property
-    def planted_triplets(self) -> Any:
-        return self.evaluation / "planted_triplets.parquet"
+    def single_factor_triplets(self) -> Any:
+        return self.evaluation / "single_factor_triplets.parquet"
 
     @property
     def rendered(self) -> Any:
@@ -213,7 +213,7 @@ class Layout:
 
     @property
     def judgements(self) -> Any:
-        """Folder of answers, one file per judge."""
+        """Folder of answers, one file per listener."""
         return self.evaluation / "judgements"
 
     @property

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_json", "read_table", "write_json", "write_table"]
 
+_FORMER_NAMES = {
+    "listeners.parquet": "judged.parquet",
+    "models.parquet": "rungs.parquet",
+    "single_factor_triplets.parquet": "planted_triplets.parquet",
+}
+"""File to the name that it had in version 0.1."""
+
 
 def write_table(path: Any, table: pd.DataFrame) -> None:
     """Write a DataFrame as Parquet (zstd), atomically and without its index."""
@@ -37,11 +44,7 @@ def read_table(path: Any) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(path.read_bytes()))
     except FileNotFoundError as error:
-        raise StoreError(
-            "does not exist",
-            path=str(path),
-            remedy="Run `mess run`, or materialise the asset that writes it",
-        ) from error
+        raise _missing(path) from error
     except (ArrowInvalid, OSError) as error:
         raise StoreError(
             f"is not a readable table ({error})",
@@ -67,16 +70,27 @@ def read_json(path: Any) -> dict[str, Any]:
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise StoreError(
-            "does not exist",
-            path=str(path),
-            remedy="Run `mess run`, or materialise the asset that writes it",
-        ) from error
+        raise _missing(path) from error
     except (ValueError, OSError) as error:
         raise StoreError(f"is not readable JSON ({error})", path=str(path)) from error
     if not isinstance(record, dict):
         raise StoreError("is not a JSON object", path=str(path))
     return record
+
+
+def _missing(path: Any) -> StoreError:
+    former = _FORMER_NAMES.get(path.name)
+    if former is not None and path.with_name(former).exists():
+        return StoreError(
+            f"does not exist: an earlier version of MESS called it {former}",
+            path=str(path),
+            remedy="Run `mess evaluate` again, which writes it anew",
+        )
+    return StoreError(
+        "does not exist",
+        path=str(path),
+        remedy="Run `mess run`, or materialise the asset that writes it",
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -145,14 +145,14 @@ def check_tracks(layout: Layout) -> Finding:
     """Track ids are unique, no two tracks share their audio, every audio has a hash."""
     tracks = read_table(layout.tracks)
     hashed = tracks.dropna(subset=["audio_sha256"])
-    twins = hashed[hashed["audio_sha256"].duplicated(keep=False)]
+    duplicates = hashed[hashed["audio_sha256"].duplicated(keep=False)]
     unhashed = tracks[tracks["audio_path"].notna() & tracks["audio_sha256"].isna()]
     repeated = tracks[tracks["track_id"].duplicated()]
     return Finding(
-        twins.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
+        duplicates.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
         {
             "tracks": len(tracks),
-            "same_audio": twins["track_id"].head(EXAMPLES).tolist(),
+            "same_audio": duplicates["track_id"].head(EXAMPLES).tolist(),
             "without_hash": unhashed["track_id"].head(EXAMPLES).tolist(),
             "repeated_ids": repeated["track_id"].head(EXAMPLES).tolist(),
         },

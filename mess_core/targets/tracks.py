@@ -125,6 +125,16 @@ class _Track:
     performance: Performance | None = None
     samples: int = 0
 
+    def read_all(self, files: dict[Source, Any]) -> dict[Source, Exception]:
+        """Read the files; returns what went wrong with which."""
+        failures: dict[Source, Exception] = {}
+        for source, path in files.items():
+            try:
+                self.read(source, path)
+            except Exception as error:  # whatever a library raises, the next track goes on
+                failures[source] = error
+        return failures
+
     def read(self, source: Source, path: Any) -> None:
         if source == "audio":
             self.audio, self.samples = _analysed(path)
@@ -159,68 +169,85 @@ def _level_db(audio: AudioAnalysis) -> float:
 
 
 def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> TrackOutcome:
-    import pandas as pd
-
+    """Bring the stored targets of one track up to date."""
+    began = time.perf_counter()
     track_id, dataset = row["track_id"], row["dataset"]
-    paths: dict[Source, Any] = {"audio": row["audio_path"], "midi": row["midi_path"]}
-    paths = {source: path for source, path in paths.items() if not pd.isna(path)}
+    files = _files(row)
+    digests, failures = _hashed(files, row.get("audio_sha256"))
+    record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
     stored: dict[str, Any] = {}
     with contextlib.suppress(StoreError):  # not there, or damaged: either way made again
         stored = read_json(layout.track_targets(dataset, track_id))
-    began = time.perf_counter()
-    digests: dict[Source, str] = {}
-    failures: dict[Source, Exception] = {}
-    for source, path in paths.items():
-        try:
-            digests[source] = file_sha256(path)
-        except MessError as error:
-            # Of what cannot be read for now, the next scan has the hash that this one has.
-            scanned = source == "audio" and error.transient
-            known = row.get("audio_sha256") if scanned else None
-            digests[source] = known if isinstance(known, str) else "unreadable"
-            failures[source] = error
-    record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
-    fresh = not failures and stored.get("sources") == digests
-    fresh = fresh and all(stored.get(name) == value for name, value in record.items())
+    expected = {**record, "sources": digests}
+    fresh = not failures and all(stored.get(name) == value for name, value in expected.items())
     values: dict[str, Any] = stored["values"] if fresh else {}
     heard_s = 0.0
     # A file that cannot be read at present says nothing against what was made of it.
-    kept = bool(stored) and any(is_transient(error) for error in failures.values())
-    if not fresh and not kept:
+    unreadable_for_now = bool(stored) and any(map(is_transient, failures.values()))
+    if not fresh and not unreadable_for_now:
         track = _Track()
-        for source in [one for one in paths if one not in failures]:
-            try:
-                track.read(source, paths[source])
-            except Exception as error:  # whatever a library raises, the next track goes on
-                failures[source] = error
+        failures |= track.read_all(
+            {one: path for one, path in files.items() if one not in failures}
+        )
         sources = {one: digest for one, digest in digests.items() if one not in failures}
         track.store(layout, dataset, track_id, {**record, "sources": sources})
         values, heard_s = track.values, track.samples / SAMPLE_RATE
     if failures:
-        # What may pass decides whether to try again; what cannot is not worth another try.
-        shown = next((one for one in failures.values() if is_transient(one)), None)
-        record_of = record_failure(
-            layout,
-            "track_targets",
-            dataset,
-            track_id,
-            shown or next(iter(failures.values())),
-            cause={"version": TARGETS_VERSION, **{one: digests[one] for one in failures}},
-        )
-        return TrackOutcome(track_id, dataset, "failed", record_of)
+        return _failed(layout, dataset, track_id, failures, digests)
     clear_failure(layout, "track_targets", track_id)
-    content = f"{TARGETS_VERSION}:{sorted(windows.items())}:{sorted(digests.items())}"
     seconds = time.perf_counter() - began
+    content = f"{TARGETS_VERSION}:{sorted(windows.items())}:{sorted(digests.items())}"
     facts = {
         "targets": sum(value is not None and value == value for value in values.values()),
         "sources": ", ".join(digests),
         "seconds": seconds,
         "audio_s_per_s": heard_s / seconds if heard_s else None,
     }
-    return TrackOutcome(
-        track_id,
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return TrackOutcome(track_id, dataset, "fresh" if fresh else "done", facts, digest)
+
+
+def _files(row: dict[str, Any]) -> dict[Source, Any]:
+    """The files that a track has."""
+    import pandas as pd
+
+    paths: dict[Source, Any] = {"audio": row["audio_path"], "midi": row["midi_path"]}
+    return {source: path for source, path in paths.items() if not pd.isna(path)}
+
+
+def _hashed(
+    files: dict[Source, Any], scanned_sha256: object
+) -> tuple[dict[Source, str], dict[Source, Exception]]:
+    """SHA-256 of each file, "unreadable" where there is none, and why."""
+    digests: dict[Source, str] = {}
+    failures: dict[Source, Exception] = {}
+    for source, path in files.items():
+        try:
+            digests[source] = file_sha256(path)
+        except MessError as error:
+            # Of what cannot be read for now, the next scan has the hash that this one has.
+            known = scanned_sha256 if source == "audio" and error.transient else None
+            digests[source] = known if isinstance(known, str) else "unreadable"
+            failures[source] = error
+    return digests, failures
+
+
+def _failed(
+    layout: Layout,
+    dataset: str,
+    track_id: str,
+    failures: dict[Source, Exception],
+    digests: dict[Source, str],
+) -> TrackOutcome:
+    """Record the failure that decides whether the track is tried again."""
+    # What may pass decides; what cannot is not worth another try.
+    shown = next((one for one in failures.values() if is_transient(one)), None)
+    recorded = record_failure(
+        layout,
+        "track_targets",
         dataset,
-        "fresh" if fresh else "done",
-        facts,
-        hashlib.sha256(content.encode()).hexdigest(),
+        track_id,
+        shown or next(iter(failures.values())),
+        cause={"version": TARGETS_VERSION, **{one: digests[one] for one in failures}},
     )
+    return TrackOutcome(track_id, dataset, "failed", recorded)

@@ -24,12 +24,12 @@ from mess_core.validation.beats import (
     transfer_table,
 )
 from mess_core.validation.ratings import rating_table
-from mess_core.validation.sweeps import OWN_SWEEP, planted_matrix
+from mess_core.validation.sweeps import OWN_SWEEP, sweep_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TargetsReport", "check_targets_report", "examine_targets"]
+__all__ = ["TargetsReport", "check_targets_report", "validate_targets"]
 
 _FOLLOWS, _LEAKS = 0.9, 0.2
 Say = Callable[[str], None]
@@ -65,12 +65,12 @@ class TargetsReport:
         write_bytes(folder / "report.md", self.markdown.encode())
 
 
-def examine_targets(
+def validate_targets(
     *,
     asap: str | PathLike[str] | None = None,
     percepiano: str | PathLike[str] | None = None,
     library: str | PathLike[str] | None = None,
-    planted: bool = True,
+    sweeps: bool = True,
     say: Say = lambda _: None,
 ) -> TargetsReport:
     """Put targets and alignment to the test with whatever is at hand.
@@ -81,7 +81,7 @@ def examine_targets(
         Folders of these data sets.
     library : path, optional
         A data root whose table of targets is drawn.
-    planted : bool
+    sweeps : bool
         Whether to synthesise and measure planted clips (one or two minutes).
     say : callable
         Called with lines of progress.
@@ -96,8 +96,8 @@ def examine_targets(
         If a folder that was given is not what it should be.
     """
     report = TargetsReport()
-    if planted:
-        _planted(report, say)
+    if sweeps:
+        _sweeps(report, say)
     if asap is not None:
         performances = read_asap(asap)
         _timing(report, performances, say)
@@ -112,16 +112,19 @@ def examine_targets(
 def check_targets_report(layout: Layout) -> Finding:
     """The last report was of the definitions in force, and each target followed its property."""
     figures = read_json(layout.targets_report / "figures.json")
+    if "planted_follow" in figures:
+        earlier = "it was written by an earlier version of MESS: run `mess validate` again"
+        return Finding(False, {"report": earlier})
     current = figures.get("targets_version") == TARGETS_VERSION
-    following = figures.get("planted_follow")
+    following = figures.get("sweeps_followed")
     return Finding(
         current and following in (None, float(len(OWN_SWEEP))),
         {"of_present_definitions": current, **figures},
     )
 
 
-def _planted(report: TargetsReport, say: Say) -> None:
-    table = planted_matrix(lambda sweep: say(f"planted: {sweep}"))
+def _sweeps(report: TargetsReport, say: Say) -> None:
+    table = sweep_table(lambda sweep: say(f"planted: {sweep}"))
     own = table[table["own"]].set_index("target")["spearman"]
     others = table[~table["own"]]
     rows = []
@@ -134,9 +137,9 @@ def _planted(report: TargetsReport, say: Say) -> None:
         follows = "yes" if own[target] >= _FOLLOWS else "**no**"
         rows.append([target, sweep, f"{own[target]:.2f}", follows, "; ".join(moved) or "nothing"])
     clean = int((others.groupby("target")["leak"].max() <= _LEAKS).sum())
-    report.figures["planted_follow"] = float((own >= _FOLLOWS).sum())
-    report.figures["planted_clean"] = float(clean)
-    report.pictures["planted.png"] = _planted_png(table)
+    report.figures["sweeps_followed"] = float((own >= _FOLLOWS).sum())
+    report.figures["sweeps_clean"] = float(clean)
+    report.pictures["sweeps.png"] = _sweeps_png(table)
     report.sections.append(
         "## Planted properties\n\n"
         "Clips in which one property varies in about 10 steps. *Follows*: Spearman "
@@ -144,8 +147,8 @@ def _planted(report: TargetsReport, say: Say) -> None:
         "|Spearman| times relative movement (the target's spread over that sweep against its "
         f"own, at most 1) exceeds {_LEAKS}.\n\n"
         + _table(["target", "own sweep", "Spearman", "follows", "moved by"], rows)
-        + f"\n\n{int(report.figures['planted_follow'])} of {len(own)} follow their own property; "
-        f"{clean} are moved by nothing else.\n\n![planted](planted.png)\n"
+        + f"\n\n{int(report.figures['sweeps_followed'])} of {len(own)} follow their own property; "
+        f"{clean} are moved by nothing else.\n\n![planted](sweeps.png)\n"
     )
 
 
@@ -235,7 +238,7 @@ def _table(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _planted_png(table: pd.DataFrame) -> bytes:
+def _sweeps_png(table: pd.DataFrame) -> bytes:
     from matplotlib.figure import Figure
 
     order = list(OWN_SWEEP)

@@ -22,7 +22,7 @@ from mess_core.targets.registry import targets
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AUDIO_SWEEPS", "MIDI_SWEEPS", "OWN_SWEEP", "Clip", "planted_matrix", "render"]
+__all__ = ["AUDIO_SWEEPS", "MIDI_SWEEPS", "OWN_SWEEP", "Clip", "render", "sweep_table"]
 
 _STEPS = 10
 Floats = NDArray[np.float64]
@@ -167,7 +167,7 @@ def _section_edges(clip: Clip) -> Floats:
     return edges
 
 
-def planted_matrix(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
+def sweep_table(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     """Measure every target on every sweep of its input.
 
     Parameters

@@ -50,7 +50,7 @@ def test_every_asset_is_described_owned_grouped_and_versioned():
         "targets_report",
         "splits",
         "passages",
-        "planted_triplets",
+        "single_factor_triplets",
         "human_triplets",
         "retrieval_evaluation",
         "human_evaluation",

@@ -9,14 +9,13 @@ def evaluated(workbench, monkeypatch):
     from mess_assets.definitions import defs
     from mess_assets.defs.resources import TrackingResource
     from mess_core.evaluation import pipeline, preparation, protocol
+    from mess_core.evaluation.systems import baselines
 
-    monkeypatch.setattr(preparation, "MOST_PLANTED", 1)
-    monkeypatch.setattr(protocol, "DEALS", 1)
-    every = pipeline._systems
-    monkeypatch.setattr(
-        pipeline, "_systems", lambda layout: [s for s in every(layout) if not s.name[-1].isdigit()]
-    )
-    names = ["splits", "passages", "planted_triplets", "human_triplets", "head_diagonal"]
+    monkeypatch.setattr(preparation, "MOST_SOURCES", 1)
+    monkeypatch.setattr(protocol, "PERMUTATIONS", 1)
+    few = baselines([0], "untrained:tiny")
+    monkeypatch.setattr(pipeline, "baselines", lambda *_: few)
+    names = ["splits", "passages", "single_factor_triplets", "human_triplets", "head_diagonal"]
     names += ["retrieval_evaluation", "human_evaluation", "leaderboard"]
     return dg.materialize(
         [*defs.assets, *defs.asset_checks],
@@ -40,7 +39,7 @@ def test_the_job_goes_through_and_says_what_it_could_not_learn(evaluated):
     }
     assert {"splits", "passages", "leaderboard", "head_diagonal"} <= set(made)
     board = made["leaderboard"].metadata["leaderboard"].value
-    assert "## planted: pedal (triplets, chance 0.500)" in board
+    assert "## single factor: pedal (triplets, chance 0.500)" in board
     # Two players: x has one other performance, so there is no nearer and farther one.
     heads = made["head_diagonal"].metadata["heads"].value
     assert "problem" in heads["expression-diagonal"]

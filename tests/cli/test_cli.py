@@ -109,9 +109,9 @@ def test_targets_are_listed_with_their_definitions():
     assert all(row["definition"] and row["unit"] for row in listed)
 
 
-def test_examine_writes_a_report(data, tmp_path):
+def test_validate_writes_a_report(data, tmp_path):
     out = tmp_path / "report"
-    result = _run("examine", "--no-planted", "--no-library", "--out", str(out), *data)
+    result = _run("validate", "--no-sweeps", "--no-library", "--out", str(out), *data)
     assert result.stdout.strip().endswith("report.md")
     assert (out / "report.md").read_text().startswith("# Targets, version")
 

@@ -20,8 +20,9 @@ from mess_core.evaluation import (
     preparation,
     protocol,
 )
-from mess_core.evaluation.cache import keep, library_fingerprint
-from mess_core.evaluation.systems import RUNGS
+from mess_core.evaluation.fingerprints import library_fingerprint
+from mess_core.evaluation.pipeline import Evaluation, cached_scores
+from mess_core.evaluation.systems import MODELS
 from mess_core.judgements.sampling import sample_triplets
 from mess_core.search import served_heads
 from mess_core.search.served_heads import list_heads
@@ -45,30 +46,29 @@ def library(tmp_path_factory, encoder):
     return layout
 
 
+def quick_evaluation(layout, encoder=None):
+    """Without the single layers, which are thirteen times the same."""
+    systems = [one for one in Evaluation(layout).systems if not one.name[-1].isdigit()]
+    return Evaluation(layout, encoder=encoder, systems=systems)
+
+
 @pytest.fixture(scope="module")
 def examined(library, encoder):
     patch = pytest.MonkeyPatch()
-    patch.setattr(preparation, "MOST_PLANTED", 1)
-    patch.setattr(protocol, "DEALS", 1)
-    quick = {name: vars(one) | {"epochs": 8} for name, one in RUNGS.items()}
+    patch.setattr(preparation, "MOST_SOURCES", 1)
+    patch.setattr(protocol, "PERMUTATIONS", 1)
+    quick = {name: vars(one) | {"epochs": 8} for name, one in MODELS.items()}
     for name, one in quick.items():
-        patch.setitem(RUNGS, name, type(RUNGS[name])(**one))
-    every = pipeline._systems
-    patch.setattr(  # the layers by themselves are thirteen times the same
-        pipeline,
-        "_systems",
-        lambda layout: [one for one in every(layout) if not one.name[-1].isdigit()],
-    )
+        patch.setitem(MODELS, name, type(MODELS[name])(**one))
     splits = preparation.store_splits(library, folds=2)
     passages = preparation.store_passages(library)
-    preparation.store_planted_triplets(library, encoder=encoder)
+    preparation.store_single_factor_triplets(library, encoder=encoder)
     preparation.store_human_triplets(library, count=12)
-    heads = {
-        name: one for rung in RUNGS for name, one in pipeline.train_rung(library, rung).items()
-    }
-    answers, reused = pipeline.evaluate_retrieval(library, encoder=encoder)
+    evaluation = quick_evaluation(library, encoder)
+    heads = {name: one for model in MODELS for name, one in evaluation.train_model(model).items()}
+    answers, reused = evaluation.retrieval()
     assert not reused
-    yield splits, passages, heads, answers, pipeline.store_leaderboard(library)
+    yield splits, passages, heads, answers, evaluation.leaderboard()
     patch.undo()
 
 
@@ -77,7 +77,7 @@ def test_everything_is_examined_and_compared(library, examined):
     assert splits["work"]["tested"] == 12
     assert passages.groupby("passage_id").size().max() == 3
     assert set(list_heads(library.heads)) == set(heads)
-    assert {"content", "expression", "planted: pedal", "content (shuffled)"} <= set(
+    assert {"content", "expression", "single factor: pedal", "content (permuted)"} <= set(
         answers["criterion"]
     )
     assert answers["value"].between(0, 1).all()
@@ -85,11 +85,13 @@ def test_everything_is_examined_and_compared(library, examined):
     several = table[table["clusters"] > 1]  # of one work there is no interval
     assert (several["low"] <= several["mean"] + 1e-9).all()
     assert (several["mean"] <= several["high"] + 1e-9).all()
-    assert set(board["rungs"]["verdict"]) == {"too few works to tell"}
+    assert set(board["models"]["verdict"]) == {"too few works to tell"}
     assert "untrained: a control" in board["markdown"]
     assert board["png"].startswith(b"\x89PNG")
     # Exact answers, which what measures the factor knows (a median may not move as far).
-    easy = table[(table["criterion"] == "planted: articulation") & (table["metric"] == "triplets")]
+    easy = table[
+        (table["criterion"] == "single factor: articulation") & (table["metric"] == "triplets")
+    ]
     assert easy.set_index("system").loc["midi, corrected", "mean"] >= 0.75
 
 
@@ -107,27 +109,29 @@ def test_a_query_never_meets_its_own_track(examined):
 
 
 def test_what_is_unchanged_is_not_made_again(library, examined, monkeypatch):
-    monkeypatch.setattr(pipeline, "examine", lambda *_, **__: pytest.fail("examined again"))
+    monkeypatch.setattr(
+        pipeline, "evaluate_systems", lambda *_, **__: pytest.fail("examined again")
+    )
     monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained again"))
-    answers, reused = pipeline.evaluate_retrieval(library)
+    answers, reused = quick_evaluation(library).retrieval()
     assert reused
     pd.testing.assert_frame_equal(answers, examined[3])
-    again = pipeline.train_rung(library, "diagonal")
+    again = quick_evaluation(library).train_model("diagonal")
     assert all(one["reused"] for one in again.values())
 
 
 def test_what_has_changed_is(library, examined, monkeypatch):
-    monkeypatch.setattr("mess_core.evaluation.cache.EVALUATION_VERSION", "next")
+    monkeypatch.setattr("mess_core.evaluation.fingerprints.EVALUATION_VERSION", "next")
     monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(pytest.fail.Exception, match="trained"):
-        pipeline.train_rung(library, "diagonal")
+        quick_evaluation(library).train_model("diagonal")
 
 
 def test_checks_pass_and_notice(library, examined):
     for finding in (
         leaks.check_frozen_splits(library),
         preparation.check_passages(library),
-        preparation.check_planted_triplets(library),
+        preparation.check_single_factor_triplets(library),
         served_heads.check_heads(library, list(examined[2])),
         leaderboard.check_leaderboard(library),
     ):
@@ -139,7 +143,7 @@ def test_checks_pass_and_notice(library, examined):
 
 def test_judges_answers_are_compared_with_systems(library, examined):
     triplets = read_table(library.human_triplets)
-    split = pipeline._split(library, "work")
+    split = Evaluation(library).split
     fold = read_table(library.passages)["track_id"].map(split.fold_of())
     elsewhere = read_table(library.passages)[
         (fold != split.fold_of()[triplets["x_track"].iloc[0]]).to_numpy()
@@ -148,16 +152,16 @@ def test_judges_answers_are_compared_with_systems(library, examined):
         triplets.loc[0, f"b_{field}"] = elsewhere["track_id" if field == "track" else field]
     said = pd.DataFrame(
         [
-            {"judge": f"j{judge}", "triplet_id": one, "answer": "a", "repeat": False,
+            {"listener": f"j{listener}", "triplet_id": one, "answer": "a", "repeat": False,
              "attention": False}
-            for one in triplets["triplet_id"] for judge in range(3)
+            for one in triplets["triplet_id"] for listener in range(3)
         ]
     )  # fmt: skip
     assert (listener_protocol.majority(said) == 1.0).all()
-    assert listener_protocol.majority(said[said["judge"] != "j0"]).empty  # two are no majority
-    exam = data.load_exam(library)
-    systems = pipeline._systems(library)[:5]
-    found = listener_protocol.examine_judgements(exam, split, systems, triplets, said)
+    assert listener_protocol.majority(said[said["listener"] != "j0"]).empty  # two are no majority
+    benchmark = data.load_benchmark_data(library)
+    systems = quick_evaluation(library).systems[:5]
+    found = listener_protocol.evaluate_on_listeners(benchmark, split, systems, triplets, said)
     assert set(found["query"]) <= set(triplets["triplet_id"])
     learns = {one.name for one in systems if one.learns}
     answered = found.groupby("system")["query"].nunique()
@@ -168,8 +172,8 @@ def test_judges_answers_are_compared_with_systems(library, examined):
     assert not set(pooled["query"]) & set(contested)
     assert "judged triplets: disagreement" in set(found["criterion"])
     heard = []
-    gone = listener_protocol.examine_judgements(
-        exam, split, systems, triplets.assign(x_start_s=999.0), said, say=heard.append
+    gone = listener_protocol.evaluate_on_listeners(
+        benchmark, split, systems, triplets.assign(x_start_s=999.0), said, say=heard.append
     )
     assert gone.empty
     assert f"{len(triplets)} judged triplets" in heard[0]
@@ -259,19 +263,19 @@ def test_every_change_that_matters_changes_the_fingerprint(copied, tmp_path):
 
 
 def test_answers_about_another_state_of_the_library_are_not_shown(copied):
-    answers = pipeline.evaluate_retrieval(copied)[0].head(40).assign(criterion="PercePiano")
+    answers = quick_evaluation(copied).retrieval()[0].head(40).assign(criterion="PercePiano")
     now = library_fingerprint(copied, "work")
-    keep(copied.evaluation / "ratings", "x", answers, now)
-    board = pipeline.store_leaderboard(copied)
+    cached_scores(copied, "ratings").save("x", answers, library=now)
+    board = quick_evaluation(copied).leaderboard()
     assert board["notes"]["ratings"] == "included"
     assert "PercePiano" in set(board["summary"]["criterion"])
-    keep(copied.evaluation / "ratings", "x", answers, "another")
-    board = pipeline.store_leaderboard(copied)
+    cached_scores(copied, "ratings").save("x", answers, library="another")
+    board = quick_evaluation(copied).leaderboard()
     assert "left out" in board["notes"]["ratings"]
     assert "PercePiano" not in set(board["summary"]["criterion"])
     write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
     with pytest.raises(StoreError, match="another state of the library"):
-        pipeline.store_leaderboard(copied)
+        quick_evaluation(copied).leaderboard()
 
 
 def test_a_head_that_cannot_be_served_is_trained_again_and_one_that_cannot_be_trained_is_not_served(
@@ -279,26 +283,27 @@ def test_a_head_that_cannot_be_served_is_trained_again_and_one_that_cannot_be_tr
 ):
     weights = next((copied.heads / "content-diagonal").glob("*/weights.safetensors"))
     weights.write_bytes(b"")
-    again = pipeline.train_rung(copied, "diagonal")
+    again = quick_evaluation(copied).train_model("diagonal")
     assert not again["content-diagonal"]["reused"]
     assert again["expression-diagonal"]["reused"]
     assert "content-diagonal" in list_heads(copied.heads)
     write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
-    told = pipeline.train_rung(copied, "diagonal")
+    told = quick_evaluation(copied).train_model("diagonal")
     assert "two performers" in told["content-diagonal"]["problem"]
     assert "content-diagonal" not in list_heads(copied.heads)
 
 
 def test_judgements_that_are_gone_take_their_answers_along(copied):
-    answers, _ = pipeline.evaluate_retrieval(copied)
-    keep(copied.evaluation / "judged", "x", answers.head(3), library_fingerprint(copied, "work"))
-    found, reused = pipeline.evaluate_judgements(copied)
+    answers, _ = quick_evaluation(copied).retrieval()
+    now = library_fingerprint(copied, "work")
+    cached_scores(copied, "listeners").save("x", answers.head(3), library=now)
+    found, reused = quick_evaluation(copied).listeners()
     assert found.empty
     assert not reused
-    assert "judged" not in pipeline.store_leaderboard(copied)["notes"]
+    assert "listeners" not in quick_evaluation(copied).leaderboard()["notes"]
 
 
 def test_without_a_split_by_work_it_is_said(copied):
     (copied.splits / "work.json").unlink()
     with pytest.raises(TooLittleError, match="no split by work"):
-        pipeline.evaluate_retrieval(copied)
+        quick_evaluation(copied).retrieval()

@@ -8,11 +8,11 @@ import pytest
 
 from mess_core.errors import DatasetError, TooLittleError
 from mess_core.evaluation import protocol
-from mess_core.evaluation.data import Exam, lesson_of
-from mess_core.evaluation.ground_truth import Questions
+from mess_core.evaluation.data import BenchmarkData, select_training_set
+from mess_core.evaluation.ground_truth import FoldQueries
 from mess_core.evaluation.metrics import retrieval_metrics
-from mess_core.evaluation.permuted_labels import control_table, dealt_exam
-from mess_core.evaluation.protocol import examine, lesson_leaks
+from mess_core.evaluation.permuted_labels import control_table, permuted_benchmark
+from mess_core.evaluation.protocol import evaluate_systems, training_set_leaks
 from mess_core.evaluation.splits import make_split
 from mess_core.evaluation.systems import System, baselines
 from mess_core.midi.performance import Performance
@@ -48,7 +48,7 @@ def made(works=WORKS, **columns):
     ids = passages["clip_id"]
     planted = ids[::6]
     inner = [f"{name}:pedal:{part}" for name in planted for part in ("x", "near", "far")]
-    return Exam(
+    return BenchmarkData(
         table.assign(**columns),
         passages,
         clips(ids, np.array(vectors), passages["track_id"]),
@@ -69,9 +69,9 @@ def _cosine(some):
     return unit @ unit.T
 
 
-def memory(lesson):
-    """Knows the way that every clip of its lesson is played, and nothing about others."""
-    known = dict(zip(lesson.clips.ids, lesson.values, strict=True))
+def memory(training_set):
+    """Knows the way that every clip of its training_set is played, and nothing about others."""
+    known = dict(zip(training_set.clips.ids, training_set.values, strict=True))
 
     def score(some):
         ways = [known.get(name, np.zeros(len(EXPRESSION))) for name in some.ids]
@@ -88,7 +88,7 @@ TIED = System("tied", "control", lambda _: lambda some: np.zeros((len(some), len
 
 
 @pytest.fixture(scope="module")
-def exam():
+def benchmark():
     return made()
 
 
@@ -96,85 +96,93 @@ def means(answers, metric):
     return answers[answers["metric"] == metric].groupby(["system", "criterion"])["value"].mean()
 
 
-def test_who_hears_is_right_and_who_remembers_only_training_clips_is_not(exam):
-    split = make_split(exam.tracks, folds=4)
-    answers = examine(exam, split, [LISTENER, MEMORY, RANDOM])
+def test_who_hears_is_right_and_who_remembers_only_training_clips_is_not(benchmark):
+    split = make_split(benchmark.tracks, folds=4)
+    answers = evaluate_systems(benchmark, split, [LISTENER, MEMORY, RANDOM])
     right = means(answers, "triplets")
     assert right["listener", "expression"] > 0.8
     assert right["memory", "expression"] == pytest.approx(0.5)
     assert means(answers, "RR@10")["listener", "content"] > 0.9
-    shuffled = right["listener", "expression (shuffled)"]
+    shuffled = right["listener", "expression (permuted)"]
     assert shuffled == pytest.approx(0.5, abs=0.1)
-    passage_of = dict(zip(exam.passages["clip_id"], exam.passages["passage_id"], strict=True))
+    passage_of = dict(
+        zip(benchmark.passages["clip_id"], benchmark.passages["passage_id"], strict=True)
+    )
     table = control_table(answers, passage_of)
     assert not table["suspicious"].any()
-    assert {"content (shuffled)", "expression (shuffled)"} <= set(table["criterion"])
+    assert {"content (permuted)", "expression (permuted)"} <= set(table["criterion"])
 
 
 def test_a_lesson_that_holds_test_clips_is_refused_and_would_show_in_the_controls(
-    exam, monkeypatch
+    benchmark, monkeypatch
 ):
-    split = make_split(exam.tracks, folds=4)
-    everything = exam.tracks["track_id"].tolist()
-    leaky = lesson_of(exam, everything)
-    found = lesson_leaks(exam, leaky, split.folds[0])
+    split = make_split(benchmark.tracks, folds=4)
+    everything = benchmark.tracks["track_id"].tolist()
+    leaky = select_training_set(benchmark, everything)
+    found = training_set_leaks(benchmark, leaky, split.folds[0])
     assert {leak.kind for leak in found} == {"choice", "segment"}
-    monkeypatch.setattr(protocol, "lesson_of", lambda told, *_, **__: lesson_of(told, everything))
+    monkeypatch.setattr(
+        protocol,
+        "select_training_set",
+        lambda told, *_, **__: select_training_set(told, everything),
+    )
     with pytest.raises(DatasetError, match="not apart"):
-        examine(exam, split, [MEMORY])
-    monkeypatch.setattr(protocol, "lesson_leaks", lambda *_: [])
-    answers = examine(exam, split, [LISTENER, MEMORY])
+        evaluate_systems(benchmark, split, [MEMORY])
+    monkeypatch.setattr(protocol, "training_set_leaks", lambda *_: [])
+    answers = evaluate_systems(benchmark, split, [LISTENER, MEMORY])
     assert means(answers, "triplets")["memory", "expression"] == 1.0
-    passage_of = dict(zip(exam.passages["clip_id"], exam.passages["passage_id"], strict=True))
+    passage_of = dict(
+        zip(benchmark.passages["clip_id"], benchmark.passages["passage_id"], strict=True)
+    )
     table = control_table(answers, passage_of)
     assert set(table.loc[table["suspicious"], "system"]) == {"memory"}
 
 
-def test_labels_are_dealt_once_and_stay_on_their_side(exam):
-    split = make_split(exam.tracks, folds=4)
-    dealt = dealt_exam(exam, split, "content", seed=3)
-    before, after = exam.passages["passage_id"], dealt.passages["passage_id"]
+def test_labels_are_dealt_once_and_stay_on_their_side(benchmark):
+    split = make_split(benchmark.tracks, folds=4)
+    permuted = permuted_benchmark(benchmark, split, "content", seed=3)
+    before, after = benchmark.passages["passage_id"], permuted.passages["passage_id"]
     assert (before != after).mean() > 0.8
-    fold = exam.passages["track_id"].map(split.fold_of())
+    fold = benchmark.passages["track_id"].map(split.fold_of())
     for side in range(4):
         assert sorted(before[fold == side]) == sorted(after[fold == side])
-    ways = dealt_exam(exam, split, "expression", seed=3).values
-    for rows in exam.passages.groupby("passage_id").indices.values():
-        assert sorted(ways[rows, 0]) == sorted(exam.values[rows, 0])
-    assert not np.array_equal(ways, exam.values)
+    ways = permuted_benchmark(benchmark, split, "expression", seed=3).values
+    for rows in benchmark.passages.groupby("passage_id").indices.values():
+        assert sorted(ways[rows, 0]) == sorted(benchmark.values[rows, 0])
+    assert not np.array_equal(ways, benchmark.values)
 
 
-def asked(exam, similarity=None):
+def asked(benchmark, similarity=None):
     """What a fold that tests everything asks: query to (right, candidates)."""
     fold = replace(
-        make_split(exam.tracks, folds=2).folds[0],
+        make_split(benchmark.tracks, folds=2).folds[0],
         train=(),
-        test=tuple(exam.tracks["track_id"]),
+        test=tuple(benchmark.tracks["track_id"]),
     )
-    questions = Questions(exam, fold, 0)
-    names = np.array(questions.clips.ids)
+    queries = FoldQueries(benchmark, fold, 0)
+    names = np.array(queries.clips.ids)
     return {
-        name: (set(names[questions._same[row]]), set(names[questions._candidate[row]]))
+        name: (set(names[queries._same[row]]), set(names[queries._candidate[row]]))
         for row, name in enumerate(names)
     }
 
 
 def test_what_is_neither_right_nor_wrong_is_no_candidate():
-    exam = made(3)
-    players = exam.tracks["performer"].where(exam.tracks["track_id"] != "w0p1", "player0")
-    audio = exam.tracks["audio_sha256"].where(exam.tracks["track_id"] != "w0p3", "0-2")
-    work = exam.tracks["work_id"].replace({"work:op1": "work:op2-7"})
-    exam = replace(
-        exam,
-        tracks=exam.tracks.assign(performer=players, audio_sha256=audio, work_id=work),
-        passages=exam.passages.assign(
-            performer=exam.passages["performer"].where(
-                exam.passages["track_id"] != "w0p1", "player0"
+    benchmark = made(3)
+    players = benchmark.tracks["performer"].where(benchmark.tracks["track_id"] != "w0p1", "player0")
+    audio = benchmark.tracks["audio_sha256"].where(benchmark.tracks["track_id"] != "w0p3", "0-2")
+    work = benchmark.tracks["work_id"].replace({"work:op1": "work:op2-7"})
+    benchmark = replace(
+        benchmark,
+        tracks=benchmark.tracks.assign(performer=players, audio_sha256=audio, work_id=work),
+        passages=benchmark.passages.assign(
+            performer=benchmark.passages["performer"].where(
+                benchmark.passages["track_id"] != "w0p1", "player0"
             ),
-            work_id=exam.passages["work_id"].replace({"work:op1": "work:op2-7"}),
+            work_id=benchmark.passages["work_id"].replace({"work:op1": "work:op2-7"}),
         ),
     )
-    found = asked(exam)
+    found = asked(benchmark)
     right, candidates = found["w0p0@0.00"]
     assert "w0p1@0.00" not in candidates  # the same performer's other take
     assert "w0p1@10.00" in candidates  # of another passage it is wrong
@@ -186,9 +194,9 @@ def test_what_is_neither_right_nor_wrong_is_no_candidate():
     assert not any(name.startswith("w1p0") for name in candidates)
 
 
-def test_ties_favour_no_name(exam):
-    split = make_split(exam.tracks, folds=2)
-    answers = examine(exam, split, [TIED])
+def test_ties_favour_no_name(benchmark):
+    split = make_split(benchmark.tracks, folds=2)
+    answers = evaluate_systems(benchmark, split, [TIED])
     content = means(answers, "R@10")["tied", "content"]
     # Of 45 other clips of the fold, any ten.
     assert content == pytest.approx(10 / 45, abs=0.06)
@@ -201,7 +209,7 @@ def test_ties_favour_no_name(exam):
     assert retrieval_metrics({"q": {"z": 1}}, close, ks=(1,))["R@1"].item() == 1.0
 
 
-def test_folds_without_anything_to_learn_are_passed_over_and_none_at_all_is_said(exam):
+def test_folds_without_anything_to_learn_are_passed_over_and_none_at_all_is_said(benchmark):
     lonely = made(2)
     # Only one work has passages that others play.
     lonely = replace(lonely, passages=lonely.passages.assign(
@@ -209,12 +217,12 @@ def test_folds_without_anything_to_learn_are_passed_over_and_none_at_all_is_said
     ))  # fmt: skip
     heard = []
     with pytest.raises(TooLittleError, match="no fold has passages on both sides"):
-        examine(lonely, make_split(lonely.tracks, folds=2), [LISTENER], say=heard.append)
+        evaluate_systems(lonely, make_split(lonely.tracks, folds=2), [LISTENER], say=heard.append)
     assert any("passed over" in line for line in heard)
 
 
-def test_chance_is_not_the_same_answer_to_every_question(exam):
-    score = RANDOM.fit(lesson_of(exam, exam.tracks["track_id"].tolist()))
-    first = [score(exam.clips.take([x, x + 1, x + 2]))[0] for x in range(90)]
+def test_chance_is_not_the_same_answer_to_every_question(benchmark):
+    score = RANDOM.fit(select_training_set(benchmark, benchmark.tracks["track_id"].tolist()))
+    first = [score(benchmark.clips.take([x, x + 1, x + 2]))[0] for x in range(90)]
     assert np.mean([row[1] > row[2] for row in first]) == pytest.approx(0.5, abs=0.2)
-    np.testing.assert_array_equal(first[0], score(exam.clips.take([0, 1, 2]))[0])
+    np.testing.assert_array_equal(first[0], score(benchmark.clips.take([0, 1, 2]))[0])

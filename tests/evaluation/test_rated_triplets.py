@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mess_core.cli.evaluate import evaluate_library
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.datasets.percepiano import (
     SCALES,
@@ -18,8 +17,9 @@ from mess_core.datasets.percepiano import (
     read_ratings,
 )
 from mess_core.errors import DatasetError
-from mess_core.evaluation.permuted_labels import control_table, dealt_answers
-from mess_core.evaluation.rated_protocol import examine_ratings, nested_distances, rated_works
+from mess_core.evaluation.permuted_labels import control_table, permuted_players
+from mess_core.evaluation.pipeline import evaluate_library
+from mess_core.evaluation.rated_protocol import evaluate_on_ratings, nested_distances, rated_works
 from mess_core.evaluation.rated_triplets import accuracy_per_passage, mean_ratings, rated_triplets
 from mess_core.midi.performance import read_performance
 from mess_core.ranking.descriptors import standardised
@@ -112,12 +112,12 @@ def test_raters_agree_with_themselves_and_not_with_other_passages(planted):
     passages = rated_passages(ratings)
     triplets = rated_triplets(passages, answers)
     assert mean_accuracy(triplets) > 0.8
-    # What is dealt is dealt to both halves and to who learns: only who saw it knows it.
-    dealt = dealt_answers(answers, seed=3)
-    known = mean_ratings(passages, dealt)
+    # What is permuted is permuted to both halves and to who learns: only who saw it knows it.
+    permuted = permuted_players(answers, seed=3)
+    known = mean_ratings(passages, permuted)
     names = [one.passage for one in passages]
     memory = {n: pair_distances(one) for n, one in zip(names, known, strict=True)}
-    assert mean_accuracy(rated_triplets(passages, dealt), memory) > 0.8
+    assert mean_accuracy(rated_triplets(passages, permuted), memory) > 0.8
     assert abs(mean_accuracy(triplets, memory) - 0.5) < 0.1
 
 
@@ -168,14 +168,14 @@ def test_all_that_is_asked_about_ratings(planted, monkeypatch):
     monkeypatch.setattr("mess_core.ranking.perceived._TREES", 10)
     monkeypatch.setattr("mess_core.ranking.perceived._INNER_FOLDS", 2)
     heard = []
-    answers = examine_ratings(planted, say=heard.append)
+    answers = evaluate_on_ratings(planted, say=heard.append)
     found = answers.groupby(["criterion", "system"])["value"].mean()
     learned = "midi, learned from ratings"
     assert found["PercePiano", learned] > 0.72
     assert found["PercePiano", learned] > found["PercePiano", "midi, curves"] + 0.02
     assert found["PercePiano, by movement", learned] > 0.7
     assert found["PercePiano", "raters, other half"] > 0.8
-    assert abs(found["PercePiano (shuffled)", learned] - 0.5) < 0.1
+    assert abs(found["PercePiano (permuted)", learned] - 0.5) < 0.1
     assert not control_table(answers, {})["suspicious"].any()
     assert (answers.groupby(["criterion", "system"]).size() == 6).all()
     assert any("by movement" in line for line in heard)

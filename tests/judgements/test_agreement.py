@@ -1,4 +1,4 @@
-"""Planted judges: perfect, random, inattentive; and cases computed by hand."""
+"""Planted listeners: perfect, random, inattentive; and cases computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -7,27 +7,26 @@ import pytest
 from mess_core.judgements.agreement import (
     agreement,
     answer_matrix,
-    judge_table,
     krippendorff_alpha,
     leave_one_out,
+    listener_table,
     perfect_measure,
     split_half,
     vetted,
-    wilson,
 )
 
 
 def table(rows):
-    columns = ["judge", "position", "triplet_id", "answer", "repeat", "attention", "expected"]
+    columns = ["listener", "position", "triplet_id", "answer", "repeat", "attention", "expected"]
     return pd.DataFrame(rows, columns=columns).assign(seconds=2.0)
 
 
 def planted(answers):
-    """Judgements whose first answers are an array [judges, triplets] of 0, 1 or NaN."""
+    """Judgements whose first answers are an array [listeners, triplets] of 0, 1 or NaN."""
     return table(
         [
-            (f"j{judge}", place, f"t{place}", "ab"[int(value)], False, False, "")
-            for judge, row in enumerate(answers)
+            (f"j{listener}", place, f"t{place}", "ab"[int(value)], False, False, "")
+            for listener, row in enumerate(answers)
             for place, value in enumerate(row)
             if not np.isnan(value)
         ]
@@ -38,7 +37,7 @@ def test_judges_of_one_mind_have_alpha_one():
     truth = np.random.default_rng(0).integers(0, 2, 50).astype(float)
     answers = np.tile(truth, (5, 1))
     found = agreement(planted(answers))
-    whole = {"low": 1.0, "high": 1.0, "judges": 5, "triplets": 50, "answers": 250}
+    whole = {"low": 1.0, "high": 1.0, "listeners": 5, "triplets": 50, "answers": 250}
     for name in ("alpha", "split_half", "leave_one_out"):
         assert found["all"][name] == {"value": pytest.approx(1.0), **whole}, name
     assert found["all"]["perfect"] == 1.0
@@ -53,7 +52,7 @@ def test_judges_who_toss_coins_have_alpha_near_zero():
 
 
 def test_noise_lowers_alpha_as_reckoned():
-    # Each judge errs on a share e: alpha tends to (1 - 2e)^2 for balanced answers.
+    # Each listener errs on a share e: alpha tends to (1 - 2e)^2 for balanced answers.
     rng = np.random.default_rng(2)
     truth = np.arange(2000) % 2
     answers = (truth ^ (rng.random((6, 2000)) < 0.2)).astype(float)
@@ -66,11 +65,11 @@ def test_alpha_by_hand_and_whatever_clip_is_called_a():
     answers = np.array([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], float)
     found = krippendorff_alpha(answers)
     assert found.value == pytest.approx(1 - 0.4 * 39 / 20)
-    assert (found.judges, found.triplets, found.answers) == (2, 10, 20)
-    assert np.isnan(found.low)  # two judges say nothing of others
+    assert (found.listeners, found.triplets, found.answers) == (2, 10, 20)
+    assert np.isnan(found.low)  # two listeners say nothing of others
     turned = np.where(np.arange(10) % 2, 1 - answers, answers)
     assert krippendorff_alpha(turned).value == pytest.approx(found.value)
-    # A triplet of one judge pairs with nothing.
+    # A triplet of one listener pairs with nothing.
     wider = np.hstack([answers, [[1], [np.nan]]])
     assert krippendorff_alpha(wider).value == found.value
     assert krippendorff_alpha(wider).triplets == 10
@@ -94,7 +93,7 @@ def test_a_perfect_measure_agrees_with_half_the_judges_as_reckoned():
     half = (answers[:3].sum(axis=0) > 1.5) == truth
     assert perfect_measure(found.value) == pytest.approx(half.mean(), abs=0.02)
     assert perfect_measure(0.45) == 0.5
-    assert np.isnan(perfect_measure(np.nan))  # of one judge there are no halves
+    assert np.isnan(perfect_measure(np.nan))  # of one listener there are no halves
 
 
 def test_intervals_hold_judges_too_and_cover():
@@ -106,7 +105,7 @@ def test_intervals_hold_judges_too_and_cover():
         answers = (rng.random((6, 60)) > able[:, None]).astype(float)
         found = leave_one_out(answers, seed=study)
         covered.append((found.low, found.high))
-    # What such judges reach on average, over all that there are.
+    # What such listeners reach on average, over all that there are.
     able = np.random.default_rng(7).uniform(0.55, 0.95, (400, 6))
     many = [
         leave_one_out((np.random.default_rng(s).random((6, 400)) > one[:, None]).astype(float))
@@ -119,10 +118,10 @@ def test_intervals_hold_judges_too_and_cover():
 @pytest.mark.parametrize(
     ("answers", "value"),
     [
-        ([[0, 0, 1, 1], [0, 1, 1, 0]], 0.5),  # two judges: the share of equal answers
+        ([[0, 0, 1, 1], [0, 1, 1, 0]], 0.5),  # two listeners: the share of equal answers
         ([[0, 0, 1], [1, 1, 0]], 0.0),
         # One of three against two: the two agree on the first triplet (the third may not) and
-        # are tied on the second unless the odd judge stands alone.
+        # are tied on the second unless the odd listener stands alone.
         ([[0, 0], [0, 0], [0, 1]], None),
     ],
 )
@@ -144,10 +143,10 @@ def test_one_judge_alone_and_nobody_are_not_numbers_but_no_errors():
             assert found.triplets == 0
     assert krippendorff_alpha(np.zeros((3, 5))).value == pytest.approx(1.0)  # all say "a"
     found = agreement(planted(np.array([[0.0, 1.0]])))
-    assert found["judges"][0]["answers"] == 2
-    assert np.isnan(found["judges"][0]["same"])
+    assert found["listeners"][0]["answers"] == 2
+    assert np.isnan(found["listeners"][0]["same"])
     assert found["consistency"]["n"] == 0
-    assert agreement(planted(np.zeros((0, 0))))["judges"] == []
+    assert agreement(planted(np.zeros((0, 0))))["listeners"] == []
 
 
 def test_repeats_and_checks_count_for_the_judge_and_not_for_agreement():
@@ -165,10 +164,10 @@ def test_repeats_and_checks_count_for_the_judge_and_not_for_agreement():
     ]
     rows += [("j1", place, f"c{place}", "a", False, True, "b") for place in range(4)]
     shuffled = table(rows).sample(frac=1, random_state=0)
-    answers, judges, triplets = answer_matrix(shuffled)
+    answers, listeners, triplets = answer_matrix(shuffled)
     assert answers.tolist() == [[1, 0] * 5]
-    assert (judges, len(triplets)) == (["j0"], 10)
-    found = judge_table(shuffled).set_index("judge")
+    assert (listeners, len(triplets)) == (["j0"], 10)
+    found = listener_table(shuffled).set_index("listener")
     assert found.loc["j0", ["answers", "repeats", "same"]].tolist() == [10, 4, 0.75]
     assert found.loc["j0", ["checks", "attentive", "status"]].tolist() == [5, 0.6, "failed"]
     # Four checks are too few to blame anybody, but not to trust in everybody.
@@ -183,7 +182,7 @@ def test_repeats_and_checks_count_for_the_judge_and_not_for_agreement():
 def test_who_has_passed_is_not_who_has_tossed_coins(right, of, status):
     rows = [("j", k, f"c{k}", "a" if k < right else "b", False, True, "a") for k in range(of)]
     rows.append(("j", 99, "t", "a", False, False, ""))
-    found = judge_table(table(rows))
+    found = listener_table(table(rows))
     assert found["status"].item() == status
     assert len(vetted(table(rows))) == (len(rows) if status == "passed" else 0)
 
@@ -193,20 +192,21 @@ def test_only_who_passed_counts_apart():
     answers = np.vstack([truth, truth, 1 - truth]).astype(float)
     checks = table(
         [
-            (f"j{judge}", 100 + place, f"c{place}", "b" if judge == 2 else "a", False, True, "a")
-            for judge in range(3)
+            (
+                f"j{listener}",
+                100 + place,
+                f"c{place}",
+                "b" if listener == 2 else "a",
+                False,
+                True,
+                "a",
+            )
+            for listener in range(3)
             for place in range(5)
         ]
     )
     found = agreement(pd.concat([planted(answers), checks]))
-    assert [one["status"] for one in found["judges"]] == ["passed", "passed", "failed"]
+    assert [one["status"] for one in found["listeners"]] == ["passed", "passed", "failed"]
     assert found["all"]["alpha"]["value"] < 0
     assert found["passed"]["alpha"]["value"] == pytest.approx(1.0)
-    assert found["passed"]["alpha"]["judges"] == 2
-
-
-def test_wilson_intervals_by_hand():
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-3)
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-3)
-    assert np.isnan(wilson(0, 0)).all()
+    assert found["passed"]["alpha"]["listeners"] == 2

@@ -13,21 +13,21 @@ from mess_core.cli.judgements import judgements
 from mess_core.errors import JudgementError, StoreError
 from mess_core.judgements.plan import (
     TRIPLET_COLUMNS,
-    check_judge,
-    judge_plan,
+    check_listener,
+    listening_plan,
     parse_triplets,
 )
 from mess_core.judgements.response_log import (
     answered,
+    append_response,
     export_judgements,
-    keep_answer,
     read_judgements,
     read_triplets,
 )
 from mess_core.judgements.responses import Answer
 from mess_core.store import Layout, read_table, write_table
 
-JUDGE = "abcdefgh0123"
+LISTENER = "abcdefgh0123"
 
 
 def made(count, checks=0):
@@ -63,8 +63,8 @@ def layout(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 4, 12, 20, 100, 300])
 def test_plans_ask_all_repeat_a_tenth_and_check_evenly(count):
-    for judge in (JUDGE, "zzzzzzzzzzzz", "000000000000"):
-        plan = judge_plan(judge, parse_triplets(made(count)))
+    for listener in (LISTENER, "zzzzzzzzzzzz", "000000000000"):
+        plan = listening_plan(listener, parse_triplets(made(count)))
         assert [step.position for step in plan] == list(range(len(plan)))
         first = {step.triplet.triplet_id: step for step in plan if not step.repeat}
         asked = [one for one in first.values() if not one.triplet.attention]
@@ -85,20 +85,20 @@ def test_plans_ask_all_repeat_a_tenth_and_check_evenly(count):
 
 def test_plans_depend_on_the_judge_and_on_nothing_but_the_triplets():
     table = made(100)
-    plan = judge_plan(JUDGE, parse_triplets(table))
+    plan = listening_plan(LISTENER, parse_triplets(table))
     shuffled = table.sample(frac=1, random_state=3).assign(more=1)
-    assert judge_plan(JUDGE, parse_triplets(shuffled)) == plan
-    other = judge_plan("abcdefgh0124", parse_triplets(table))
+    assert listening_plan(LISTENER, parse_triplets(shuffled)) == plan
+    other = listening_plan("abcdefgh0124", parse_triplets(table))
     order = [[step.triplet.triplet_id for step in one] for one in (plan, other)]
     assert order[0] != order[1]
     table.loc[5, "a_end_s"] += 1
-    changed = judge_plan(JUDGE, parse_triplets(table))
+    changed = listening_plan(LISTENER, parse_triplets(table))
     assert not {step.ticket for step in plan} & {step.ticket for step in changed}
 
 
 def test_sides_are_fair_over_judges():
     triplets = parse_triplets(made(20))
-    plans = [judge_plan(f"{number:012d}", triplets) for number in range(200)]
+    plans = [listening_plan(f"{number:012d}", triplets) for number in range(200)]
     swapped = np.mean([step.swapped for plan in plans for step in plan])
     assert swapped == pytest.approx(0.5, abs=0.03)
     places = [step.position for plan in plans for step in plan if step.triplet.triplet_id == "n000"]
@@ -106,13 +106,15 @@ def test_sides_are_fair_over_judges():
 
 
 def test_attention_checks_of_the_table_are_the_ones_asked():
-    plan = judge_plan(JUDGE, parse_triplets(made(28, checks=2)))
+    plan = listening_plan(LISTENER, parse_triplets(made(28, checks=2)))
     checks = [step for step in plan if step.triplet.attention]
     assert {step.triplet.triplet_id for step in checks} == {"n028", "n029"}
     for step in checks:
         assert step.shown("right" if not step.swapped else "left") == step.shown("x")
     made_up = [
-        step for step in judge_plan(JUDGE, parse_triplets(made(28))) if step.triplet.attention
+        step
+        for step in listening_plan(LISTENER, parse_triplets(made(28)))
+        if step.triplet.attention
     ]
     for step in made_up:
         assert step.triplet.expected == "a"
@@ -150,20 +152,21 @@ def test_missing_expectations_are_none(layout):
 
 
 @pytest.mark.parametrize(
-    "judge", ["", "abc", "ABCDEFGH0123", "../../etc/pa", "abcdefgh012\n", "abcdefgh0123\n", None, 7]
+    "listener",
+    ["", "abc", "ABCDEFGH0123", "../../etc/pa", "abcdefgh012\n", "abcdefgh0123\n", None, 7],
 )
-def test_only_tokens_are_judges(layout, judge):
-    with pytest.raises(JudgementError, match="not the id of a judge"):
-        check_judge(judge)
+def test_only_tokens_are_judges(layout, listener):
+    with pytest.raises(JudgementError, match="not the id of a listener"):
+        check_listener(listener)
     with pytest.raises(JudgementError):
-        answered(layout, judge, read_triplets(layout))
+        answered(layout, listener, read_triplets(layout))
 
 
 def test_answers_are_kept_in_terms_of_the_table(layout):
     triplets = read_triplets(layout)
-    plan = judge_plan(JUDGE, triplets)
+    plan = listening_plan(LISTENER, triplets)
     for step in plan:
-        assert keep_answer(layout, JUDGE, triplets, gave(step))
+        assert append_response(layout, LISTENER, triplets, gave(step))
     table = export_judgements(layout)
     pd.testing.assert_frame_equal(read_table(layout.judgements_table), table, check_like=True)
     assert len(table) == len(plan)
@@ -175,75 +178,75 @@ def test_answers_are_kept_in_terms_of_the_table(layout):
     assert table["attention"].sum() == 2
     assert set(table["triplets"]) == {triplets.digest}
     assert pd.to_datetime(table["at"]).dt.tz is not None
-    assert len(answered(layout, JUDGE, triplets)) == len(plan)
+    assert len(answered(layout, LISTENER, triplets)) == len(plan)
 
 
 def test_an_answer_is_kept_once_and_not_changed(layout):
     triplets = read_triplets(layout)
-    step = judge_plan(JUDGE, triplets)[4]
-    assert keep_answer(layout, JUDGE, triplets, gave(step))
-    assert not keep_answer(layout, JUDGE, triplets, gave(step, seconds=9))
+    step = listening_plan(LISTENER, triplets)[4]
+    assert append_response(layout, LISTENER, triplets, gave(step))
+    assert not append_response(layout, LISTENER, triplets, gave(step, seconds=9))
     with pytest.raises(JudgementError, match="question 5 was answered otherwise"):
-        keep_answer(layout, JUDGE, triplets, gave(step, "right"))
+        append_response(layout, LISTENER, triplets, gave(step, "right"))
     assert len(read_judgements(layout)) == 1
 
 
 def test_answers_to_no_question_are_refused_and_write_nothing(layout):
     triplets = read_triplets(layout)
-    plan = judge_plan(JUDGE, triplets)
+    plan = listening_plan(LISTENER, triplets)
     for position, ticket in ((-1, plan[-1].ticket), (len(plan), plan[0].ticket), (0, "x")):
         with pytest.raises(JudgementError):
-            keep_answer(
+            append_response(
                 layout,
-                JUDGE,
+                LISTENER,
                 triplets,
                 Answer(position, ticket, "left", 1.0, (1, 1, 1), (9.0, 9.0, 9.0)),
             )
     write_table(layout.human_triplets, made(31))
     with pytest.raises(JudgementError, match="reload"):
-        keep_answer(layout, JUDGE, read_triplets(layout), gave(plan[0]))
+        append_response(layout, LISTENER, read_triplets(layout), gave(plan[0]))
     assert not layout.judgements.exists()
 
 
 @pytest.mark.parametrize("torn", [0, 1, 40, -2, -1])
 def test_a_torn_last_line_is_passed_over_and_not_built_upon(layout, torn):
     triplets = read_triplets(layout)
-    plan = judge_plan(JUDGE, triplets)
+    plan = listening_plan(LISTENER, triplets)
     for step in plan[:3]:
-        keep_answer(layout, JUDGE, triplets, gave(step))
-    place = layout.judgements / f"{JUDGE}.jsonl"
+        append_response(layout, LISTENER, triplets, gave(step))
+    place = layout.judgements / f"{LISTENER}.jsonl"
     lines = place.read_bytes().splitlines(keepends=True)
     place.write_bytes(b"".join(lines[:2]) + lines[2][:torn])
     # Without its line feed alone the line is whole.
     kept = {0, 1, 2} if torn == -1 else {0, 1}
-    assert set(answered(layout, JUDGE, triplets)) == kept
+    assert set(answered(layout, LISTENER, triplets)) == kept
     for step in plan[2:6]:
-        keep_answer(layout, JUDGE, triplets, gave(step))
-    assert set(answered(layout, JUDGE, triplets)) == set(range(6))
+        append_response(layout, LISTENER, triplets, gave(step))
+    assert set(answered(layout, LISTENER, triplets)) == set(range(6))
     assert read_judgements(layout).attrs["bad_lines"] == (torn not in (0, -1))
     assert place.read_bytes().endswith(b"\n")
 
 
 def test_a_full_disk_is_told_and_leaves_the_file_usable(layout, monkeypatch):
     triplets = read_triplets(layout)
-    plan = judge_plan(JUDGE, triplets)
-    keep_answer(layout, JUDGE, triplets, gave(plan[0]))
+    plan = listening_plan(LISTENER, triplets)
+    append_response(layout, LISTENER, triplets, gave(plan[0]))
     write = os.write
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda file, line: write(file, line[:30]))
         with pytest.raises(StoreError, match="the disk is full"):
-            keep_answer(layout, JUDGE, triplets, gave(plan[1]))
-    assert set(answered(layout, JUDGE, triplets)) == {0}
-    keep_answer(layout, JUDGE, triplets, gave(plan[1], "right"))
-    assert answered(layout, JUDGE, triplets)[1]["shown"] == "right"
+            append_response(layout, LISTENER, triplets, gave(plan[1]))
+    assert set(answered(layout, LISTENER, triplets)) == {0}
+    append_response(layout, LISTENER, triplets, gave(plan[1], "right"))
+    assert answered(layout, LISTENER, triplets)[1]["shown"] == "right"
 
 
 def test_lines_that_are_no_answers_are_counted(layout):
     triplets = read_triplets(layout)
-    keep_answer(layout, JUDGE, triplets, gave(judge_plan(JUDGE, triplets)[0]))
-    place = layout.judgements / f"{JUDGE}.jsonl"
+    append_response(layout, LISTENER, triplets, gave(listening_plan(LISTENER, triplets)[0]))
+    place = layout.judgements / f"{LISTENER}.jsonl"
     good = json.loads(place.read_text())
-    others = [{**good, "judge": "a"}, {**good, "seconds": "3"}, {**good, "schema": 1}, [], 3]
+    others = [{**good, "listener": "a"}, {**good, "seconds": "3"}, {**good, "schema": 1}, [], 3]
     out_of_range = {
         "position": 10**30, "plays_x": 10**30, "plays_a": 0, "seconds": float("nan"),
         "triplet_id": "\ud800", "shown": "up", "swapped": not good["swapped"],
@@ -259,15 +262,17 @@ def test_lines_that_are_no_answers_are_counted(layout):
 
 def test_many_hands_at_one_file_lose_nothing_and_mix_nothing(layout):
     triplets = read_triplets(layout)
-    judges = [JUDGE, "zzzzzzzzzzzz"]
-    plans = {judge: judge_plan(judge, triplets) for judge in judges}
+    listeners = [LISTENER, "zzzzzzzzzzzz"]
+    plans = {listener: listening_plan(listener, triplets) for listener in listeners}
 
-    def answer(judge, start):
-        for step in plans[judge][start:] + plans[judge][:start]:
-            keep_answer(layout, judge, triplets, gave(step))
+    def answer(listener, start):
+        for step in plans[listener][start:] + plans[listener][:start]:
+            append_response(layout, listener, triplets, gave(step))
 
     threads = [
-        threading.Thread(target=answer, args=(judge, start)) for judge in judges for start in (0, 9)
+        threading.Thread(target=answer, args=(listener, start))
+        for listener in listeners
+        for start in (0, 9)
     ]
     for thread in threads:
         thread.start()
@@ -275,10 +280,10 @@ def test_many_hands_at_one_file_lose_nothing_and_mix_nothing(layout):
         thread.join()
     table = read_judgements(layout)
     assert table.attrs["bad_lines"] == 0
-    for judge in judges:
-        own = table[table["judge"] == judge]
-        assert sorted(own["position"]) == list(range(len(plans[judge])))
-        assert len((layout.judgements / f"{judge}.jsonl").read_bytes().splitlines()) == len(own)
+    for listener in listeners:
+        own = table[table["listener"] == listener]
+        assert sorted(own["position"]) == list(range(len(plans[listener])))
+        assert len((layout.judgements / f"{listener}.jsonl").read_bytes().splitlines()) == len(own)
 
 
 def test_object_stores_are_refused_with_a_reason():
@@ -291,22 +296,22 @@ def test_the_command_gathers_and_sums_up(layout):
     assert isinstance(empty.exception, StoreError)
     assert "no judgements yet" in str(empty.exception)
     triplets = read_triplets(layout)
-    for judge in (JUDGE, "zzzzzzzzzzzz"):
-        for step in judge_plan(judge, triplets):
+    for listener in (LISTENER, "zzzzzzzzzzzz"):
+        for step in listening_plan(listener, triplets):
             side = "a" if step.triplet.attention or step.triplet.triplet_id < "n015" else "b"
             shown = "left" if step.side("left") == side else "right"
-            keep_answer(layout, judge, triplets, gave(step, shown))
+            append_response(layout, listener, triplets, gave(step, shown))
     result = CliRunner().invoke(judgements, ["--data", str(layout.root), "--json"])
     found = json.loads(result.stdout)
     alpha = found["all"]["alpha"]
     assert alpha["value"] == pytest.approx(1.0)
-    assert (alpha["judges"], alpha["triplets"], alpha["answers"]) == (2, 30, 60)
-    assert alpha["low"] is None  # of two judges
+    assert (alpha["listeners"], alpha["triplets"], alpha["answers"]) == (2, 30, 60)
+    assert alpha["low"] is None  # of two listeners
     assert found["all"]["split_half"]["value"] == 1.0
     assert found["consistency"]["n"] == 6
-    assert [one["attentive"] for one in found["judges"]] == [1.0, 1.0]
+    assert [one["attentive"] for one in found["listeners"]] == [1.0, 1.0]
     told = CliRunner().invoke(judgements, ["--data", str(layout.root)])
-    assert "(2 judges, 30 triplets of two or more):\n  Krippendorff's alpha 1.000" in told.output
+    assert "(2 listeners, 30 triplets of two or more):\n  Krippendorff's alpha 1.000" in told.output
     write_table(layout.human_triplets, made(31))
     again = CliRunner().invoke(judgements, ["--data", str(layout.root)])
     assert again.exit_code == 0, again.exception

@@ -1,4 +1,4 @@
-"""Questions without names, answers kept once: over HTTP, and on a server that is killed."""
+"""FoldQueries without names, answers kept once: over HTTP, and on a server that is killed."""
 
 import http.client
 import io
@@ -16,12 +16,12 @@ import pytest
 import soundfile as sf
 from fastapi.testclient import TestClient
 
-from mess_core.judgements.plan import judge_plan
+from mess_core.judgements.plan import listening_plan
 from mess_core.judgements.response_log import read_judgements, read_triplets
 from mess_core.listen.app import create_app
 from mess_core.listen.loudness import integrated_loudness
 from mess_core.store import write_table
-from tests.fixtures.listening_test import JUDGE, QUESTIONS, RATE, Caller, asked, record
+from tests.fixtures.listening_test import LISTENER, QUESTIONS, RATE, Caller, asked, record
 
 LISTEN = "from mess_core.cli.listen import listen; listen()"
 
@@ -32,7 +32,7 @@ def client(judged):
 
 
 def test_questions_tell_no_names(client, judged):
-    answer = client.get("/api/judge/plan", params={"judge": JUDGE})
+    answer = client.get("/api/listening-test/plan", params={"listener": LISTENER})
     found = answer.json()
     assert (found["state"], found["total"], found["answered"]) == ("ready", QUESTIONS, 0)
     assert set(found["triplet"]) == {"position", "ticket", "clips"}
@@ -48,7 +48,7 @@ def test_questions_tell_no_names(client, judged):
 
 
 def test_clips_are_the_passages_equally_loud_and_faded(client, judged):
-    plan = judge_plan(JUDGE, read_triplets(judged))
+    plan = listening_plan(LISTENER, read_triplets(judged))
     for position in (0, 5):
         loudness = []
         triplet = asked(client, after=position - 1)["triplet"]
@@ -61,18 +61,18 @@ def test_clips_are_the_passages_equally_loud_and_faded(client, judged):
             assert abs(wave[0]) < 1e-3 > abs(wave[-1])
             loudness.append(integrated_loudness(wave, rate))
         assert np.ptp(loudness) < 0.3
-    stale = {"judge": JUDGE, "position": 1, "clip": "x", "ticket": plan[0].ticket}
-    assert client.get("/api/judge/clip", params=stale).status_code == 422
-    assert client.get("/api/judge/clip", params={**stale, "clip": "y"}).status_code == 422
+    stale = {"listener": LISTENER, "position": 1, "clip": "x", "ticket": plan[0].ticket}
+    assert client.get("/api/listening-test/clip", params=stale).status_code == 422
+    assert client.get("/api/listening-test/clip", params={**stale, "clip": "y"}).status_code == 422
 
 
 def test_answers_move_on_and_come_once(client, judged):
     triplet = asked(client)["triplet"]
     for _ in range(2):
-        answer = client.post("/api/judge/answer", json=record(triplet))
+        answer = client.post("/api/listening-test/answer", json=record(triplet))
         assert answer.status_code == 200
         assert answer.json()["answered"] == 1
-    other = client.post("/api/judge/answer", json=record(triplet, answer="right"))
+    other = client.post("/api/listening-test/answer", json=record(triplet, answer="right"))
     assert other.status_code == 422
     assert "answered otherwise" in other.json()["problem"]
     assert asked(client)["triplet"]["position"] == 1
@@ -85,10 +85,10 @@ def test_answers_move_on_and_come_once(client, judged):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"judge": "zzzzzzzzzzzz"},
-        {"judge": "../../../etc"},
-        {"judge": "../../abcdef"},
-        {"judge": None},
+        {"listener": "zzzzzzzzzzzz"},
+        {"listener": "../../../etc"},
+        {"listener": "../../abcdef"},
+        {"listener": None},
         {"position": 1},
         {"position": 20},
         {"position": -1},
@@ -120,23 +120,23 @@ def test_answers_move_on_and_come_once(client, judged):
 )
 def test_malformed_answers_are_refused_and_write_nothing(client, judged, changes):
     sent = json.dumps(record(asked(client)["triplet"], **changes))
-    answer = client.post("/api/judge/answer", content=sent)
+    answer = client.post("/api/listening-test/answer", content=sent)
     assert answer.status_code == 422
     assert answer.json()["problem"]
     assert not judged.evaluation.joinpath("judgements").exists()
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 1900, b'{"judge": "' + b"a" * 10**6]
+    "sent", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 1900, b'{"listener": "' + b"a" * 10**6]
 )
 def test_what_is_no_answer_is_refused(client, judged, sent):
-    assert client.post("/api/judge/answer", content=sent).status_code == 422
+    assert client.post("/api/listening-test/answer", content=sent).status_code == 422
     assert not judged.judgements.exists()
 
 
 def test_foreign_pages_cannot_answer(client, judged):
     answer = client.post(
-        "/api/judge/answer",
+        "/api/listening-test/answer",
         json=record(asked(client)["triplet"]),
         headers={"Origin": "http://evil.example"},
     )
@@ -145,7 +145,7 @@ def test_foreign_pages_cannot_answer(client, judged):
     assert not judged.judgements.exists()
     own = {"Origin": "http://127.0.0.1"}
     sent = record(asked(client)["triplet"])
-    assert client.post("/api/judge/answer", json=sent, headers=own).status_code == 200
+    assert client.post("/api/listening-test/answer", json=sent, headers=own).status_code == 200
 
 
 def test_problems_are_told_without_names(client, judged, tmp_path):
@@ -156,9 +156,9 @@ def test_problems_are_told_without_names(client, judged, tmp_path):
     assert answer.status_code == 422
     assert "cannot be played" in answer.json()["problem"]
     assert "secret" not in answer.text
-    assert client.get("/api/judge/plan", params={"judge": "../x"}).status_code == 422
+    assert client.get("/api/listening-test/plan", params={"listener": "../x"}).status_code == 422
     write_table(judged.human_triplets, pd.DataFrame({"triplet_id": ["x"]}))
-    broken = client.get("/api/judge/plan", params={"judge": JUDGE})
+    broken = client.get("/api/listening-test/plan", params={"listener": LISTENER})
     assert broken.status_code == 404
     assert "lacks the columns" in broken.json()["problem"]
     judged.human_triplets.unlink()
@@ -191,7 +191,7 @@ def test_nobody_waits_for_clips_that_another_judge_asked_for(judged, monkeypatch
     assert began.wait(20)
     other = "zzzzzzzzzzzz"
     sent = record(asked(client, other)["triplet"], other)
-    assert client.post("/api/judge/answer", json=sent).json()["answered"] == 1
+    assert client.post("/api/listening-test/answer", json=sent).json()["answered"] == 1
     go_on.set()
     for thread in threads:
         thread.join()
@@ -200,20 +200,20 @@ def test_nobody_waits_for_clips_that_another_judge_asked_for(judged, monkeypatch
 
 
 def test_two_judges_at_once_do_not_meet(judging, judged):
-    judges = [JUDGE, "zzzzzzzzzzzz"]
+    listeners = [LISTENER, "zzzzzzzzzzzz"]
 
-    def judge_all(judge):
+    def judge_all(listener):
         own = Caller(judging.address)
-        while triplet := asked(own, judge)["triplet"]:
-            own.post("/api/judge/answer", json=record(triplet, judge))
+        while triplet := asked(own, listener)["triplet"]:
+            own.post("/api/listening-test/answer", json=record(triplet, listener))
 
-    threads = [threading.Thread(target=judge_all, args=(judge,)) for judge in judges]
+    threads = [threading.Thread(target=judge_all, args=(listener,)) for listener in listeners]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     table = read_judgements(judged)
-    assert table.groupby("judge")["position"].apply(sorted).tolist() == [[*range(QUESTIONS)]] * 2
+    assert table.groupby("listener")["position"].apply(sorted).tolist() == [[*range(QUESTIONS)]] * 2
     assert table.attrs["bad_lines"] == 0
 
 
@@ -233,7 +233,7 @@ def test_a_killed_server_loses_at_most_the_answer_in_flight(judged, client):
     def judge_on(own):
         try:
             while triplet := asked(own)["triplet"]:
-                own.post("/api/judge/answer", json=record(triplet))
+                own.post("/api/listening-test/answer", json=record(triplet))
                 told.add(triplet["position"])
         except (OSError, http.client.HTTPException):
             return
@@ -253,8 +253,8 @@ def test_a_killed_server_loses_at_most_the_answer_in_flight(judged, client):
     assert told <= kept
     assert len(kept - told) <= 1
     # What a harder crash would leave: half a line.
-    with (judged.judgements / f"{JUDGE}.jsonl").open("ab") as file:
-        file.write(b'{"judge": "abcdefgh0123", "pos')
+    with (judged.judgements / f"{LISTENER}.jsonl").open("ab") as file:
+        file.write(b'{"listener": "abcdefgh0123", "pos')
     assert asked(client)["answered"] == len(kept)
     judge_on(client)
     assert asked(client)["triplet"] is None

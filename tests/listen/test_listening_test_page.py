@@ -1,4 +1,4 @@
-"""The page of judges in a real browser."""
+"""The page of listeners in a real browser."""
 
 import pytest
 
@@ -47,9 +47,9 @@ def count(page, number):
 
 def test_twenty_questions_with_a_reload_in_the_middle(browser, judging, judged):
     page, complaints = opened(browser, WIDE)
-    begun(page, judging.address + "/judge.html")
-    judge = page.evaluate("localStorage.getItem('mess-judge')")
-    assert page.url.endswith(f"#judge={judge}")
+    begun(page, judging.address + "/listening-test.html")
+    listener = page.evaluate("localStorage.getItem('mess-listener')")
+    assert page.url.endswith(f"#listener={listener}")
     for number in range(QUESTIONS):
         if number == 9:
             page.reload()
@@ -76,7 +76,7 @@ def test_twenty_questions_with_a_reload_in_the_middle(browser, judging, judged):
     page.wait_for_selector("#end:not([hidden])")
     page.close()
     table = read_judgements(judged)
-    assert table["judge"].unique().tolist() == [judge]
+    assert table["listener"].unique().tolist() == [listener]
     assert table["position"].tolist() == [*range(QUESTIONS)]
     wanted = ["right" if number % 2 and number % 4 else "left" for number in range(QUESTIONS)]
     assert table["shown"].tolist() == wanted
@@ -88,7 +88,7 @@ def test_twenty_questions_with_a_reload_in_the_middle(browser, judging, judged):
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["1280", "390"])
 def test_the_page_fits_and_is_accessible(browser, judging, viewport):
     page, complaints = opened(browser, viewport)
-    page.goto(judging.address + "/judge.html")
+    page.goto(judging.address + "/listening-test.html")
     page.wait_for_selector("#begin:enabled")
     accessible(page)
     page.click("#begin")
@@ -103,12 +103,12 @@ def test_the_page_fits_and_is_accessible(browser, judging, viewport):
 
 def test_judges_go_on_elsewhere_or_start_anew(browser, judging, judged):
     first, complaints = opened(browser, WIDE)
-    begun(first, judging.address + "/judge.html")
+    begun(first, judging.address + "/listening-test.html")
     listened(first)
     first.keyboard.press("ArrowLeft")
     count(first, 1)
     second, more = opened(browser, NARROW)  # a browser context of its own
-    begun(second, judging.address + "/judge.html")
+    begun(second, judging.address + "/listening-test.html")
     count(second, 0)
     second.goto(first.url)
     until(second, "document.querySelector('#standing').textContent.startsWith('1 of 20')")
@@ -137,8 +137,8 @@ def test_a_server_that_is_gone_and_clips_that_are_gone_are_told(browser, judging
             route.continue_()
 
     # From the start: interception that begins while requests are under way may lose one.
-    page.route("**/api/judge/**", served)
-    begun(page, judging.address + "/judge.html")
+    page.route("**/api/listening-test/**", served)
+    begun(page, judging.address + "/listening-test.html")
     listened(page)
     ahead = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/clip'))"
     until(page, f"{ahead}.length === 6")
@@ -166,7 +166,7 @@ def test_without_triplets_the_page_says_what_to_do(browser, tmp_path):
     running = Served(tmp_path)
     page, complaints = opened(browser, NARROW)
     try:
-        page.goto(running.address + "/judge.html")
+        page.goto(running.address + "/listening-test.html")
         page.wait_for_selector("#notice:not([hidden])")
         assert "Materialise the `human_triplets` asset" in page.inner_text("#notice")
         assert page.locator("#begin").is_disabled()

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from mess_core.errors import ProbingError
 from mess_core.probing import discover, discover_curves
 from mess_core.probing.combination import combine_layers
-from mess_core.probing.evidence import SUMMARY_COLUMNS, TABLE_COLUMNS, judge
+from mess_core.probing.evidence import SUMMARY_COLUMNS, TABLE_COLUMNS, assess_evidence
 from mess_core.probing.missingness_pattern import _control_targets
 from mess_core.probing.nested_cv import cross_predict, nested_predictions, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
@@ -162,7 +162,7 @@ def _verdict(**changes):
     for name, value in changes.items():
         place, _, column = name.partition("_")
         (row if place == "row" else summary)[column] = value
-    return judge(
+    return assess_evidence(
         pd.DataFrame([row], columns=TABLE_COLUMNS), pd.DataFrame([summary], columns=SUMMARY_COLUMNS)
     )
 
@@ -190,11 +190,11 @@ def test_evidence_needs_all_that_was_computed(changes, layer, target, says):
 def test_a_twin_that_is_better_elsewhere_takes_the_evidence_away():
     rng = np.random.default_rng(6)
     signal = rng.standard_normal(80)
-    x, twin = rng.standard_normal((80, 2, 8)), rng.standard_normal((80, 2, 8))
+    x, counterpart = rng.standard_normal((80, 2, 8)), rng.standard_normal((80, 2, 8))
     x[:, 1, 0] = signal + 0.4 * rng.standard_normal(80)
-    twin[:, 0, 0] = signal
+    counterpart[:, 0, 0] = signal
     y = pd.DataFrame({"tempo": signal + 0.05 * rng.standard_normal(80)})
-    found = discover(x, y, WORKS, untrained=twin, permutations=19, **QUICK)
+    found = discover(x, y, WORKS, untrained=counterpart, permutations=19, **QUICK)
     assert found.summary["untrained_r2"][0] > found.summary["chosen_r2"][0] > 0.5
     assert not found.summary["evidence"][0]
     assert not found.aspects()["tempo"].available
@@ -256,7 +256,7 @@ def test_a_library_too_small_for_folds_is_a_note(sizes, folds):
         ({"works": [None, *WORKS[1:]]}, "works has a missing name"),
         ({"groups": [float("nan"), *WORKS[1:]]}, "groups has a missing name"),
         ({"groups": WORKS[1:]}, "79 groups for 80 tracks"),
-        ({"layers": [1, 1]}, "a layer stands twice"),
+        ({"layers": [1, 1]}, "a layer is listed twice"),
         ({"layers": [1]}, "1 layer numbers for 2 layers"),
         ({"alphas": []}, "alphas must not be empty"),
         ({"permutations": -1}, "permutations and resamples not negative"),
@@ -275,7 +275,7 @@ def test_impossible_arguments_say_why(changes, says):
 def test_targets_and_curves_are_checked_too():
     x = np.random.default_rng(0).standard_normal((80, 2, 3))
     twice = pd.DataFrame(np.ones((80, 2)), columns=["a", "a"])
-    with pytest.raises(ProbingError, match="'a' stands twice"):
+    with pytest.raises(ProbingError, match="'a' is listed twice"):
         discover(x, twice, WORKS)
     with pytest.raises(ProbingError, match="1 layer numbers"):
         discover_curves(x, {"c": np.ones((80, 2))}, WORKS, layers=[7])

@@ -7,7 +7,6 @@ from scipy.stats import kstest
 
 from mess_core.probing import discover, discover_curves, resolve_aspects
 from mess_core.probing.permutation import (
-    false_discovery_rate,
     permutation_p,
     work_block_permutations,
 )
@@ -109,21 +108,16 @@ def test_works_move_whole_and_only_among_their_size():
     assert all((np.diff(one[5:8]) == 1).all() for one in whole)
 
 
-def test_false_discovery_rate_leaves_missing_values_out():
-    q = false_discovery_rate(np.array([0.01, np.nan, 0.04]))
-    np.testing.assert_allclose(q, [0.02, np.nan, 0.04])
-
-
 def test_a_layer_that_its_untrained_self_equals_is_no_evidence():
     rng = np.random.default_rng(5)
     works = [f"w{i % 20}" for i in range(80)]
     shared = rng.standard_normal((80, 1))
     x = np.concatenate([shared, rng.standard_normal((80, 9))], axis=1)[:, None]
-    twin = np.concatenate([shared, rng.standard_normal((80, 5))], axis=1)[:, None]
+    counterpart = np.concatenate([shared, rng.standard_normal((80, 5))], axis=1)[:, None]
     noise = rng.standard_normal((80, 1, 6))
     y = pd.DataFrame({"spectral_centroid": shared[:, 0] + 0.1 * rng.standard_normal(80)})
     options = {"permutations": 39, "descriptors": np.full((80, 2), np.nan), **QUICK}
-    equal = discover(x, y, works, untrained=twin, **options)
+    equal = discover(x, y, works, untrained=counterpart, **options)
     better = discover(x, y, works, untrained=noise, **options)
     assert equal.table["r2"][0] > 0.9
     assert equal.table["untrained_r2"][0] > 0.9

@@ -131,15 +131,19 @@ def test_pictures_and_the_page(built):
 
 
 def test_the_twin_has_the_architecture_and_none_of_the_weights(trained):
-    twin, again = load_control(trained), load_control(trained)
+    counterpart, again = load_control(trained), load_control(trained)
     wave = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
     states = trained.hidden_states(wave)
-    found = twin.hidden_states(wave)
+    found = counterpart.hidden_states(wave)
     assert found.shape == states.shape
     assert not np.allclose(found, states, atol=0.1)
     np.testing.assert_array_equal(found, again.hidden_states(wave))
-    assert twin.name.startswith("untrained:twin-64x12@")
-    differing = {name for name in twin.identity if twin.identity[name] != trained.identity[name]}
+    assert counterpart.name.startswith("untrained:counterpart-64x12@")
+    differing = {
+        name
+        for name in counterpart.identity
+        if counterpart.identity[name] != trained.identity[name]
+    }
     assert differing == {"encoder"}
 
 
@@ -157,11 +161,11 @@ def test_probing_compares_with_the_twin(workbench, trained):
     found, _ = probe_store(layout, permutations=3)
     assert found.table["untrained_r2"].notna().all()
     assert found.summary["untrained_gain_low"].notna().all()
-    # The twin's scores are those of probing its own matrix.
-    twin, _, _ = load_matrix(layout.control)
+    # The counterpart's scores are those of probing its own matrix.
+    counterpart, _, _ = load_matrix(layout.control)
     inputs = probing_inputs(layout)
     alone = discover(
-        twin,
+        counterpart,
         inputs.y,
         inputs.rows["work_id"].tolist(),
         groups=grouping(layout, inputs.rows, "work"),
@@ -170,7 +174,7 @@ def test_probing_compares_with_the_twin(workbench, trained):
         resamples=10,
     )
     np.testing.assert_allclose(alone.table["r2"], found.table["untrained_r2"])
-    # Tracks that the twin lacks are not compared at all, instead of without it.
+    # Tracks that the counterpart lacks are not compared at all, instead of without it.
     build_matrix(layout.control, tracks.iloc[1:])
     manifest = read_json(layout.control.matrix_manifest)
     write_json(layout.control.matrix_manifest, {**manifest, "control_of": trained.identity})

@@ -165,7 +165,7 @@ def test_building_again_mends_a_damaged_version(saved, file):
 
 
 def test_build_that_stops_early_leaves_the_old_version(saved, monkeypatch):
-    import mess_core.search.artifact as module
+    import mess_core.store.versions as module
 
     layout, _, rows, manifest = saved
     other = TrackIndex.build(_vectors(9), [0, 1, 2, 3])

@@ -101,14 +101,14 @@ def test_a_recording_is_ranked_as_the_track_it_is(workbench, encoder, corpus):
 
 def test_what_can_be_chosen_says_whether_it_helps_and_why_not(workbench):
     layout = workbench.layout
-    save_layer_head(layout, 3, "third", objective="content", rung="MLP")
+    save_layer_head(layout, 3, "third", objective="content", model="MLP")
     save_layer_head(layout, 2, "foreign", identity={"encoder": "f@2"})
     save_layer_head(layout, 2, "old")
     (manifest,) = (layout.heads / "old").glob("*/manifest.json")
-    write_json(manifest, {"format": 0, "sha256": read_json(manifest)["sha256"]})
-    rung = {"rung": "content: MLP", "verdict": "not helping", "p": 0.8123, "clusters": 13}
+    write_json(manifest, {**read_json(manifest), "sha256": "of an earlier format"})
+    model = {"model": "content: MLP", "verdict": "not helping", "p": 0.8123, "clusters": 13}
     layout.leaderboard.mkdir(parents=True)
-    write_table(layout.leaderboard / "rungs.parquet", pd.DataFrame([rung]))
+    write_table(layout.leaderboard / "models.parquet", pd.DataFrame([model]))
     identity = Library.open(workbench.root).identity
     found = {one["name"]: one for one in served_heads(layout, identity)}
     assert found["third"] == {
@@ -118,6 +118,6 @@ def test_what_can_be_chosen_says_whether_it_helps_and_why_not(workbench):
         "verdict": "not helping (p = 0.81, 13 works)",
     }
     assert "another encoder" in found["foreign"]["reason"]
-    assert "damaged" in found["old"]["reason"]
+    assert "another version of MESS. Train the head again" in found["old"]["reason"]
     layout.matrix_manifest.unlink()
     assert not any(one["available"] for one in served_heads(layout, identity))

@@ -15,7 +15,7 @@ from mess_core.targets.first_published import first_published_targets
 from mess_core.validation.beats import beat_table, timing_correlations, transfer_table
 from mess_core.validation.correlation import grouped_spearman
 from mess_core.validation.ratings import rating_table
-from mess_core.validation.report import TargetsReport, check_targets_report, examine_targets
+from mess_core.validation.report import TargetsReport, check_targets_report, validate_targets
 from mess_core.validation.sweeps import OWN_SWEEP, Clip, render
 
 
@@ -146,7 +146,7 @@ def test_a_clip_is_what_it_says():
 
 
 def test_report_is_markdown_with_its_pictures(asap, percepiano, built, tmp_path):
-    report = examine_targets(asap=asap, percepiano=percepiano, library=built.root, planted=False)
+    report = validate_targets(asap=asap, percepiano=percepiano, library=built.root, sweeps=False)
     layout = Layout(tmp_path / "root")
     report.write(layout.targets_report)
     text = (layout.targets_report / "report.md").read_text()
@@ -156,5 +156,5 @@ def test_report_is_markdown_with_its_pictures(asap, percepiano, built, tmp_path)
     for heading in ("ASAP", "PercePiano", "Alignment", "The library: 12 tracks"):
         assert heading in text
     assert check_targets_report(layout).passed
-    TargetsReport(figures={"planted_follow": 3.0}).write(layout.targets_report)
+    TargetsReport(figures={"sweeps_followed": 3.0}).write(layout.targets_report)
     assert not check_targets_report(layout).passed

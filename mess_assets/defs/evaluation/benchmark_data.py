@@ -120,18 +120,18 @@ def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
         "of a passage changed less and more, rendered and embedded."
     ),
 )
-def planted_triplets(
+def single_factor_triplets(
     context: dg.AssetExecutionContext,
     config: RenderConfig,
     store: StoreResource,
     encoder: EncoderResource,
 ) -> dg.MaterializeResult:
     """Change, render and embed; clips that are kept are not rendered again."""
-    from mess_core.evaluation.preparation import store_planted_triplets
+    from mess_core.evaluation.preparation import store_single_factor_triplets
 
     began = time.perf_counter()
     with encoder.reserved() as model:
-        table = store_planted_triplets(
+        table = store_single_factor_triplets(
             store.layout, encoder=model, engine=config.engine, say=context.log.info
         )
     return dg.MaterializeResult(
@@ -140,17 +140,19 @@ def planted_triplets(
             "dagster/row_count": len(table),
             "engine": str(table["engine"].iloc[0]),
             "sample": sample(table),
-            "path": dg.MetadataValue.path(str(store.layout.planted_triplets)),
+            "path": dg.MetadataValue.path(str(store.layout.single_factor_triplets)),
             "seconds": time.perf_counter() - began,
         },
     )
 
 
-@dg.asset_check(asset=planted_triplets, description="Every factor is asked of the same clips.")
-def planted_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.preparation import check_planted_triplets
+@dg.asset_check(
+    asset=single_factor_triplets, description="Every factor is asked of the same clips."
+)
+def single_factor_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+    from mess_core.evaluation.preparation import check_single_factor_triplets
 
-    return check_result(check_planted_triplets(store.layout), WARN)
+    return check_result(check_single_factor_triplets(store.layout), WARN)
 
 
 @dg.asset(
@@ -169,7 +171,7 @@ def planted_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
 def human_triplets(
     context: dg.AssetExecutionContext, store: StoreResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Draw triplets for judges."""
+    """Draw triplets for listeners."""
     from mess_assets.links import listen_url
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.preparation import store_human_triplets
@@ -185,7 +187,7 @@ def human_triplets(
             "dagster/row_count": len(table),
             "kinds": dg.MetadataValue.json(table["kind"].value_counts().to_dict()),
             "sample": sample(table),
-            "judge": dg.MetadataValue.url(f"{listen_url()}/judge.html"),
+            "listener": dg.MetadataValue.url(f"{listen_url()}/listening-test.html"),
             "path": dg.MetadataValue.path(str(store.layout.human_triplets)),
         },
     )

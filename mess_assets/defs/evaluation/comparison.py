@@ -29,7 +29,7 @@ class HumanConfig(dg.Config):
 
 
 @dg.asset(
-    deps=["splits", "passages", "planted_triplets"],
+    deps=["splits", "passages", "single_factor_triplets"],
     automation_condition=NIGHTLY,
     output_required=False,
     group_name="evaluation",
@@ -51,11 +51,11 @@ def retrieval_evaluation(
     """Examine all systems on the folds by work."""
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.leaderboard import summarise
-    from mess_core.evaluation.pipeline import evaluate_retrieval
+    from mess_core.evaluation.pipeline import Evaluation
 
     began = time.perf_counter()
     try:
-        answers, reused = evaluate_retrieval(store.layout, say=context.log.info)
+        answers, reused = Evaluation(store.layout, say=context.log.info).retrieval()
     except TooLittleError as error:
         context.log.warning(str(error))
         return
@@ -90,7 +90,7 @@ def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResul
 
 @dg.asset(
     # Judges' answers come from outside: without triplets for them there are ratings still.
-    deps=["splits", "passages", "planted_triplets"],
+    deps=["splits", "passages", "single_factor_triplets"],
     automation_condition=NIGHTLY,
     group_name="evaluation",
     owners=OWNERS,
@@ -112,21 +112,16 @@ def human_evaluation(
 ) -> dg.MaterializeResult:
     """Examine all systems on what people said, as far as there is any."""
     from mess_core.evaluation.leaderboard import summarise
-    from mess_core.evaluation.pipeline import evaluate_judgements, evaluate_ratings
+    from mess_core.evaluation.pipeline import Evaluation
 
     began = time.perf_counter()
-    judged, _ = evaluate_judgements(store.layout, say=context.log.info)
+    judged, _ = Evaluation(store.layout, say=context.log.info).listeners()
     metadata: dict[str, Any] = {"judged_answers": len(judged)}
     version = table_version(judged).value
     if config.percepiano:
         with encoder.reserved() as model:
-            answers, reused = evaluate_ratings(
-                store.layout,
-                config.percepiano,
-                encoder=model,
-                engine=config.engine,
-                say=context.log.info,
-            )
+            evaluation = Evaluation(store.layout, encoder=model, say=context.log.info)
+            answers, reused = evaluation.ratings(config.percepiano, engine=config.engine)
         summary = summarise(answers)
         version += f"-{table_version(answers).value}"
         metadata |= {"ratings": sample(summary, rows=50), "reused": reused}
@@ -149,10 +144,10 @@ def human_evaluation(
 
 @dg.asset_check(asset=human_evaluation, description="Shuffled ratings are at chance.")
 def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.evaluation.cache import answers_table
     from mess_core.evaluation.permuted_labels import check_controls
+    from mess_core.evaluation.pipeline import cached_scores
 
-    if not answers_table(store.layout.evaluation / "ratings").exists():
+    if not cached_scores(store.layout, "ratings").table_path.exists():
         return dg.AssetCheckResult(passed=True, metadata={"ratings": "none given"})
     return check_result(check_controls(store.layout, "ratings"), WARN)
 
@@ -165,20 +160,20 @@ def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "matplotlib"},
     code_version="2",
     description=(
-        "All systems on all criteria with 95 % intervals, and for each rung of the ladder whether "
+        "All systems on all criteria with 95 % intervals, and for each model of the ladder whether "
         "it is better than the best one below it (p from flipping whole works)."
     ),
 )
 def leaderboard(store: StoreResource) -> dg.MaterializeResult:
     """Put all answers side by side."""
-    from mess_core.evaluation.pipeline import store_leaderboard
+    from mess_core.evaluation.pipeline import Evaluation
 
-    found = store_leaderboard(store.layout)
+    found = Evaluation(store.layout).leaderboard()
     return dg.MaterializeResult(
         data_version=table_version(found["summary"]),
         metadata={
             "leaderboard": dg.MetadataValue.md(found["markdown"]),
-            "rungs": sample(found["rungs"], rows=20),
+            "models": sample(found["models"], rows=20),
             "picture": picture(found["png"]),
             "path": dg.MetadataValue.path(str(store.layout.leaderboard / "leaderboard.md")),
         },

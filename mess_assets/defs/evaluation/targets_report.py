@@ -13,10 +13,10 @@ from mess_assets.op_tags import OWNERS
 from mess_assets.plots import picture
 
 
-class ExaminationConfig(dg.Config):
+class TargetsReportConfig(dg.Config):
     """What the report is made from, besides the library itself."""
 
-    planted: bool = Field(default=True, description="Measure planted clips (a minute or two).")
+    sweeps: bool = Field(default=True, description="Measure planted clips (a minute or two).")
     asap: str = Field(
         default_factory=lambda: os.environ.get("MESS_ASAP", ""),
         description="Folder of the ASAP data set; empty: left out.",
@@ -41,17 +41,17 @@ class ExaminationConfig(dg.Config):
     ),
 )
 def targets_report(
-    context: dg.AssetExecutionContext, config: ExaminationConfig, store: StoreResource
+    context: dg.AssetExecutionContext, config: TargetsReportConfig, store: StoreResource
 ) -> dg.MaterializeResult:
     """Examine the targets and write the report beside the library."""
-    from mess_core.validation.report import examine_targets
+    from mess_core.validation.report import validate_targets
 
     began = time.perf_counter()
-    report = examine_targets(
+    report = validate_targets(
         asap=config.asap or None,
         percepiano=config.percepiano or None,
         library=store.data_root,
-        planted=config.planted,
+        sweeps=config.sweeps,
         say=context.log.info,
     )
     report.write(store.layout.targets_report)

@@ -149,15 +149,15 @@ def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
     op_tags=gpu_tags(),
     code_version="1",
     description=(
-        "Track vectors by the encoder's untrained twin (same architecture, random weights): what "
-        "training adds is what the encoder predicts beyond it. Costs as much as the embeddings, "
-        "once; MESS_CONTROL=off leaves it out. An untrained encoder needs no twin."
+        "Track vectors by the encoder's untrained counterpart (same architecture, random weights): "
+        "what the encoder predicts beyond it is what training adds. It costs as much as the "
+        "embeddings, once; MESS_CONTROL=off leaves it out. An untrained encoder needs none."
     ),
 )
 def control_matrix(
     context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> dg.MaterializeResult:
-    """Embed the library with the untrained twin."""
+    """Embed the library with the untrained counterpart."""
     from mess_core.encoders import build_control_matrix
     from mess_core.store.matrix import load_matrix
     from mess_core.store.tables import read_table

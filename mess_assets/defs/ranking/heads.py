@@ -1,4 +1,4 @@
-"""Learned heads: one asset per rung of the ladder."""
+"""Learned heads: one asset per model of the ladder."""
 
 import time
 from typing import Any
@@ -11,20 +11,20 @@ from mess_assets.defs.resources import StoreResource, TrackingResource
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
 from mess_assets.plots import bars_png, picture
 
-RUNG_OF = {
+MODEL_OF = {
     "head_diagonal": "diagonal",
     "head_linear_infonce": "linear, InfoNCE",
     "head_linear_supcon": "linear, SupCon",
     "head_linear_centred": "linear, centred",
     "head_mlp": "MLP",
 }
-"""Asset to rung; `mess_core.evaluation.systems.RUNGS` says how each is trained."""
+"""Asset to model; `mess_core.evaluation.systems.MODELS` says how each is trained."""
 
 
-def _rung(name: str, rung: str) -> dg.AssetsDefinition:
+def _rung(name: str, model: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
-        deps=["splits", "passages", "planted_triplets"],
+        deps=["splits", "passages", "single_factor_triplets"],
         automation_condition=NIGHTLY,
         group_name="ranking",
         owners=OWNERS,
@@ -33,7 +33,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
         op_tags=CPU_TAGS,
         code_version="2",
         description=(
-            f"Heads of the rung “{rung}” for content and for expression, trained on frozen "
+            f"Heads of the model “{model}” for content and for expression, trained on frozen "
             "vectors of the whole library and served by `mess search --head`. What they are "
             "worth is measured on folds in `retrieval_evaluation`."
         ),
@@ -41,10 +41,10 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
     def head(
         context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
     ) -> dg.MaterializeResult:
-        from mess_core.evaluation.pipeline import train_rung
+        from mess_core.evaluation.pipeline import Evaluation
 
         began = time.perf_counter()
-        trained = train_rung(store.layout, rung, say=context.log.info)
+        trained = Evaluation(store.layout, say=context.log.info).train_model(model)
         metadata: dict[str, Any] = {
             "heads": dg.MetadataValue.json(
                 {
@@ -65,7 +65,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
                 context,
                 store,
                 "ranking",
-                params={"rung": rung},
+                params={"model": model},
                 metrics={
                     f"{name}.{field}": float(one[field])
                     for name, one in trained.items()
@@ -80,7 +80,7 @@ def _rung(name: str, rung: str) -> dg.AssetsDefinition:
     return head
 
 
-def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
+def _head_check(name: str, model: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=name,
         name=f"{name}_can_be_served",
@@ -90,11 +90,11 @@ def _head_check(name: str, rung: str) -> dg.AssetChecksDefinition:
         from mess_core.evaluation.pipeline import head_names
         from mess_core.search.served_heads import check_heads
 
-        return check_result(check_heads(store.layout, head_names(rung)), WARN)
+        return check_result(check_heads(store.layout, head_names(model)), WARN)
 
     return check
 
 
-HEADS = [_rung(name, rung) for name, rung in RUNG_OF.items()]
+HEADS = [_rung(name, model) for name, model in MODEL_OF.items()]
 
-CHECKS = [_head_check(name, rung) for name, rung in RUNG_OF.items()]
+CHECKS = [_head_check(name, model) for name, model in MODEL_OF.items()]

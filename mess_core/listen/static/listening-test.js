@@ -1,4 +1,4 @@
-// One judge, one triplet after another. Clips are fetched whole, the next triplet's in advance.
+// One listener, one triplet after another. Clips are fetched whole, the next triplet's in advance.
 import { ask, send, sound } from './api.js';
 
 const $ = (id) => document.getElementById(id);
@@ -9,7 +9,7 @@ const LONGEST_S = 3600; // who takes a break did not think for so long
 const TOKEN = /^[a-z0-9]{12}$/;
 
 const state = {
-  judge: null, open: null, next: null, last: null, began: 0, busy: false, answered: 0, total: 0, summary: null,
+  listener: null, open: null, next: null, last: null, began: 0, busy: false, answered: 0, total: 0, summary: null,
 };
 
 function notice(text) {
@@ -17,13 +17,13 @@ function notice(text) {
   $('notice').hidden = !text;
 }
 
-// --- Who judges -------------------------------------------------------------------------
+// --- Who listeners -------------------------------------------------------------------------
 
-// Without storage (a private window) the address alone says who judges.
+// Without storage (a private window) the address alone says who listeners.
 function stored(value) {
   try {
-    if (value) localStorage.setItem('mess-judge', value);
-    return localStorage.getItem('mess-judge');
+    if (value) localStorage.setItem('mess-listener', value);
+    return localStorage.getItem('mess-listener') ?? localStorage.getItem('mess-judge'); // its earlier name
   } catch {
     return null;
   }
@@ -32,8 +32,8 @@ function stored(value) {
 // Whether letters and digits are keys: who dictates to the browser may not want that.
 function keysOn(value) {
   try {
-    if (value !== undefined) localStorage.setItem('mess-judge-keys', value ? 'on' : 'off');
-    return localStorage.getItem('mess-judge-keys') !== 'off';
+    if (value !== undefined) localStorage.setItem('mess-listener-keys', value ? 'on' : 'off');
+    return localStorage.getItem('mess-listener-keys') !== 'off';
   } catch {
     return $('use-keys').checked;
   }
@@ -50,14 +50,17 @@ function newToken() {
   return token;
 }
 
-const inAddress = () => new URLSearchParams(window.location.hash.slice(1)).get('judge');
+const inAddress = () => {
+  const given = new URLSearchParams(window.location.hash.slice(1));
+  return given.get('listener') ?? given.get('judge'); // links from before the page was renamed
+};
 
-function become(judge) {
-  state.judge = judge;
-  stored(judge);
-  history.replaceState(null, '', `#judge=${judge}`);
-  $('own').href = `#judge=${judge}`;
-  $('judge').textContent = judge;
+function become(listener) {
+  state.listener = listener;
+  stored(listener);
+  history.replaceState(null, '', `#listener=${listener}`);
+  $('own').href = `#listener=${listener}`;
+  $('listener').textContent = listener;
 }
 
 // --- Clips ------------------------------------------------------------------------------
@@ -143,7 +146,7 @@ function draw() {
   if ($('hint').textContent !== hint) $('hint').textContent = hint;
 }
 
-// --- Questions --------------------------------------------------------------------------
+// --- FoldQueries --------------------------------------------------------------------------
 
 function progress(found) {
   Object.assign(state, { answered: found.answered, total: found.total, summary: found });
@@ -158,8 +161,8 @@ function view(name) {
 
 // Looks ahead: the question after the open one, its clips on their way.
 function lookAhead() {
-  const { judge, open } = state;
-  state.next = ask('judge/plan', { judge, after: open.asked.position })
+  const { listener, open } = state;
+  state.next = ask('listening-test/plan', { listener, after: open.asked.position })
     .then((found) => (found.triplet ? new Question(found.triplet) : null));
   state.next.catch(() => {});
 }
@@ -216,7 +219,7 @@ async function onward() {
 }
 
 async function current() {
-  const found = await ask('judge/plan', { judge: state.judge });
+  const found = await ask('listening-test/plan', { listener: state.listener });
   progress(found);
   return found.triplet ? new Question(found.triplet) : null;
 }
@@ -232,11 +235,11 @@ async function answer(place) {
   const seconds = Math.min(LONGEST_S, (performance.now() - state.began) / 1000);
   const plays = Object.fromEntries(PLACES.map((one) => [one, Math.min(1000, open.clips[one].plays)]));
   const listened = Object.fromEntries(PLACES.map((one) => [one, open.clips[one].furthest]));
-  const record = { judge: state.judge, position, ticket, answer: place, seconds, plays, listened };
+  const record = { listener: state.listener, position, ticket, answer: place, seconds, plays, listened };
   const held = document.activeElement;
   let found;
   try {
-    found = await send('judge/answer', {}, JSON.stringify(record));
+    found = await send('listening-test/answer', {}, JSON.stringify(record));
   } catch (error) {
     if (state.open !== open) return;
     state.busy = false;
@@ -245,7 +248,7 @@ async function answer(place) {
     notice(`This answer is not kept yet. ${error.message}`);
     return;
   }
-  if (state.open !== open) return; // somebody else began to judge meanwhile
+  if (state.open !== open) return; // another listener began meanwhile
   progress(found);
   await goOn();
 }
@@ -279,18 +282,18 @@ async function open() {
   state.open?.close();
   Object.assign(state, { open: null, next: null });
   const linked = inAddress();
-  if (linked && !TOKEN.test(linked)) notice('The address names no judge, so you go on as the one of this browser.');
+  if (linked && !TOKEN.test(linked)) notice('The address names no listener, so you go on as the one of this browser.');
   const kept = stored();
   become(TOKEN.test(linked || '') ? linked : TOKEN.test(kept || '') ? kept : newToken());
   let found;
   try {
-    found = await ask('judge/plan', { judge: state.judge });
+    found = await ask('listening-test/plan', { listener: state.listener });
   } catch (error) {
     notice(error.message);
     return;
   }
   if (found.state !== 'ready') {
-    notice(`Nothing to judge here: ${found.problem}. ${found.remedy}, then reload this page.`);
+    notice(`There is nothing to listen to here: ${found.problem}. ${found.remedy}, then reload this page.`);
     return;
   }
   progress(found);
@@ -304,7 +307,7 @@ async function open() {
 }
 
 function startAnew() {
-  history.replaceState(null, '', `#judge=${newToken()}`);
+  history.replaceState(null, '', `#listener=${newToken()}`);
   document.querySelector('#self details').open = false;
   open();
 }
@@ -320,7 +323,7 @@ for (const root of document.querySelectorAll('.clip')) {
 for (const button of document.querySelectorAll('.answers button')) {
   button.addEventListener('click', () => answer(button.dataset.answer));
 }
-window.addEventListener('hashchange', () => { if (inAddress() !== state.judge) open(); });
+window.addEventListener('hashchange', () => { if (inAddress() !== state.listener) open(); });
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === ' ' && event.target.matches('button, summary, a')) return;

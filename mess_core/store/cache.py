@@ -1,0 +1,93 @@
+"""Results beside the fingerprint of what they were made from, so that none is computed twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mess_core.errors import StoreError
+from mess_core.store.tables import read_json, read_table, write_json, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CachedTable", "fingerprint"]
+
+
+def fingerprint(*parts: object) -> str:
+    """SHA-256 of texts, numbers, and of other things what JSON or `str` makes of them.
+
+    Examples
+    --------
+    >>> fingerprint("a", {"b": 1, "c": 2}) == fingerprint("a", {"c": 2, "b": 1})
+    True
+    """
+    text = json.dumps(parts, default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class CachedTable:
+    """A table and a record with its fingerprint, which is written after the table.
+
+    Attributes
+    ----------
+    path : UPath
+        Of both files, without the suffixes ``.parquet`` and ``.json``.
+    """
+
+    path: Any
+
+    @property
+    def table_path(self) -> Any:
+        return self.path.with_suffix(".parquet")
+
+    def load(self, made_from: str) -> pd.DataFrame | None:
+        """The table if its fingerprint is this one, or else None."""
+        with contextlib.suppress(StoreError, KeyError):
+            if self.record()["fingerprint"] == made_from:
+                return self.table()
+        return None
+
+    def table(self) -> pd.DataFrame:
+        """The table, whatever it was made from.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        return read_table(self.table_path)
+
+    def record(self) -> dict[str, Any]:
+        """What `save` wrote beside the table.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        return read_json(self.path.with_suffix(".json"))
+
+    def save(self, made_from: str, table: pd.DataFrame, **about: Any) -> pd.DataFrame:
+        """Write the table, then its fingerprint and further entries; returns the table.
+
+        Raises
+        ------
+        StoreError
+            If a file cannot be written.
+        """
+        # Never beside another's table: the old record goes first.
+        self.path.with_suffix(".json").unlink(missing_ok=True)
+        write_table(self.table_path, table)
+        record = {"fingerprint": made_from, "rows": len(table), **about}
+        write_json(self.path.with_suffix(".json"), record)
+        return table
+
+    def drop(self) -> None:
+        """Remove both files, the record first."""
+        self.path.with_suffix(".json").unlink(missing_ok=True)
+        self.table_path.unlink(missing_ok=True)

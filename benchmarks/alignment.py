@@ -1,8 +1,8 @@
-"""Aligning two performances: ours against the libraries made for it, on the same pairs.
+"""Alignment of two performances: MESS against other libraries, on the same pairs.
 
-For one random pair of every third ASAP piece, beats of one performance are carried over to the
-other. synctoolbox (MrMsDTW on chroma and onsets, 50 frames per second) and parangonar
-(TheGlueNote, packaged weights) take part where they are installed:
+For one random pair of every third ASAP piece, beats of one performance are mapped to the other.
+synctoolbox (MrMsDTW on chroma and onsets, 50 frames per second) and parangonar (TheGlueNote,
+packaged weights) are compared if they are installed:
 
     pip install synctoolbox 'parangonar[accelerated]'
     python benchmarks/alignment.py ASAP_FOLDER [--longest 2500]
@@ -47,8 +47,8 @@ def synctoolbox() -> Callable[[Performance, Performance], Map]:
             first = int(onset * FRAME_RATE)
             chroma[pitch, first : int(min(offset, onset + 2) * FRAME_RATE) + 1] += velocity
             decay = np.sqrt(1 - np.arange(10) / 10)[: frames - first]
-            here = onsets[pitch, first : first + 10]
-            np.maximum(here, decay, out=here)
+            window = onsets[pitch, first : first + 10]
+            np.maximum(window, decay, out=window)
         return chroma / (np.linalg.norm(chroma, axis=0) + 1e-6), onsets
 
     def run(a: Performance, b: Performance) -> Map:
@@ -107,12 +107,12 @@ def parangonar() -> Callable[[Performance, Performance], Map]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("asap", type=Path)
-    parser.add_argument("--longest", type=int, default=2500, help="notes of a performance")
-    parser.add_argument("--every", type=int, default=3, help="every how many pieces")
+    parser.add_argument("--longest", type=int, default=2500, help="most notes of a performance")
+    parser.add_argument("--every", type=int, default=3, help="use every n-th piece")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    ways = {"ours": ours}
-    ways |= {
+    methods = {"ours": ours}
+    methods |= {
         one.__name__: one
         for one in (synctoolbox, parangonar)
         if importlib.util.find_spec(one.__name__)
@@ -124,9 +124,9 @@ def main() -> None:
         for pair in random_pairs(performances[performances["piece"].isin(pieces)])
         if len(pair[1]) <= arguments.longest
     ]
-    print(f"{len(chosen)} pairs\n\n| way | median ms | 95th percentile ms | s per 5,000 notes |")
+    print(f"{len(chosen)} pairs\n\n| method | median ms | 95th percentile ms | s per 5,000 notes |")
     print("| --- | --- | --- | --- |")
-    for name, make in ways.items():
+    for name, make in methods.items():
         run = make()
         run(*chosen[0][:2])  # compiles and loads
         errors, seconds, count = [], 0.0, 0

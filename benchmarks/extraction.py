@@ -1,9 +1,9 @@
-"""Embedding extraction: this package against the loop that is written by hand today.
+"""Embedding extraction: this package against a typical hand-written loop.
 
-Both sides run the same random weights on the same audio in one process, after one warm-up
-window each. The hand-written loop is the Hugging Face model with `output_hidden_states`, one
-5 s window at a time (or four, zero-padded), keeping every float32 frame of every layer on disk
-beside per-window and per-track means.
+Both run the same random weights on the same audio in one process, after one warm-up window
+each. The hand-written loop calls the Hugging Face model with `output_hidden_states`, one 5 s
+window at a time (or four, zero-padded). It stores every float32 frame of every layer, and the
+means per window and per track.
 
     python benchmarks/extraction.py [--size 95m] [--seconds 60] [--device auto]
 """
@@ -32,7 +32,7 @@ RATE, WINDOW, HOP = 24_000, 120_000, 60_000
 
 
 def synthetic_audio(seconds: float) -> np.ndarray:
-    """Plucked tones with noise: not silent anywhere."""
+    """Return plucked tones with noise, without any silence."""
     rng = np.random.default_rng(0)
     time_s = np.arange(int(seconds * RATE)) / RATE
     wave = 0.01 * rng.standard_normal(len(time_s))
@@ -48,7 +48,7 @@ def synthetic_audio(seconds: float) -> np.ndarray:
 
 
 def plain_model(size: str, device: torch.device) -> torch.nn.Module:
-    """The Hugging Face model as it loads: weight norm not folded, all states returned."""
+    """Return the Hugging Face model as loaded: weight norm not folded, all states returned."""
     model = build_model(SIZES[size]).eval()
     ours = untrained_checkpoint(size).model
     target = dict(model.named_parameters())
@@ -67,14 +67,14 @@ def plain_model(size: str, device: torch.device) -> torch.nn.Module:
 
 @torch.no_grad()
 def by_hand(model: torch.nn.Module, path: Path, out: Path, batch: int) -> np.ndarray:
-    """Windows one by one, or in padded batches; everything float32 on disk."""
+    """Embed windows one by one or in padded batches, and store everything as float32."""
     import librosa
 
     device = next(model.parameters()).device
     wave, _ = librosa.load(path, sr=RATE, mono=True)
     windows = [wave[start : start + WINDOW] for start in range(0, len(wave), HOP)]
     windows = [window for window in windows if len(window) >= 400]
-    if batch == 1:  # the same windows as ours, so that outputs can be compared
+    if batch == 1:  # the same windows as MESS, so that outputs can be compared
         windows = [wave[s : s + WINDOW] for s in window_starts(len(wave), WINDOW, HOP)]
     raw = []
     for first in range(0, len(windows), batch):
@@ -94,7 +94,7 @@ def by_hand(model: torch.nn.Module, path: Path, out: Path, batch: int) -> np.nda
 
 
 def ours(path: Path, out: Path, size: str, device: str, batch: int, layers, dtype: str):
-    """Our pipeline, storing what it stores by default."""
+    """Return a function that embeds and stores with MESS, with its default storage."""
     encoder = load_encoder(
         f"untrained:{size}",
         device=device,
@@ -120,7 +120,7 @@ def ours(path: Path, out: Path, size: str, device: str, batch: int, layers, dtyp
 
 
 def timed(function, repeats: int):
-    """Best of some runs, and what the last one returned."""
+    """Return the best time in s of some runs, and the result of the last one."""
     best, result = float("inf"), None
     for _ in range(repeats):
         began = time.perf_counter()
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--batch", type=int, default=4, help="our batch size")
+    parser.add_argument("--batch", type=int, default=4, help="batch size of MESS")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--in-use", default="1,3,5,8,11", help="the layers in use")
     arguments = parser.parse_args()
@@ -175,7 +175,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, ")
     print(f"device {device}, torch {torch.__version__}, {arguments.seconds:g} s of audio\n")
     base = rows[0]
-    print("| way | audio s per s | ratio | bytes per hour | ratio | relative error |")
+    print("| method | audio s per s | ratio | bytes per hour | ratio | relative error |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, seconds, size, error in rows:
         hourly = size * 3600 / arguments.seconds

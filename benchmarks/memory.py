@@ -1,4 +1,4 @@
-"""Peak memory of embedding one track, by its duration: each row in a fresh process.
+"""Peak memory of embedding one track, by its duration, each in a fresh process.
 
 The peak is the kernel's high-water mark of the resident set (VmHWM; Linux only), so it counts
 the interpreter, torch and the model.
@@ -28,7 +28,7 @@ print(status.split("VmHWM:")[1].split()[0])
 
 
 def write_noise(path: Path, minutes: float, rate: int = 24_000) -> None:
-    """Quiet noise, written a minute at a time."""
+    """Write quiet noise, a minute at a time."""
     rng = np.random.default_rng(0)
     left = round(minutes * 60 * rate)
     with sf.SoundFile(path, "w", rate, 1) as file:

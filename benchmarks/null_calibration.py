@@ -1,8 +1,8 @@
-"""How often layer discovery finds something in noise, and whether it finds what is planted.
+"""Calibration of layer discovery: false positives in noise, and detection of a known signal.
 
-Pure noise: the share of libraries in which any target has q <= 0.05 (family-wise). Embeddings
-resemble each other within works, targets too, as in real libraries. Then a signal in one layer:
-how often that layer is the one that inner folds choose, and how often it is evidence.
+Pure noise: the share of libraries in which any target has q <= 0.05 (family-wise). Embeddings and
+targets are similar within works, as in real libraries. With a signal in one layer: how often the
+inner folds choose that layer, and how often it counts as evidence.
 
     python benchmarks/null_calibration.py [--simulations 200] [--permutations 499]
 """
@@ -16,7 +16,7 @@ import pandas as pd
 
 from mess_core.probing import discover
 
-LAYERS, DIM, TARGETS, PLANTED = 4, 16, 6, 2
+LAYERS, DIM, TARGETS, SIGNAL_LAYER = 4, 16, 6, 2
 
 
 def simulate(seed: int, permutations: int, signal: float):
@@ -28,7 +28,7 @@ def simulate(seed: int, permutations: int, signal: float):
     x = rng.standard_normal((works_in, LAYERS, DIM))[of_work]
     x = x + rng.standard_normal((tracks, LAYERS, DIM))
     y = rng.standard_normal((works_in, TARGETS))[of_work] + rng.standard_normal((tracks, TARGETS))
-    y[:, 0] += signal * x[:, PLANTED, 0]
+    y[:, 0] += signal * x[:, SIGNAL_LAYER, 0]
     table = pd.DataFrame(y, columns=[f"target{index}" for index in range(TARGETS)])
     works = [f"w{work}" for work in of_work]
     return discover(
@@ -47,13 +47,16 @@ def main() -> None:
     by_q = sum(bool((one.summary["q"] <= 0.05).any()) for one in noise)
     by_evidence = sum(bool(one.table["evidence"].any()) for one in noise)
     print(f"noise: q <= 0.05 anywhere in {by_q} of {count}, evidence in {by_evidence} of {count}")
-    planted = [simulate(seed, arguments.permutations, 2.0) for seed in range(count // 4)]
-    chosen = sum(int(one.summary["layer"][0]) == PLANTED for one in planted)
-    rows = [one.table.query("target == 'target0' and layer == @PLANTED").iloc[0] for one in planted]
+    with_signal = [simulate(seed, arguments.permutations, 2.0) for seed in range(count // 4)]
+    chosen = sum(int(one.summary["layer"][0]) == SIGNAL_LAYER for one in with_signal)
+    rows = [
+        one.table.query("target == 'target0' and layer == @SIGNAL_LAYER").iloc[0]
+        for one in with_signal
+    ]
     found = sum(bool(row["evidence"]) for row in rows)
     print(
-        f"planted in layer {PLANTED}: chosen in {chosen} of {len(planted)}, evidence there in "
-        f"{found}"
+        f"signal in layer {SIGNAL_LAYER}: chosen in {chosen} of {len(with_signal)}, evidence there "
+        f"in {found}"
     )
 
 

@@ -1,9 +1,9 @@
-"""What Dagster costs per partition, with next to nothing to compute.
+"""Overhead of Dagster per partition, with almost no computation.
 
 ``python benchmarks/orchestration.py`` reports materialisations through the project's own
-reporting code (`mess_assets.per_track`), in runs of 100 partitions and in a run for each, on SQLite
-and, where PostgreSQL is installed, on a server of its own; then how long the UI's pages take in a
-browser (``--ui``, needs Chromium). Both sides of every ratio are of one run of this script.
+reporting code (`mess_assets.per_track`), in runs of 100 partitions and in runs of one. It uses
+SQLite and, if PostgreSQL is installed, a temporary PostgreSQL server. ``--ui`` also times the
+pages of the UI in a browser (needs Chromium). Both sides of a ratio come from the same call.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _FACTS = {"shape": "[17, 13, 768]", "segments": 17, "layers": 13, "dim": 768, "n
     code_version="1",
 )
 def trivial(context: dg.AssetExecutionContext) -> Iterator[dg.AssetMaterialization]:
-    """As much per track as `embeddings` reports, of nothing."""
+    """Report as much per track as `embeddings`, without computing anything."""
     outcomes = (
         TrackOutcome(key, "bench", "done", {**_FACTS, "seconds": 0.1}, "0" * 64)
         for key in context.partition_keys
@@ -48,7 +48,7 @@ DEFS = dg.Definitions(assets=[trivial], executor=dg.in_process_executor)
 
 
 def overhead_ms(instance: dg.DagsterInstance, keys: list[str], batch: int) -> float:
-    """Milliseconds per partition of `keys` in runs of `batch`, in this process."""
+    """Return the ms per partition of `keys` in runs of `batch`, in this process."""
     job = DEFS.resolve_job_def("__ASSET_JOB")
     began = time.perf_counter()
     for first in range(0, len(keys), batch):
@@ -60,7 +60,7 @@ def overhead_ms(instance: dg.DagsterInstance, keys: list[str], batch: int) -> fl
 
 
 def measure(name: str, settings: str, counts: list[int], alone: int) -> None:
-    """Print a line for each number of partitions; a fresh instance for each."""
+    """Print a line for each number of partitions, using a fresh instance for each."""
     for count in counts:
         with tempfile.TemporaryDirectory() as home:
             Path(home, "dagster.yaml").write_text(settings)
@@ -81,7 +81,7 @@ def measure(name: str, settings: str, counts: list[int], alone: int) -> None:
 
 
 def measure_ui(count: int) -> None:
-    """Seconds until pages of the real web server show what they are for, in Chromium."""
+    """Print the seconds until pages of the web server show their content, in Chromium."""
     from playwright.sync_api import sync_playwright
 
     port = free_port()
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, nargs="+", default=[200, 1276, 10_000])
     parser.add_argument("--alone", type=int, default=40, help="runs of one partition to time")
     parser.add_argument("--storage", choices=["sqlite", "postgres"], nargs="+")
-    parser.add_argument("--ui", action="store_true", help="the pages' times as well")
+    parser.add_argument("--ui", action="store_true", help="also time the pages of the UI")
     given = parser.parse_args()
     wanted = given.storage or ["sqlite", *(["postgres"] if find_postgres() else [])]
     if "sqlite" in wanted:

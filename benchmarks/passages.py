@@ -1,8 +1,8 @@
-"""Every kind of passage index on the same clustered vectors: build, memory, latency, recall.
+"""Build time, memory, latency and recall of every kind of passage index, on the same vectors.
 
-Segments lie around their track, tracks around their work, and the variance of the axes falls as a
-power law, as that of music embeddings does (uniform random vectors have no neighbours to find).
-Queries are segments whose own track is left out, as the library asks; one thread answers them.
+Vectors are clustered by track and by work, and the variance of the axes follows a power law, as
+that of music embeddings does (uniform random vectors have no near neighbours). Queries are
+segments whose own track is excluded, as in a library search, and run on one thread.
 
     python benchmarks/passages.py [--segments 286000] [--kinds flat,fp16,ivf,ivfpq,hnsw]
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mess_core.search import passage_index
+from mess_core.search.index import selector, unit_layers
 from mess_core.search.passage_index import PassageIndex
 
 DIM, PER_TRACK, PER_WORK, QUERIES = 768, 224, 4, 200
@@ -42,8 +43,8 @@ def clustered(path: Path, segments: int, seed: int = 0) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def hnsw(vectors: np.ndarray, truth: passage_index._Nearest, threads: int) -> None:
-    """The graph that `KINDS` leaves out: searched ever wider until it finds 99 of 100."""
+def hnsw(vectors: np.ndarray, exact: passage_index._Nearest, threads: int) -> None:
+    """Print a row for HNSW, which `KINDS` leaves out, with efSearch raised to recall 0.99."""
     import faiss
 
     faiss.omp_set_num_threads(threads)
@@ -51,23 +52,23 @@ def hnsw(vectors: np.ndarray, truth: passage_index._Nearest, threads: int) -> No
     index = faiss.index_factory(DIM, "HNSW32,SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.train(np.zeros((1, DIM), np.float32))
     for first in range(0, len(vectors), 16_384):
-        index.add(passage_index.unit_layers(vectors[first : first + 16_384]))
+        index.add(unit_layers(vectors[first : first + 16_384]))
     built = time.perf_counter() - began
     size = len(faiss.serialize_index(index)) / 1e6
     faiss.omp_set_num_threads(1)
     wide = 32
     while True:
         seconds, hits = [], 0
-        for query, (first, last), rows in zip(truth.queries, truth.spans, truth.rows, strict=True):
+        for query, (first, last), rows in zip(exact.queries, exact.spans, exact.rows, strict=True):
             allowed = np.ones(len(vectors), dtype=bool)
             allowed[first:last] = False
-            kept = passage_index.selector(allowed)
+            chosen = selector(allowed)
             began = time.perf_counter()
-            settings = faiss.SearchParametersHNSW(efSearch=wide, sel=kept)
+            settings = faiss.SearchParametersHNSW(efSearch=wide, sel=chosen)
             _, found = index.search(query[None], 10, params=settings)
             seconds.append(time.perf_counter() - began)
             hits += len(np.intersect1d(found, rows))
-        recall = hits / (10 * len(truth.queries))
+        recall = hits / (10 * len(exact.queries))
         if recall >= 0.99 or wide >= 2048:
             break
         wide *= 4
@@ -82,12 +83,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--segments", type=int, default=286_000)
     parser.add_argument("--kinds", default="flat,fp16,ivf,ivfpq,hnsw")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="while building")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="threads while building"
+    )
     arguments = parser.parse_args()
     import faiss
 
-    print(f"{arguments.segments} segments x {DIM}, {arguments.threads} threads to build, 1 to ask")
-    print("| kind | factory | lists asked | build s | index MB | median ms | p99 ms | recall@10 |")
+    print(
+        f"{arguments.segments} segments x {DIM}, {arguments.threads} threads to build, 1 to search"
+    )
+    print(
+        "| kind | factory | lists searched | build s | index MB | median ms | p99 ms | recall@10 |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         vectors = clustered(Path(folder) / "vectors.npy", arguments.segments)
@@ -97,10 +104,10 @@ def main() -> None:
             return (vectors[first : first + PER_TRACK] for first in tracks)
 
         sizes = [min(PER_TRACK, len(vectors) - first) for first in tracks]
-        truth = passage_index._nearest(parts, sizes, seed=1)  # other queries than the build's
+        exact = passage_index._nearest(parts, sizes, seed=1)  # not the queries of the build
         for name in arguments.kinds.split(","):
             if name == "hnsw":
-                hnsw(vectors, truth, arguments.threads)
+                hnsw(vectors, exact, arguments.threads)
                 continue
             faiss.omp_set_num_threads(arguments.threads)
             began = time.perf_counter()
@@ -109,7 +116,7 @@ def main() -> None:
             size = len(faiss.serialize_index(index.index)) / 1e6
             faiss.omp_set_num_threads(1)
             seconds, hits = [], 0
-            queries = list(zip(truth.queries, truth.spans, truth.rows, strict=True))[:QUERIES]
+            queries = list(zip(exact.queries, exact.spans, exact.rows, strict=True))[:QUERIES]
             for query, (first, last), rows in queries:
                 allowed = np.ones(len(vectors), dtype=bool)
                 allowed[first:last] = False

@@ -1,7 +1,7 @@
-"""What half precision costs: relative error of every hidden state against float32.
+"""Error of half precision: relative error of every hidden state against float32.
 
-Random weights and two seconds of noise, on the device given; one line per precision with the
-range over layers.
+Uses random weights and two seconds of noise on the given device. Prints one line per precision
+with the range over layers.
 
     python benchmarks/precision.py [--size 95m] [--device auto]
 """

@@ -1,8 +1,9 @@
-"""Layer discovery against a scikit-learn loop, and what it costs as libraries grow.
+"""Layer discovery against a scikit-learn loop, and its run time by library size.
 
-Same random data, same folds by work, same penalty, both sides in one run. The loop is
+Both use the same random data, folds by work and penalty in one call. The loop is
 ``cross_val_predict(make_pipeline(StandardScaler(), Ridge(alpha)))`` for each layer and target.
-Then the whole nested protocol: 15 penalties, 5 x 5 folds, every output but permutations.
+The whole nested protocol is timed as well: 15 penalties, 5 x 5 folds, all outputs except
+permutations.
 
     python benchmarks/probing.py [--tracks 50 1276] [--device cpu] [--costs costs.png]
 """
@@ -29,7 +30,7 @@ LAYERS, DIM, TARGETS, ALPHA = 13, 768, 22, 100.0
 
 
 def library(tracks: int, layers: int = LAYERS, targets: int = TARGETS):
-    """Random embeddings, targets that two layers hold with noise, three tracks of a work."""
+    """Return random embeddings, noisy targets from two layers, and works of three tracks."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((tracks, layers, DIM))
     y = x[:, : min(2, layers), :targets].sum(axis=1) + rng.standard_normal((tracks, targets))
@@ -64,7 +65,7 @@ def nested_seconds(tracks: int, layers: int = LAYERS, targets: int = TARGETS, de
 
 
 def plot_costs(path: Path, device: str) -> None:
-    """Seconds of the nested protocol against tracks, targets and layers, others at defaults."""
+    """Plot the run time of the nested protocol against tracks, targets and layers."""
     from matplotlib.figure import Figure
 
     base = 200
@@ -91,8 +92,8 @@ def plot_costs(path: Path, device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=int, nargs="+", default=[50, 1276])
-    parser.add_argument("--device", default="cpu", help="of ours; the loop is on the CPU")
-    parser.add_argument("--costs", type=Path, help="also plot costs into this PNG")
+    parser.add_argument("--device", default="cpu", help="device of MESS; the loop runs on the CPU")
+    parser.add_argument("--costs", type=Path, help="also plot run times to this PNG")
     arguments = parser.parse_args()
     device = arguments.device
     print(

@@ -1,7 +1,7 @@
-"""Seconds per query of the track index, exact for any weights, on one thread.
+"""Latency of exact queries of the track index with any layer weights, on one thread.
 
-Random unit vectors of the size of the MAESTRO data set; every query is answered exactly. The FAISS
-index over all layers side by side is the other side for queries that need only some layers.
+Uses random unit vectors of the size of the MAESTRO data set. The comparison is a FAISS search over
+all layers side by side, also for queries that need only some layers.
 
     python benchmarks/search.py [--tracks 1276] [--queries 300]
 """

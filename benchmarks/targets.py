@@ -1,10 +1,10 @@
 """The 15 audio targets: one shared analysis against one librosa call per target.
 
-Both sides start from the same decoded samples in one process, after a warm-up on ten seconds.
-The one-by-one side is what analysis scripts do: every feature is asked for with ``y=samples``,
-so each computes its own spectrum. It does not do everything ours does (no attack slopes from a
-fine envelope, no phrase boundaries): only what librosa offers as a call is timed. Where both
-mean the same, values are compared.
+Both start from the same decoded samples in one process, after a warm-up on ten seconds. The
+one-by-one version does what analysis scripts do: every feature is computed with ``y=samples``, so
+each call computes its own spectrum. It computes less than MESS (no attack slopes from a fine
+envelope, no phrase boundaries), since only librosa calls are timed. Values are compared where both
+definitions agree.
 
     python benchmarks/targets.py [FILE ...] [--minutes 10]
 """
@@ -24,7 +24,7 @@ from mess_core.targets.analysis import AudioAnalysis, analyse
 
 
 def synthetic(minutes: float) -> np.ndarray:
-    """Performances of the demo corpus, one after the other."""
+    """Return performances of the demo corpus, concatenated."""
     from mess_core.datasets.demo import Expression, demo_score, perform
     from mess_core.datasets.synthesis import synthesise
 
@@ -37,7 +37,7 @@ def synthetic(minutes: float) -> np.ndarray:
 
 
 def one_by_one(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Each feature by its own librosa call, per frame."""
+    """Compute each feature per frame with its own librosa call."""
     rate = {"y": y, "sr": SAMPLE_RATE}
     found = {
         "spectral_centroid": librosa.feature.spectral_centroid(**rate)[0],
@@ -83,7 +83,7 @@ def main() -> None:
     for side in (one_by_one, ours):
         side(y[: 10 * SAMPLE_RATE])
     seconds = {"one by one": np.inf, "ours": np.inf}
-    for _ in range(arguments.repeats):  # in turn, so that both meet the same machine
+    for _ in range(arguments.repeats):  # alternate, so that both run under the same load
         began = time.perf_counter()
         plain = one_by_one(y)
         seconds["one by one"] = min(seconds["one by one"], time.perf_counter() - began)
@@ -91,7 +91,7 @@ def main() -> None:
         analysis, values = ours(y)
         seconds["ours"] = min(seconds["ours"], time.perf_counter() - began)
     print(f"{len(y) / SAMPLE_RATE / 60:.1f} minutes of audio, best of {arguments.repeats}\n")
-    print("| way | seconds | ratio |")
+    print("| method | seconds | ratio |")
     print("| --- | --- | --- |")
     for name, taken in seconds.items():
         print(f"| {name} | {taken:.2f} | {seconds['one by one'] / taken:.2f} |")

@@ -1,6 +1,6 @@
-"""Dagster assets over `mess_core`: thin, partitioned by track, everything with lineage."""
+"""Dagster definitions for `mess_core`: assets partitioned by track, checks, jobs, sensors."""
 
 import warnings
 
-# It would stand at the top of every command, and names a parameter that is here to stay.
+# Dagster would print this warning with every command, and backfill policies are needed here.
 warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy` .* is currently in beta")

@@ -1,4 +1,4 @@
-"""`mess backfill`: what would run, then running it, with progress, to be stopped and resumed."""
+"""`mess backfill`: show pending tracks, then compute them in batches that can be resumed."""
 
 import time
 from collections.abc import Sequence
@@ -23,11 +23,13 @@ from mess_core.cli.terminal import data_option
     help="Only this stage; default: both.",
 )
 @click.option("--batch", type=click.IntRange(1), default=None, help="Tracks per Dagster run.")
-@click.option("--all", "everything", is_flag=True, help="Also look at what is up to date.")
-@click.option("--failed", is_flag=True, help="Try tracks again that fail at present.")
-@click.option("--rebuild/--no-rebuild", default=True, show_default=True, help="Tables afterwards.")
-@click.option("--dry-run", is_flag=True, help="Show what would run, and stop.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Include tracks that are up to date.")
+@click.option("--failed", is_flag=True, help="Retry tracks that currently fail.")
+@click.option(
+    "--rebuild/--no-rebuild", default=True, show_default=True, help="Rebuild tables afterwards."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would run, then stop.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def backfill(
     data: str,
     datasets: str | None,
@@ -42,10 +44,10 @@ def backfill(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Show which tracks lack something, then compute it in batches.
+    """Show which tracks lack embeddings or targets, then compute them in batches.
 
-    Ctrl-C stops after the track at hand; the same command goes on where it stopped. Runs appear
-    in Dagster's UI like any others.
+    Ctrl-C stops after the current track; run the same command again to resume. Runs appear in
+    Dagster's UI like all others.
     """
     from mess_assets.commands import STOPPED, open_instance, resources
     from mess_assets.definitions import load_definitions
@@ -66,7 +68,7 @@ def backfill(
             everything=everything,
             failed_too=failed,
         )
-        click.echo(_described(planned))
+        click.echo(_summary(planned))
         if dry_run:
             return
         if not planned:
@@ -76,17 +78,17 @@ def backfill(
         if not yes:
             click.confirm("Run this?", abort=True)
         try:
-            _carry_out(runner, planned)
+            _run_batches(runner, planned)
         except KeyboardInterrupt:
             raise click.ClickException(STOPPED) from None
         if rebuild:
             runner.rebuild(store)
     if not runner.done.success:
-        raise click.ClickException("done, with failures: mess tracks --failed")
+        raise click.ClickException("finished with failures; list them with mess tracks --failed")
 
 
 def _filter(layout: Any, datasets: Sequence[str], tracks: Sequence[str]) -> Any:
-    """Predicate on partition keys, or None for all."""
+    """Return a predicate on partition keys, or None for all keys."""
     from mess_core.store import escape_track_id
     from mess_core.store.tables import read_table
 
@@ -105,7 +107,10 @@ def _filter(layout: Any, datasets: Sequence[str], tracks: Sequence[str]) -> Any:
 
 
 def _outdated(layout: Any) -> bool:
-    """Whether tables have to be renewed though no track has: an earlier rebuild was stopped."""
+    """Return whether tables must be rebuilt although no track is pending.
+
+    This is the case if an earlier rebuild was stopped.
+    """
     from mess_assets.refresh import any_embedding
     from mess_core.store.track_table import outdated_tables
 
@@ -117,24 +122,24 @@ def _outdated(layout: Any) -> bool:
     return reason is not None
 
 
-def _described(planned: Sequence[Any]) -> str:
+def _summary(planned: Sequence[Any]) -> str:
     if not planned:
         return (
-            "Nothing to do: every track is up to date, or fails for a reason that has not changed."
+            "Nothing to do: every track is up to date, or has failed and its inputs are unchanged."
         )
     lines = []
     for stage in dict.fromkeys(one.asset for one in planned):
-        mine = [one for one in planned if one.asset == stage]
-        wanted = sum(len(one.wanted) for one in mine)
-        passed = sum(len(one.span) for one in mine) - wanted
-        beside = f", looking at {passed} between them that are up to date" if passed else ""
-        lines.append(f"{stage}: {wanted} tracks in {len(mine)} runs{beside}")
-        shown = [key for one in mine for key in one.wanted][:5]
-        lines.append(f"  {', '.join(shown)}{', …' if wanted > len(shown) else ''}")
+        runs = [one for one in planned if one.asset == stage]
+        pending = sum(len(one.wanted) for one in runs)
+        current = sum(len(one.span) for one in runs) - pending
+        note = f", and {current} up-to-date tracks between them" if current else ""
+        lines.append(f"{stage}: {pending} tracks in {len(runs)} runs{note}")
+        shown = [key for one in runs for key in one.wanted][:5]
+        lines.append(f"  {', '.join(shown)}{', …' if pending > len(shown) else ''}")
     return "\n".join(lines)
 
 
-def _carry_out(runner: Any, planned: Sequence[Any]) -> None:
+def _run_batches(runner: Any, planned: Sequence[Any]) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -161,7 +166,7 @@ def _carry_out(runner: Any, planned: Sequence[Any]) -> None:
             task = tasks[one.asset]
             done_before = progress.tasks[task].completed
             runner.run_batch(one, lambda _key, task=task: progress.advance(task))
-            # Tracks that failed have no materialisation, and had their turn all the same.
+            # Failed tracks have no materialisation, but count as processed.
             progress.update(task, completed=done_before + len(one.span))
             progress.console.print(
                 f"run {number} of {len(planned)} after {time.perf_counter() - began:.0f} s"

@@ -1,7 +1,7 @@
-"""What a check found, as Dagster shows it.
+"""Conversion of findings of `mess_core` to results of asset checks.
 
-Blocking are those checks whose failure would make downstream results wrong; missing tracks only
-warn, since one bad track must not keep the others from being searched.
+A check is blocking only if its failure would make downstream results wrong. Missing tracks only
+warn, since one bad track must not prevent searches among the others.
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
 def check_result(finding: Any, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    """A `mess_core.store.findings.Finding` as the result of a check.
+    """Return a `mess_core.store.findings.Finding` as the result of an asset check.
 
     Parameters
     ----------
     finding : Finding
     severity : AssetCheckSeverity
-        What a finding that did not pass amounts to.
+        Severity if the finding did not pass.
     """
     facts = {
         name: value if isinstance(value, int | float | str) else dg.MetadataValue.json(value)

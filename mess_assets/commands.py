@@ -8,19 +8,20 @@ import click
 
 from mess_core.cli.terminal import data_option
 
-STOPPED = "stopped; what is done is stored, and the same command goes on from here"
+STOPPED = "stopped; finished tracks are stored, run the same command again to resume"
 
 
 @click.command()
 @data_option
-def demo(data: str) -> None:
+@click.option("--report/--no-report", default=True, help="Whether to validate the targets, too.")
+def demo(data: str, report: bool) -> None:
     """Synthesise the demo corpus and materialise every asset on it (a minute or two)."""
     from mess_core.datasets.demo import write_demo_corpus
 
     corpus = Path(data) / "datasets" / "demo"
     count = write_demo_corpus(corpus)
     click.echo(f"demo corpus: {count} performances in {corpus}")
-    _refresh(data, "", None, None, report=True)
+    _refresh(data, "", None, None, report=report)
 
 
 @click.command()
@@ -34,7 +35,7 @@ def run(data: str, datasets: str | None, encoder: str | None, batch: int | None)
 
 
 def resources(data: str, datasets: str | None, encoder: str | None) -> tuple[Any, Any]:
-    """Store and encoder as options say, and else as the environment does."""
+    """Return the store and encoder resources; the environment sets options that are not given."""
     from mess_assets.defs.resources import EncoderResource, StoreResource
 
     store = StoreResource(data_root=data, **({} if datasets is None else {"datasets": datasets}))
@@ -42,7 +43,7 @@ def resources(data: str, datasets: str | None, encoder: str | None) -> tuple[Any
 
 
 def open_instance() -> Any:
-    """The Dagster instance of ``DAGSTER_HOME``, or of the folder ``.dagster`` here."""
+    """Return the Dagster instance of ``DAGSTER_HOME`` (default: ``.dagster`` in this folder)."""
     import dagster as dg
 
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path(".dagster").resolve())))
@@ -71,14 +72,14 @@ def _refresh(
             )
     except KeyboardInterrupt:
         raise click.ClickException(STOPPED) from None
-    say("done" if done.success else "done, with failures: mess tracks --failed")
+    say("done" if done.success else "finished with failures; list them with mess tracks --failed")
     if any_embedding(store.layout):
-        _point_to_results(data)
+        _print_next_steps(data)
     if not done.success:
         raise SystemExit(1)
 
 
-def _point_to_results(data: str) -> None:
+def _print_next_steps(data: str) -> None:
     from mess_core.errors import MessError
     from mess_core.search import Library
 
@@ -99,6 +100,6 @@ MLflow UI    mlflow ui --backend-store-uri sqlite:///{Path(data).resolve()}/mlfl
     )
     if library.encoder.startswith("untrained:"):
         click.echo(
-            f"\nThe encoder is {library.encoder}, the untrained control: its numbers are what a "
-            "trained encoder has to beat."
+            f"\nThe encoder is {library.encoder}, the untrained control: a trained encoder has to "
+            "exceed its scores."
         )

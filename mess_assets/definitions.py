@@ -1,4 +1,4 @@
-"""The one Definitions object that Dagster loads: `mess_assets/defs`, and resources."""
+"""The Definitions object that Dagster loads: everything in `mess_assets/defs`, and resources."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +11,12 @@ from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingR
 
 
 def load_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """All definitions, with some resources replaced.
+    """Return all definitions, with some resources replaced.
 
     Parameters
     ----------
     resources : mapping of str to resource, optional
-        Used instead of those that the environment configures.
+        Replacements for resources that the environment configures.
     """
     found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     configured = {

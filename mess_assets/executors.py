@@ -1,4 +1,4 @@
-"""Where steps run, by configuration alone: the assets are the same everywhere."""
+"""The executor of runs, chosen by ``MESS_EXECUTOR``; assets do not depend on it."""
 
 import os
 
@@ -8,11 +8,11 @@ EXECUTORS = ("in_process", "multiprocess", "k8s", "ray")
 
 
 def configured_executor() -> dg.ExecutorDefinition:
-    """The executor that ``MESS_EXECUTOR`` names.
+    """Return the executor that ``MESS_EXECUTOR`` names.
 
-    ``in_process`` (default) runs a run's steps in its own process: a process per step costs
-    seconds and loads the model again. ``multiprocess`` uses several cores of one machine, ``k8s``
-    starts a pod per step, ``ray`` a task per step.
+    ``in_process`` (default) runs all steps in the process of the run, since a process per step
+    costs seconds and loads the model again. ``multiprocess`` uses several cores of one machine,
+    ``k8s`` starts a pod per step, ``ray`` a task per step.
 
     Raises
     ------
@@ -33,8 +33,8 @@ def configured_executor() -> dg.ExecutorDefinition:
             return k8s_job_executor
         from dagster_ray import ray_executor
 
-        # Settings travel with the step; secrets stay in the environment of the nodes, since
-        # Ray shows what travels to everybody.
+        # Only settings are sent with a step. Secrets stay in the environment of the nodes, since
+        # Ray shows to everybody what is sent.
         settings = [name for name in os.environ if name.startswith("MESS_")]
         return ray_executor.configured({"ray": {"env_vars": settings, "num_cpus": 1}}, name="ray")
     except ImportError as error:

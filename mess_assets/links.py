@@ -1,6 +1,6 @@
-"""Links between the pages that show one piece of work: Dagster's, MLflow's, the listening page.
+"""Links between the pages of Dagster, MLflow and the listening page.
 
-The addresses are what a browser uses, so behind a proxy they are its names:
+The addresses are those that a browser uses, so behind a proxy they are the proxy's names:
 ``MESS_DAGSTER_URL``, ``MESS_MLFLOW_URL``, ``MESS_LISTEN_URL``.
 """
 
@@ -15,17 +15,17 @@ _DEFAULTS = {
 
 
 def dagster_run_url(run_id: str) -> str:
-    """Page of a Dagster run."""
+    """Return the URL of a Dagster run."""
     return f"{_base('MESS_DAGSTER_URL')}/runs/{quote(run_id)}"
 
 
 def mlflow_run_url(experiment_id: str, run_id: str) -> str:
-    """Page of an MLflow run."""
+    """Return the URL of an MLflow run."""
     return f"{_base('MESS_MLFLOW_URL')}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
 
 
 def listen_url(track_id: str | None = None) -> str:
-    """The listening page, with a track chosen."""
+    """Return the URL of the listening page, with a track selected if given."""
     chosen = "" if track_id is None else f"?track={quote(track_id, safe='')}"
     return f"{_base('MESS_LISTEN_URL')}/{chosen}"
 

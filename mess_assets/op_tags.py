@@ -1,4 +1,4 @@
-"""Tags and names that several assets share, each with its reason."""
+"""Owners, pools, op tags and the retry policy that several assets share."""
 
 import os
 from typing import Any
@@ -10,21 +10,21 @@ from mess_assets.executors import configured_executor
 OWNERS = ["team:mess"]
 
 GPU_POOL = "gpu"
-"""Pool with one slot per GPU: two runs never load a model on one GPU at once."""
+"""Pool with one slot per GPU, so that two runs never load a model on one GPU at once."""
 
 CPU_POOL = "cpu"
-"""Pool of its own, so that CPU stages run beside GPU stages."""
+"""Separate pool, so that CPU stages run beside GPU stages."""
 
 DEVICE_TAG = "mess/device"
-"""On runs and steps: limits of the run queue go by it."""
+"""Tag of runs and steps that the limits of the run queue refer to."""
 
 
 def gpu_tags() -> dict[str, Any]:
-    """Op tags of a step that uses a GPU.
+    """Return the op tags of a step that uses a GPU.
 
-    ``MESS_STEP_GPUS`` says how many a cluster shall reserve for it (default 1; 0 where there
-    are none: a scheduler waits for ever for what it does not have). The executors of Kubernetes
-    and Ray read their own entry; without them both only describe.
+    ``MESS_STEP_GPUS`` is the number of GPUs that a cluster reserves for the step (default 1). Set
+    it to 0 on a cluster without GPUs, where the step would wait for ever. The executors of
+    Kubernetes and Ray each read their own entry; other executors ignore both.
     """
     gpus = int(os.environ.get("MESS_STEP_GPUS") or "1")
     tags: dict[str, Any] = {DEVICE_TAG: "gpu"}
@@ -39,10 +39,11 @@ CPU_TAGS = {DEVICE_TAG: "cpu"}
 
 
 def worker_lost() -> dg.RetryPolicy | None:
-    """Do a step again whose process was killed, where an executor starts one for each step.
+    """Return a policy that retries a step whose process was killed, or None.
 
-    Tracks that fail end the step with a failure that forbids retries. A run that has one process
-    for all its steps is retried as a whole, by the daemon.
+    It is needed where the executor starts a process per step. Failed tracks end the step with a
+    failure that forbids retries. A run with one process for all its steps is retried as a whole
+    by the daemon.
     """
     if configured_executor() is dg.in_process_executor:
         return None

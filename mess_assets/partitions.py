@@ -1,9 +1,9 @@
-"""The one partitions definition: a dynamic partition per track, of whatever data set.
+"""The partitions definition: one dynamic partition per track, for all data sets.
 
-One definition serves all data sets, since those are configuration that may change while the
-code is loaded, and since an asset has one definition: with one per data set there would be an
-`embeddings` for each, and a folder that is added at night would have none. Keys of a data set
-are neighbours, in the order of its manifest.
+All data sets share one definition, since data sets are configuration that may change while the
+code is loaded, and an asset has only one definition. With one per data set there would be one
+`embeddings` asset for each, and a folder added at night would have none. Keys of a data set are
+adjacent, in the order of its manifest.
 """
 
 import math
@@ -14,7 +14,7 @@ import click
 import dagster as dg
 
 TRACKS = dg.DynamicPartitionsDefinition(name="tracks")
-"""Keys are `mess_core.store.escape_track_id` of the track id, added in the manifest's order."""
+"""Keys are `mess_core.store.escape_track_id` of track ids, in the order of the manifest."""
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -23,27 +23,32 @@ _COMMANDS_FOR_RANGES = ("asset materialize", "dg launch")
 
 
 def range_tags(keys: list[str]) -> dict[str, str]:
-    """Run tags for one run over the partitions from the first to the last of `keys`."""
+    """Return run tags for one run over the partitions from the first to the last of `keys`."""
     return {RANGE_START: keys[0], RANGE_END: keys[-1]}
 
 
 def tracks_per_run() -> int:
-    """``MESS_TRACKS_PER_RUN``: how many partitions one run takes (default 100).
+    """Return the number of partitions per run (``MESS_TRACKS_PER_RUN``, default 100).
 
-    A run that dies is done again, but for what it had stored; a run costs a few seconds and
-    loads the model.
+    Each run costs a few seconds and loads the model. A run that dies is repeated, except for the
+    tracks that it has stored.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a positive integer.
     """
     text = os.environ.get("MESS_TRACKS_PER_RUN") or "100"
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"MESS_TRACKS_PER_RUN must be a whole number from 1 on, not {text!r}")
+        raise ValueError(f"MESS_TRACKS_PER_RUN must be a positive integer, not {text!r}")
     return int(text)
 
 
 def backfill_policy() -> dg.BackfillPolicy:
-    """Many partitions a run, and no more than `tracks_per_run`.
+    """Return the policy: at most `tracks_per_run` partitions per run.
 
-    The command that materialises a range in its own process (``--partition-range``) takes
-    assets of single runs only, so there the policy is that.
+    The command that materialises a range in its own process (``--partition-range``) accepts only
+    assets with a single-run policy, so it gets that policy.
     """
     command = click.get_current_context(silent=True)
     if command is not None and command.command_path.endswith(_COMMANDS_FOR_RANGES):
@@ -52,19 +57,19 @@ def backfill_policy() -> dg.BackfillPolicy:
 
 
 def contiguous(
-    keys: Sequence[str], order: Sequence[str], barred: Collection[str] = ()
+    keys: Sequence[str], order: Sequence[str], excluded: Collection[str] = ()
 ) -> list[list[str]]:
     """Split keys into stretches that are neighbours in `order`.
 
-    A partition range covers everything between its ends; what is up to date in between costs
-    only a look, so gaps of up to 20 keys are bridged, unless a `barred` key lies in them.
+    A partition range covers everything between its ends. Up-to-date partitions cost little, so
+    gaps of up to 20 keys are bridged, unless they contain an `excluded` key.
     """
     position = {key: index for index, key in enumerate(order)}
     stretches: list[list[str]] = []
     for key in sorted(keys, key=lambda one: position[one]):
-        here = position[key]
+        current = position[key]
         last = position[stretches[-1][-1]] if stretches else -math.inf
-        if here - last <= 20 and not any(one in barred for one in order[int(last) : here]):
+        if current - last <= 20 and not any(one in excluded for one in order[int(last) : current]):
             stretches[-1].append(key)
         else:
             stretches.append([key])
@@ -75,17 +80,17 @@ def batches(
     keys: Sequence[str],
     order: Sequence[str],
     size: int | None = None,
-    barred: Collection[str] = (),
+    excluded: Collection[str] = (),
 ) -> list[list[str]]:
-    """Ranges of partitions for one run each that together cover `keys`.
+    """Return ranges of partitions, one per run, that together cover `keys`.
 
-    Each is complete, with the keys in between that are up to date but none that is `barred`,
-    and has at most `size` of `keys` (default: `tracks_per_run`).
+    Each range is contiguous in `order`: it includes up-to-date keys in between, but no `excluded`
+    key. It contains at most `size` of `keys` (default: `tracks_per_run`).
     """
     size = size or tracks_per_run()
     position = {key: index for index, key in enumerate(order)}
     ranges = []
-    for stretch in contiguous(keys, order, barred):
+    for stretch in contiguous(keys, order, excluded):
         for first in range(0, len(stretch), size):
             part = stretch[first : first + size]
             ranges.append(list(order[position[part[0]] : position[part[-1]] + 1]))

@@ -1,9 +1,8 @@
-"""How a per-track asset reports a stream of outcomes to Dagster.
+"""Report the outcomes of a per-track asset to Dagster.
 
-One run works through many partitions: a materialisation is yielded for each good track
-as soon as it is done, failures are collected, and one failure that names them all ends
-the run, after every other track had its turn. The rule: a run with a failed track ends
-as FAILURE, whatever else it did; what it did stays.
+One run processes many partitions. A materialisation is yielded for each good track as soon as it
+is done; failures are collected, and after the last track one failure that names them all ends the
+run. A run with a failed track therefore always ends as FAILURE, and its other results are stored.
 """
 
 import time
@@ -19,7 +18,13 @@ from mess_assets.plots import picture, throughput_png
 def report_outcomes(
     context: dg.AssetExecutionContext, outcomes: Iterable[Any], code_version: str
 ) -> Iterator[dg.AssetMaterialization]:
-    """Yield a materialisation per track that did not fail; raise one Failure at the end."""
+    """Yield a materialisation per track that did not fail.
+
+    Raises
+    ------
+    Failure
+        After the last track, if any track failed.
+    """
     from mess_core.store import escape_track_id
 
     total = len(context.partition_keys)
@@ -54,7 +59,7 @@ def report_outcomes(
             rate = count / (time.perf_counter() - began)
             context.log.info(f"{count} of {total} tracks, {rate:.2f} tracks/s")
     if rates:
-        # An observation of the whole asset: a plot of a run belongs to none of its partitions.
+        # An observation of the whole asset, since a plot of the run belongs to no single partition.
         context.log_event(
             dg.AssetObservation(
                 context.asset_key,
@@ -75,7 +80,7 @@ def report_outcomes(
 
 
 def failure_table(records: list[dict[str, Any]]) -> dg.MetadataValue:
-    """Failure records as a table of track, stage, problem, file and remedy."""
+    """Return failure records as a table of track, stage, problem, file and remedy."""
     columns = ["track_id", "stage", "error", "problem", "path", "remedy"]
     return dg.MetadataValue.table(
         [

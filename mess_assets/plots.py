@@ -1,4 +1,4 @@
-"""Small pictures for asset metadata, as Markdown images."""
+"""Small plots for asset metadata, as Markdown images."""
 
 import base64
 import io
@@ -9,20 +9,20 @@ import dagster as dg
 
 
 def picture(png: bytes) -> dg.MetadataValue:
-    """A PNG as metadata that the UI shows."""
+    """Return a PNG as metadata that the UI displays."""
     return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def tracks_png(tracks: Any) -> bytes:
-    """Durations of tracks, and how many each data set has with audio and with MIDI."""
+    """Plot track durations, and the number of tracks with audio and with MIDI per data set."""
     figure, (left, right) = _figure(1, 2, 8.5, 2.8)
     minutes = tracks["duration_s"].dropna() / 60
     left.hist(minutes, bins=min(40, max(5, len(minutes) // 4)), color="#4477aa")
     left.set(xlabel="duration (min)", ylabel="tracks")
     counts = tracks.groupby("dataset")[["audio_path", "midi_path"]].count()
     for offset, column, color in ((-0.2, "audio_path", "#4477aa"), (0.2, "midi_path", "#ee6677")):
-        places = [place + offset for place in range(len(counts))]
-        right.barh(places, counts[column], height=0.4, color=color, label=column.split("_")[0])
+        positions = [row + offset for row in range(len(counts))]
+        right.barh(positions, counts[column], height=0.4, color=color, label=column.split("_")[0])
     right.set_yticks(range(len(counts)), counts.index)
     right.set_xlabel("tracks")
     right.legend(fontsize=7)
@@ -30,7 +30,7 @@ def tracks_png(tracks: Any) -> bytes:
 
 
 def throughput_png(audio_s_per_s: Sequence[float]) -> bytes:
-    """Seconds of audio per second, track after track of a run, and their median."""
+    """Plot the throughput (seconds of audio per second) of each track of a run."""
     figure, axis = _figure(1, 1, 7, 2.2)
     axis.plot(range(1, len(audio_s_per_s) + 1), audio_s_per_s, ".", color="#4477aa")
     median = sorted(audio_s_per_s)[len(audio_s_per_s) // 2]
@@ -41,7 +41,7 @@ def throughput_png(audio_s_per_s: Sequence[float]) -> bytes:
 
 
 def coverage_png(tracks: Any, covered: set[str]) -> bytes:
-    """Tracks of each year (those without a year apart) that have what `covered` names."""
+    """Plot the number of tracks per year, and of those whose id is in `covered`."""
     figure, axis = _figure(1, 1, 8.5, 2.6)
     table = tracks.assign(
         year=tracks["year"].astype("string").fillna("none"),
@@ -58,7 +58,7 @@ def coverage_png(tracks: Any, covered: set[str]) -> bytes:
 
 
 def distributions_png(table: Any, names: Sequence[str]) -> bytes:
-    """A histogram per target."""
+    """Plot a histogram per target."""
     columns = 6
     rows = -(-len(names) // columns)
     figure, axes = _figure(rows, columns, 11, 1.5 * rows)
@@ -72,13 +72,13 @@ def distributions_png(table: Any, names: Sequence[str]) -> bytes:
         axis.locator_params(axis="x", nbins=3)
     for axis in flat[len(names) :]:
         axis.axis("off")
-    # A grid of this size takes seconds in tight_layout, and its margins are known.
+    # tight_layout takes seconds for a grid of this size, and the margins are known.
     figure.subplots_adjust(left=0.02, right=0.98, top=0.94, bottom=0.06, hspace=0.75, wspace=0.15)
     return _png(figure, tight=False)
 
 
 def similarity_png(cosines: Any, title: str) -> bytes:
-    """Track x track cosine similarity."""
+    """Plot a track x track matrix of cosine similarities."""
     figure, axis = _figure(1, 1, 4.6, 4)
     image = axis.imshow(cosines, cmap="viridis", interpolation="nearest")
     axis.set_title(title, fontsize=9)
@@ -88,7 +88,7 @@ def similarity_png(cosines: Any, title: str) -> bytes:
 
 
 def bars_png(values: dict[str, float], xlabel: str) -> bytes:
-    """Horizontal bars, one per name."""
+    """Plot horizontal bars, one per name."""
     figure, axis = _figure(1, 1, 6, 0.5 + 0.28 * len(values))
     names = list(values)[::-1]
     axis.barh(names, [values[name] for name in names], color="#4477aa")

@@ -12,14 +12,14 @@ from mess_assets.defs.sensors import pending_keys
 from mess_assets.partitions import TRACKS, batches, range_tags
 
 STAGES = {"embeddings": "embed", "track_targets": "describe"}
-"""Per-track asset to the job that makes it."""
+"""Maps per-track assets to the jobs that materialise them."""
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One run to come: an asset, the partitions that need it, and the range that covers them."""
+    """A planned run: an asset, the pending partitions, and the range that covers them."""
 
     asset: str
     wanted: list[str]
@@ -28,7 +28,7 @@ class Batch:
 
 @dataclass
 class Refreshed:
-    """What a refresh did: runs as (name, run id, succeeded), and how many tracks it took."""
+    """Result of a refresh: runs as (name, run id, success), and the number of pending tracks."""
 
     runs: list[tuple[str, str, bool]] = field(default_factory=list)
     pending: int = 0
@@ -49,7 +49,7 @@ def plan_batches(
     everything: bool = False,
     failed_too: bool = False,
 ) -> list[Batch]:
-    """The runs that would bring every track up to date.
+    """Return the runs that would bring every track up to date.
 
     Parameters
     ----------
@@ -59,11 +59,11 @@ def plan_batches(
         Tracks per run; default: `partitions.tracks_per_run`.
     stages : sequence of {"embeddings", "track_targets"}
     only : callable, optional
-        Which partition keys to consider.
+        Predicate on the partition keys to consider; default: all.
     everything : bool
-        Also what is up to date: it costs a look, and Dagster then knows of it.
+        Include up-to-date tracks, so that a new Dagster home records their materialisations.
     failed_too : bool
-        Also tracks that failed and have not changed.
+        Include failed tracks whose inputs have not changed.
     """
     order = instance.get_dynamic_partitions(TRACKS.name)
     if everything:
@@ -78,7 +78,7 @@ def plan_batches(
             Batch(stage, [key for key in span if key in wanted], span)
             for span in batches(sorted(wanted), order, batch)
         ]
-    # By turns, so that an interruption leaves the same tracks complete in all stages.
+    # Alternate between stages: an interruption then leaves the same tracks complete in all.
     longest = max((len(runs) for runs in planned.values()), default=0)
     return [
         runs[index] for index in range(longest) for runs in planned.values() if index < len(runs)
@@ -106,14 +106,14 @@ def refresh(
     batch : int, optional
         Tracks per run; default: `partitions.tracks_per_run`.
     rebuild : bool
-        Whether to renew tables, probing and indices afterwards.
+        Whether to rebuild tables, probing and indices afterwards.
     report : bool
-        Whether to examine the targets as well, which takes minutes.
+        Whether to validate the targets as well, which takes minutes.
 
     Returns
     -------
     Refreshed
-        Failed tracks make their run fail; tables are built from the others.
+        Runs with failed tracks have failed; tables are built from the other tracks.
     """
     runner = Runner(load_definitions({"store": store, "encoder": encoder}), instance, say)
     if not runner.run("scan the data sets", ["tracks"]):
@@ -125,31 +125,31 @@ def refresh(
     if rebuild:
         runner.rebuild(store)
     if report:
-        runner.run("report on the targets (planted clips)", ["targets_report"])
+        runner.run("report on the targets (synthetic clips)", ["targets_report"])
     return runner.done
 
 
 @dataclass
 class Runner:
-    """Runs assets in this process and says in a line each how it went."""
+    """Runs assets in this process and reports each run in a line."""
 
     defs: dg.Definitions
     instance: dg.DagsterInstance
     say: Callable[[str], None]
     done: Refreshed = field(default_factory=Refreshed)
 
-    def run_batch(self, batch: Batch, told: Callable[[str], None] | None = None) -> bool:
-        """Run one batch; `told` is called with each partition key as it is done.
+    def run_batch(self, batch: Batch, on_done: Callable[[str], None] | None = None) -> bool:
+        """Run one batch; `on_done` is called with each partition key as it is done.
 
         Raises
         ------
         KeyboardInterrupt
-            If it was interrupted; the run has then ended as failed or canceled.
+            If the run was interrupted; it has then ended as failed or canceled.
         """
         job = STAGES[batch.asset]
         run_id = dg.DagsterRun(job_name=job).run_id
-        if told is not None:
-            self.instance.add_event_listener(run_id, lambda event: _tell(event, told))
+        if on_done is not None:
+            self.instance.add_event_listener(run_id, lambda event: _notify(event, on_done))
         return self._run_job(
             f"{batch.asset}: {len(batch.span)} tracks",
             job,
@@ -158,7 +158,7 @@ class Runner:
         )
 
     def rebuild(self, store: StoreResource) -> bool:
-        """Tables, probing, aspects and indices, as far as there is something to build from."""
+        """Rebuild tables, probing, aspects and indices; without embeddings, only targets."""
         if any_embedding(store.layout):
             return self._run_job("tables, probing, aspects, indices, checks", "tables")
         self.say("no track has audio that could be embedded: no matrix, probing or index to build")
@@ -167,12 +167,12 @@ class Runner:
         )
 
     def run(self, what: str, assets: list[str]) -> bool:
-        """Materialise some assets with their checks, and note how it went.
+        """Materialise assets with their checks, and record whether they succeeded.
 
         Raises
         ------
         KeyboardInterrupt
-            If it was interrupted; the run has then ended as failed or canceled.
+            If the run was interrupted; it has then ended as failed or canceled.
         """
         self.say(f"{what} …")
         result = dg.materialize(
@@ -183,16 +183,16 @@ class Runner:
             run_config=_QUIET,
             raise_on_error=False,
         )
-        return self._noted(what, result)
+        return self._record(what, result)
 
     def _run_job(self, what: str, job: str, **options: Any) -> bool:
         self.say(f"{what} …")
         result = self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance, run_config=_QUIET, raise_on_error=False, **options
         )
-        return self._noted(what, result)
+        return self._record(what, result)
 
-    def _noted(self, what: str, result: dg.ExecuteInProcessResult) -> bool:
+    def _record(self, what: str, result: dg.ExecuteInProcessResult) -> bool:
         self.done.runs.append((what, result.run_id, result.success))
         for event in result.all_events:
             if event.is_step_failure:
@@ -203,18 +203,18 @@ class Runner:
 
 
 def any_embedding(layout: Any) -> bool:
-    """Whether the store holds an embedding of any track."""
+    """Return whether the store contains an embedding of any track."""
     return any((layout.root / "embeddings").glob("*-emb/sidecars/*.json"))
 
 
-def _tell(entry: dg.EventLogEntry, told: Callable[[str], None]) -> None:
+def _notify(entry: dg.EventLogEntry, on_done: Callable[[str], None]) -> None:
     event = entry.dagster_event
     if event is not None and event.is_step_materialization and event.partition:
-        told(event.partition)
+        on_done(event.partition)
 
 
 def _interrupted(event: dg.DagsterEvent) -> bool:
-    # Dagster turns the interruption of a step into a failure of its own kind.
+    # Dagster reports an interrupted step as a failure with its own exception class.
     error = event.step_failure_data.error
     interruption = dg.DagsterExecutionInterruptedError.__name__
     while error is not None and error.cls_name != interruption:

@@ -7,7 +7,7 @@ import dagster as dg
 
 
 def sample(table: Any, rows: int = 8) -> dg.MetadataValue:
-    """The first rows of a table, with short values."""
+    """Return the first rows of a table as metadata, with shortened values."""
     head = table.head(rows)
     records = [
         dg.TableRecord({str(name): _short(value) for name, value in row.items()})
@@ -18,7 +18,7 @@ def sample(table: Any, rows: int = 8) -> dg.MetadataValue:
 
 
 def column_schema(table: Any, descriptions: dict[str, str] | None = None) -> dg.TableSchema:
-    """Column names, types and descriptions of a table."""
+    """Return the column names, types and descriptions of a table as metadata."""
     described = descriptions or {}
     columns = [
         dg.TableColumn(str(name), str(table[name].dtype), described.get(str(name)))
@@ -37,5 +37,5 @@ def _short(value: Any) -> Any:
 
 
 def table_version(table: Any) -> dg.DataVersion:
-    """Data version of a table: a hash of its content."""
+    """Return the data version of a table: a hash of its content."""
     return dg.DataVersion(hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:16])

@@ -1,9 +1,9 @@
-"""Which process works on a run, so that one that has died is noticed by the others.
+"""Tag runs with their process, and report runs whose process has died.
 
-A run whose process was killed together with the server that started it stays "started" for
-ever in the event log: nobody is left to report its end. The first step of each run therefore
-tags it with host, process id and the process's start time, and `lost_runs` reports those that are
-gone from this host; Dagster's own retry then takes the run up again.
+A run whose process was killed together with the server that started it stays "started" in the
+event log for ever, since no process is left to report its end. The first step of each run
+therefore tags it with host, process id and start time of the process. `lost_runs` reports runs
+whose process is gone from this host as failed, and Dagster then retries them.
 """
 
 import json
@@ -16,42 +16,42 @@ import psutil
 from mess_assets.executors import configured_executor
 
 WORKER_TAG = ".dagster/mess-worker"
-"""Hidden in the UI, by its prefix: it is for the sensor, and would fill the list of runs."""
+"""Hidden in the UI by its prefix, since only the sensor needs it."""
 
 
 _HIDDEN = "unknown"
 
 
-def sign(context: dg.AssetExecutionContext) -> None:
-    """Tag this run with the process that works on it."""
+def tag_run(context: dg.AssetExecutionContext) -> None:
+    """Tag this run with the process that executes it."""
     run_id = context.run.run_id
-    # A step in a process of its own ends before its run, and is its executor's to watch.
+    # With a process per step, processes end before the run, and the executor monitors them.
     alone = configured_executor() is dg.in_process_executor
     worker = {"run": run_id, "alone": alone, **this_worker()}
     context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
 
 
 def lost_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Report runs of this host whose process is gone as failed; returns their ids."""
+    """Report runs of this host whose process is gone as failed, and return their ids."""
     started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     lost = []
     for run in started:
         worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
-        # A retry is born with its parent's tags.
+        # A retry inherits the tags of the run that it repeats.
         if worker.get("run") == run.run_id and worker["alone"] and _gone(worker):
-            instance.report_run_failed(run, "Its process is gone: killed, or the machine restarted")
+            instance.report_run_failed(run, "Its process was killed, or the machine was restarted")
             lost.append(run.run_id)
     return lost
 
 
 def this_worker() -> dict[str, str | int]:
-    """Host, process id and start of this process."""
+    """Return host, process id and start time of this process."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "began": _began(pid)}
 
 
 def _gone(worker: dict[str, str | int]) -> bool:
-    """Whether a worker of this host is gone; of another host this process knows nothing."""
+    """Return whether a worker of this host is gone; False for workers of other hosts."""
     if worker["host"] != socket.gethostname():
         return False
     began = _began(int(worker["pid"]))
@@ -59,12 +59,12 @@ def _gone(worker: dict[str, str | int]) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in s since 1970; empty if there is none any more."""
+    """Return when a process began, in s since 1970; empty if it has ended."""
     try:
         process = psutil.Process(pid)
         return "" if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
     except psutil.AccessDenied:
         return _HIDDEN
     except psutil.NoSuchProcess:
-        # Where /proc hides other users' processes, the kernel still tells that there is one.
+        # Where /proc hides other users' processes, the kernel still reports that one exists.
         return _HIDDEN if psutil.pid_exists(pid) else ""

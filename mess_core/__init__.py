@@ -1,6 +1,6 @@
-"""MESS: music similarity that hears how a piece is played.
+"""MESS: music similarity search by how a piece is performed.
 
-Importing the package is cheap; each name below loads what it needs when first used.
+Importing the package is fast: each public name is imported from its module on first access.
 
 Examples
 --------
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from mess_core.encoders import Embedding, Encoder, EncoderSettings, load_encoder
     from mess_core.errors import MessError
     from mess_core.midi import Alignment, align, read_performance
-    from mess_core.probing import ASPECTS, Aspect, Discovery, discover, resolve_aspects
+    from mess_core.probing import (
+        ASPECTS,
+        Aspect,
+        Discovery,
+        ProbingSettings,
+        discover,
+        resolve_aspects,
+    )
     from mess_core.search import Library
-    from mess_core.targets import targets, targets_from_audio, targets_from_midi
+    from mess_core.targets import targets_from_audio, targets_from_midi
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "ASPECTS": "mess_core.probing",
     "Alignment": "mess_core.midi",
     "Aspect": "mess_core.probing",
@@ -36,13 +43,13 @@ _HOME = {
     "EncoderSettings": "mess_core.encoders",
     "Library": "mess_core.search",
     "MessError": "mess_core.errors",
+    "ProbingSettings": "mess_core.probing",
     "align": "mess_core.midi",
     "discover": "mess_core.probing",
     "load_encoder": "mess_core.encoders",
     "read_performance": "mess_core.midi",
     "read_tracks": "mess_core.datasets",
     "resolve_aspects": "mess_core.probing",
-    "targets": "mess_core.targets",
     "targets_from_audio": "mess_core.targets",
     "targets_from_midi": "mess_core.targets",
 }
@@ -57,6 +64,7 @@ __all__ = [
     "EncoderSettings",
     "Library",
     "MessError",
+    "ProbingSettings",
     "__version__",
     "align",
     "discover",
@@ -64,15 +72,14 @@ __all__ = [
     "read_performance",
     "read_tracks",
     "resolve_aspects",
-    "targets",
     "targets_from_audio",
     "targets_from_midi",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

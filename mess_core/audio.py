@@ -1,8 +1,8 @@
 """Decode, downmix and resample audio, as a stream of bounded blocks.
 
-Everything downstream hears mono float32 at one sample rate. Decoding is libsndfile's
-(through ``soundfile``), resampling is ``soxr``'s streaming resampler, so a 45-minute
-recording never stands in memory as a whole unless it is asked for with `load_audio`.
+All other code receives mono float32 at one sample rate. libsndfile decodes (through
+``soundfile``), and ``soxr`` resamples the stream, so a 45-minute recording is never held in
+memory as a whole unless `load_audio` is called.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ __all__ = [
 ]
 
 SAMPLE_RATE = 24_000
-"""The rate in Hz at which MERT was trained; all analysis happens at it."""
+"""Sample rate in Hz at which MERT was trained, and that of all analysis."""
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
 
 _REMEDY = "Check that it plays in another program, or convert it again (ffmpeg -i IN OUT.flac)"
-# RIFF writers that stream cannot know the length and leave one of these in its place.
+# Streaming RIFF writers do not know the length, and write one of these instead.
 _STREAMED_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: `duration_s` (s), `sample_rate` (Hz), `channels`."""
+    """Content of a file's header: `duration_s` (s), `sample_rate` (Hz), `channels`."""
 
     duration_s: float
     sample_rate: int
@@ -67,7 +67,7 @@ def load_audio(
     sample_rate : int
         Target rate in Hz.
     allow_silence : bool
-        If False, a file whose samples are all zero is an error.
+        If False, a file whose samples are all zero raises an error.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def load_audio(
     Raises
     ------
     AudioError
-        If the file is missing, empty, truncated, not audio, silent, or holds
+        If the file is missing, empty, truncated, not audio, silent, or contains
         NaN or infinite samples.
     """
     blocks = list(stream_audio(path, sample_rate=sample_rate, allow_silence=allow_silence))
@@ -90,13 +90,13 @@ def load_passage(
     *,
     sample_rate: int = SAMPLE_RATE,
 ) -> NDArray[np.float32]:
-    """Decode a part of a file to mono float32, without what comes before it.
+    """Decode a part of a file to mono float32, without decoding what precedes it.
 
     Parameters
     ----------
     path : path-like or fsspec URL
     start_s, end_s : float
-        Seconds from the beginning of the recording; what lies past its end is left out.
+        Seconds from the start of the recording; whatever is past its end is left out.
     sample_rate : int
         Target rate in Hz.
 
@@ -154,7 +154,7 @@ def stream_audio(
     Raises
     ------
     AudioError
-        As in `load_audio`; a fault in the middle of a file is raised when it is reached.
+        As in `load_audio`; an error within the file is raised when it is reached.
     """
     import soxr
 
@@ -200,12 +200,12 @@ def stream_audio(
         raise AudioError(
             "is silent: every sample is zero",
             path=fspath(path),
-            remedy="Replace it with a recording that holds sound, or take it out of the folder",
+            remedy="Replace it with a recording that contains sound, or remove it from the folder",
         )
 
 
 def audio_info(path: str | PathLike[str]) -> AudioInfo:
-    """Read a file's header only.
+    """Read only the header of a file.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def audio_info(path: str | PathLike[str]) -> AudioInfo:
 
 
 def file_sha256(path: str | PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, hexadecimal.
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def file_sha256(path: str | PathLike[str]) -> str:
             f"cannot be read ({error})",
             path=fspath(path),
             remedy="Check that the file is there and may be read",
-            # One that is gone is noticed by the next scan; what cannot be read may pass.
+            # The next scan notices a missing file; other read errors may be transient.
             transient=not isinstance(error, FileNotFoundError),
         ) from error
     return digest.hexdigest()
@@ -244,15 +244,15 @@ def file_sha256(path: str | PathLike[str]) -> str:
 def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
     import soundfile as sf
 
-    place = locate(path)
-    if not place.exists():
+    source = locate(path)
+    if not source.exists():
         raise AudioError("does not exist", path=fspath(path), remedy="Check the path")
-    if place.is_dir():
+    if source.is_dir():
         raise AudioError("is a folder, not an audio file", path=fspath(path))
-    if place.stat().st_size == 0:
+    if source.stat().st_size == 0:
         raise AudioError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
     try:
-        with place.open("rb") as file, sf.SoundFile(file) as audio:
+        with source.open("rb") as file, sf.SoundFile(file) as audio:
             _refuse_truncated_riff(audio, path)
             yield audio
     except sf.LibsndfileError as error:
@@ -283,14 +283,14 @@ def _read(audio: sf.SoundFile, frames: int, path: str | PathLike[str]) -> NDArra
 
 
 def _refuse_truncated_riff(audio: Any, path: str | PathLike[str]) -> None:
-    # libsndfile quietly shortens a WAV whose data chunk is cut off; its log tells.
+    # libsndfile silently shortens a WAV whose data chunk is truncated, but logs it.
     found = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", audio.extra_info, re.MULTILINE)
     if found is None or audio.format not in {"WAV", "WAVEX"}:
         return
     stated, present = int(found[1]), int(found[2])
     if present < stated and stated not in _STREAMED_SIZES:
         raise AudioError(
-            f"is truncated: {present} of {stated} bytes of audio are there",
+            f"is truncated: {present} of {stated} bytes of audio are present",
             path=fspath(path),
             remedy=_REMEDY,
         )

@@ -1,7 +1,7 @@
-"""The few kinds of error that MESS raises on purpose.
+"""The errors that MESS raises on purpose.
 
-Each message names the file or value at fault, what is wrong with it, and what to do
-about it, so that a table of failures can be read without a traceback.
+Each message names the file or value at fault, what is wrong with it, and what to do about it,
+so that a table of failures can be read without a traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class MessError(Exception):
-    """Base of all errors that MESS raises on purpose.
+    """Base class of all errors that MESS raises on purpose.
 
     Parameters
     ----------
@@ -34,7 +34,19 @@ class MessError(Exception):
     remedy : str, optional
         What the reader can do about it.
     transient : bool
-        Whether the same input may well succeed another time (memory, network, a device).
+        Whether the same input may succeed another time (memory, network, a device).
+
+    Examples
+    --------
+    >>> import mess_core as mess
+    >>> try:
+    ...     mess.targets_from_midi("absent.mid")
+    ... except mess.MessError as error:
+    ...     print(error)
+    absent.mid: does not exist. Check the path
+    >>> error = mess.MessError("is silent", path="take.wav", remedy="Record it again")
+    >>> str(error), error.path, error.transient
+    ('take.wav: is silent. Record it again', 'take.wav', False)
     """
 
     def __init__(
@@ -58,11 +70,11 @@ class MessError(Exception):
 
 
 class AudioError(MessError):
-    """An audio file cannot be decoded or holds nothing that can be analysed."""
+    """An audio file cannot be decoded or contains nothing that can be analysed."""
 
 
 class MidiError(MessError):
-    """A MIDI file cannot be parsed or holds no piano notes."""
+    """A MIDI file cannot be parsed or contains no piano notes."""
 
 
 class DatasetError(MessError):
@@ -70,7 +82,7 @@ class DatasetError(MessError):
 
 
 class TooLittleError(DatasetError):
-    """Data are in order, but too few to compare or to learn from."""
+    """The data are valid, but too few to compare or to learn from."""
 
 
 class EncoderError(MessError):
@@ -82,12 +94,12 @@ class StoreError(MessError):
 
 
 class ProbingError(MessError):
-    """The inputs of layer discovery do not allow an honest score."""
+    """The inputs of layer discovery do not allow a valid score."""
 
 
 class SearchError(MessError):
-    """A query names something that the library does not have."""
+    """A query names something that the library does not contain."""
 
 
 class JudgementError(MessError):
-    """A listener's answer does not fit what was asked, or what was answered before."""
+    """A listener's answer does not match its question, or an earlier answer."""

@@ -1,4 +1,4 @@
-"""Files and folders wherever they are: local, or in an object store through fsspec."""
+"""Files and folders, local or in an object store through fsspec."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ _LISTED = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 
 
 def locate(path: str | PathLike[str]) -> Any:
-    """UPath of a file, folder or URL, as others may change it at any time.
+    """Return the UPath of a file, folder or URL, without cached listings of an object store.
 
-    fsspec keeps the listings of an object store for as long as a process lives: a server, or a
-    sensor beside the runs, would never see what others write there.
+    fsspec caches listings of an object store for the lifetime of a process: a server, or a sensor
+    next to the runs, would never see what other processes write.
+
+    Examples
+    --------
+    >>> locate("memory://library/tracks.parquet").name
+    'tracks.parquet'
     """
     found = UPath(path)
     if found.protocol not in _LISTED:

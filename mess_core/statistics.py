@@ -1,9 +1,10 @@
-"""How sure a number is: cluster bootstrap, paired permutation test, intervals of shares, FDR.
+"""Confidence intervals and tests for clustered data.
 
-Queries of one work are alike, so works (or passages) are resampled, not queries: the cluster
-bootstrap (Field and Welsh, "Bootstrapping clustered data", JRSS B 69, 2007), and sign flips of
-whole clusters for the paired test (Smucker et al., "A comparison of statistical significance
-tests for information retrieval evaluation", CIKM 2007). Where SciPy has the method, it is SciPy's.
+Queries on the same work are not independent, so works (or passages) are resampled, not queries:
+a cluster bootstrap (Field and Welsh, "Bootstrapping clustered data", JRSS B 69, 2007) and a paired
+permutation test that flips the signs of whole clusters (Smucker et al., "A comparison of
+statistical significance tests for information retrieval evaluation", CIKM 2007). SciPy's
+implementation is used where there is one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval; ``n`` values in ``clusters``; NaN for one cluster's."""
+    """A mean with its 95 % interval.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        The interval is NaN if there is only one cluster.
+    n, clusters : int
+        Number of values and of clusters.
+    """
 
     mean: float
     low: float
@@ -49,7 +58,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """First minus second system: difference, 95 % interval, two-sided permutation p."""
+    """Paired comparison of two systems.
+
+    Attributes
+    ----------
+    difference, low, high : float
+        Mean of first minus second system, and its 95 % interval.
+    p : float
+        Two-sided p-value of the permutation test.
+    n, clusters : int
+        Number of pairs and of clusters.
+    """
 
     difference: float
     low: float
@@ -60,21 +79,26 @@ class Comparison:
 
 
 def clustered_mean(values: ArrayLike, clusters: Sequence[Hashable], *, seed: int = 0) -> Estimate:
-    """Mean of values and the percentile interval of a bootstrap over clusters.
+    """Return the mean with the percentile interval of a cluster bootstrap.
 
-    Of a single cluster nothing is known about others: its interval is NaN.
+    The interval is NaN if there is only one cluster.
 
     Parameters
     ----------
     values : array_like, shape [n]
-        NaN are left out.
+        NaN values are left out.
     clusters : sequence, length n
+        Cluster of each value.
     seed : int
+
+    Returns
+    -------
+    Estimate
 
     Raises
     ------
     MessError
-        If the lengths differ or nothing is left.
+        If the lengths differ or there is no finite value.
 
     Examples
     --------
@@ -89,25 +113,26 @@ def clustered_mean(values: ArrayLike, clusters: Sequence[Hashable], *, seed: int
 def compare_paired(
     first: ArrayLike, second: ArrayLike, clusters: Sequence[Hashable], *, seed: int = 0
 ) -> Comparison:
-    """Whether one system is better than another on the same queries.
+    """Compare two systems on the same queries by a paired permutation test.
 
     Parameters
     ----------
     first, second : array_like, shape [n]
-        Scores of the same queries; pairs with NaN are left out.
+        Scores on the same queries; pairs with NaN are left out.
     clusters : sequence, length n
+        Cluster of each query.
     seed : int
 
     Returns
     -------
     Comparison
-        ``p`` from flipping the sign of whole clusters (SciPy's permutation test): all ways of it
-        with at most 13 clusters, else 10,000 at random.
+        ``p`` is from flipping the signs of whole clusters: all combinations for at most 13
+        clusters, otherwise 10,000 random ones.
 
     Raises
     ------
     MessError
-        As `clustered_mean`.
+        As for `clustered_mean`.
 
     Examples
     --------
@@ -119,7 +144,7 @@ def compare_paired(
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     sums, counts = _per_cluster(difference, clusters)
     if len(sums) == 1:
-        p = 1.0  # one sign, flipped or not, is as far from zero
+        p = 1.0  # flipping a single sign leaves the absolute value unchanged
     else:
         p = permutation_test(
             (sums,),
@@ -135,12 +160,16 @@ def compare_paired(
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share (SciPy's); NaN of nothing.
+    """Return Wilson's 95 % score interval of a proportion; NaN if `n` is 0.
 
     Parameters
     ----------
     count, n : int
-        How many of how many.
+        Number of successes and of trials.
+
+    Returns
+    -------
+    low, high : float
 
     Examples
     --------
@@ -156,11 +185,15 @@ def wilson(count: int, n: int) -> tuple[float, float]:
 
 
 def false_discovery_rate(p: Floats) -> Floats:
-    """Benjamini-Hochberg adjusted p-values of those that are not NaN (SciPy's).
+    """Return Benjamini-Hochberg adjusted p-values; NaN values are left out and stay NaN.
 
     Parameters
     ----------
     p : ndarray, float64, shape [tests]
+
+    Returns
+    -------
+    ndarray, float64, shape [tests]
 
     Examples
     --------
@@ -177,7 +210,13 @@ def false_discovery_rate(p: Floats) -> Floats:
 
 
 def cluster_draws(clusters: int, resamples: int, *, seed: int) -> Floats:
-    """How often each cluster is drawn in each resample, with replacement.
+    """Draw clusters with replacement and return how often each is drawn.
+
+    Parameters
+    ----------
+    clusters, resamples : int
+        Number of clusters and of resamples.
+    seed : int
 
     Returns
     -------
@@ -190,7 +229,7 @@ def cluster_draws(clusters: int, resamples: int, *, seed: int) -> Floats:
 
 
 def membership(clusters: Sequence[Hashable]) -> tuple[Any, NDArray[np.int64]]:
-    """Sparse array of ones, [clusters, rows], and the cluster of each row."""
+    """Return a sparse indicator array, [clusters, rows], and the cluster number of each row."""
     from scipy.sparse import csr_array
 
     names, inverse = np.unique([str(one) for one in clusters], return_inverse=True)
@@ -200,14 +239,16 @@ def membership(clusters: Sequence[Hashable]) -> tuple[Any, NDArray[np.int64]]:
 
 
 def _per_cluster(values: ArrayLike, clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
-    """Sum and number of the finite values of each cluster."""
+    """Return the sum and the number of finite values of each cluster."""
     given = np.asarray(values, dtype=np.float64)
     if given.shape != (len(clusters),):
-        raise MessError(f"{given.shape} values cannot be in {len(clusters)} clusters")
+        raise MessError(
+            f"values of shape {given.shape} do not match {len(clusters)} cluster labels"
+        )
     known = np.isfinite(given)
     if not known.any():
-        raise MessError("there is no value to take the mean of")
-    _, cluster = membership([one for one, there in zip(clusters, known, strict=True) if there])
+        raise MessError("there is no finite value to average")
+    _, cluster = membership([one for one, finite in zip(clusters, known, strict=True) if finite])
     counts = np.bincount(cluster).astype(np.float64)
     sums: Floats = np.bincount(cluster, weights=given[known]).astype(np.float64)
     return sums, counts

@@ -1,4 +1,4 @@
-"""Optional MLflow tracking that never stops what it tracks.
+"""Optional MLflow tracking, whose errors never stop a run.
 
 The store is ``MLFLOW_TRACKING_URI``, or a SQLite file under the data root; ``off``
 switches tracking off. Everything is logged through one client with batch calls.
@@ -22,16 +22,16 @@ _PARAM_LENGTH = 500
 
 
 class LoggedRun(NamedTuple):
-    """Ids of an MLflow run, as they stand in its page's address."""
+    """Ids of an MLflow run, as in the URL of its page."""
 
     experiment_id: str
     run_id: str
 
 
 def default_tracking_uri(data_root: Any) -> str:
-    """``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``.
+    """Return ``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``.
 
-    A database cannot lie in an object store: there it is "off" without the variable.
+    An object store cannot hold a database: there, tracking is "off" without the variable.
     """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
@@ -55,7 +55,7 @@ def log_run(
     Parameters
     ----------
     experiment : str
-        Made if it is not there.
+        Created if it does not exist.
     uri : str
         MLflow tracking URI, or "off".
     name : str
@@ -73,7 +73,7 @@ def log_run(
         return None
     try:
         return _log_run(experiment, uri, name, params, metrics, artifacts or {}, tags or {})
-    except Exception as error:  # a tracking server's trouble must not cost a result
+    except Exception as error:  # an error of the tracking server must not lose a result
         _log.warning(
             "MLflow at %s could not log %r: %s: %s", uri, name, type(error).__name__, error
         )
@@ -127,9 +127,9 @@ def _log_run(
             client.log_batch(run_id, entries[first : first + _BATCH])
         with tempfile.TemporaryDirectory() as folder:
             for file_name, content in artifacts.items():
-                place = Path(folder) / file_name
-                place.write_bytes(content)
-                client.log_artifact(run_id, str(place))
+                path = Path(folder) / file_name
+                path.write_bytes(content)
+                client.log_artifact(run_id, str(path))
     except Exception:
         client.set_terminated(run_id, "FAILED")
         raise

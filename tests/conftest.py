@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share; all data is synthesised here."""
+"""Fixtures shared by several test folders; all data are synthetic."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-# Workers that compile librosa's functions into one cache at once break it: each has its own.
+# Workers that compile librosa's functions into one cache at once corrupt it: each has its own.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/numba" / _WORKER)
 os.environ["MLFLOW_TRACKING_URI"] = "off"
@@ -22,25 +22,23 @@ pytest_plugins = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that need the built library come first: one worker builds it, none waits for it."""
+    """Run files that need the built library first: one worker builds it while others have work."""
     needing = {one.path for one in items if "built" in getattr(one, "fixturenames", ())}
     items.sort(key=lambda one: one.path not in needing)
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real recordings and golden numbers, where a developer has them."""
-    if not SHARED.is_dir():
-        pytest.skip("needs the developers' data folder, which users do not have")
-    return SHARED
+def real_data() -> Path:
+    """Folder with real data sets, where ``MESS_TEST_DATA`` names one."""
+    folder = os.environ.get("MESS_TEST_DATA", "")
+    if not Path(folder, "maestro-midi").is_dir():
+        pytest.skip("set MESS_TEST_DATA to a folder with maestro-midi, smd, asap and percepiano")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small demo corpus: 6 works x 2 players of 4 bars, read-only."""
+    """Folder of a small demo corpus, read-only: 6 works x 2 players of 4 bars."""
     from mess_core.datasets.demo import write_demo_corpus
 
     folder = tmp_path_factory.mktemp("corpus") / "demo"
@@ -57,7 +55,7 @@ def encoder():
 
 @pytest.fixture
 def tone(tmp_path: Path) -> Path:
-    """Seven seconds of a decaying two-tone at 24 kHz."""
+    """File with seven seconds of two decaying tones at 24 kHz."""
     time_s = np.arange(7 * 24_000) / 24_000
     wave = 0.3 * np.sin(2 * np.pi * 220 * time_s) + 0.1 * np.sin(2 * np.pi * 660 * time_s)
     path = tmp_path / "tone.wav"

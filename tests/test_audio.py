@@ -1,4 +1,4 @@
-"""Decoding: every kind of good file gives the same music, every kind of bad one says why."""
+"""Decoding: all usable files give the same samples, and unusable files a clear error."""
 
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def _folder(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("make", "suffix", "says"),
+    ("make", "suffix", "problem"),
     [
         (lambda path: path, ".wav", "does not exist"),
         (_bytes(b""), ".wav", "is empty"),
@@ -99,9 +99,9 @@ def _folder(path: Path) -> Path:
         (_folder, ".wav", "is a folder"),
     ],
 )
-def test_bad_audio_names_the_file_and_the_trouble(tmp_path, make, suffix, says):
+def test_unusable_audio_names_the_file_and_the_problem(tmp_path, make, suffix, problem):
     path = make(tmp_path / f"bad{suffix}")
-    with pytest.raises(AudioError, match=says) as raised:
+    with pytest.raises(AudioError, match=problem) as raised:
         load_audio(path)
     assert str(path) in str(raised.value)
 

@@ -3,66 +3,36 @@
 Imports for typing count: whoever reads a file has to know what they name.
 """
 
-import ast
+import importlib.util
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import mess_core
+SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "import_graph.py"
+spec = importlib.util.spec_from_file_location("import_graph", SCRIPT)
+drawn = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(drawn)
 
-ROOT = Path(mess_core.__file__).parent
-ROWS = [
-    {"cli"}, {"listen"}, {"evaluation"}, {"judgements", "validation"}, {"ranking"}, {"search"},
-    {"probing"}, {"targets"}, {"encoders"}, {"statistics"}, {"store"}, {"datasets"}, {"midi"},
-    {"tracking", "audio", "paths", "errors"},
-]  # fmt: skip
-"""The rooms of `mess_core` from top to bottom, as CONTRIBUTING.md lists them."""
-ROW = {name: number for number, row in enumerate(ROWS) for name in row}
+GRAPH = drawn.import_graph()
+LAYER = {name: number for number, name in enumerate(drawn.ROOMS)}
 
 
-def _module(path):
-    parts = path.relative_to(ROOT.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def test_every_room_has_a_layer():
+    assert {drawn.room(module) for module in GRAPH} == set(LAYER)
 
 
-MODULES = {_module(path): path for path in sorted(ROOT.rglob("*.py"))}
-
-
-def _imported(path):
-    """Modules of `mess_core` that a file names, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            for one in node.names:
-                inner = f"{node.module}.{one.name}"
-                yield inner if inner in MODULES else node.module
-        elif isinstance(node, ast.Import):
-            yield from (one.name for one in node.names)
-
-
-GRAPH = {
-    module: {one for one in _imported(path) if one in MODULES and one != module}
-    for module, path in MODULES.items()
-}
-
-
-def _room(module):
-    return module.split(".")[1]
-
-
-def test_every_room_has_a_row():
-    assert {_room(module) for module in MODULES if "." in module} == set(ROW)
-
-
-def test_nothing_imports_from_a_row_above_itself():
+def test_nothing_imports_from_a_layer_above_itself():
     upwards = [
         f"{module} imports {one}"
         for module, found in GRAPH.items()
         for one in found
-        if module != "mess_core" and one != "mess_core" and ROW[_room(one)] < ROW[_room(module)]
+        if LAYER[drawn.room(one)] < LAYER[drawn.room(module)]
     ]
     assert upwards == []
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    # The lazy package file names what it offers; nothing inside imports it.
-    graph = {module: found for module, found in GRAPH.items() if module != "mess_core"}
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the files
+    TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names the files
+
+
+def test_the_figure_in_the_documentation_is_that_of_the_code():
+    assert drawn.PICTURE.read_text() == drawn.svg(), "run `python docs/import_graph.py`"

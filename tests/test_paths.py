@@ -1,9 +1,9 @@
-"""What others write to an object store is seen at once."""
+"""Changes that others make in an object store are visible at once."""
 
 import pytest
 
 
-def test_listings_are_asked_for_anew(monkeypatch):
+def test_listings_are_not_cached(monkeypatch):
     moto = pytest.importorskip("moto.server", reason="needs moto[server] (dev extra)")
     s3fs = pytest.importorskip("s3fs", reason="needs s3fs (extra s3)")
     from mess_core.errors import AudioError

@@ -1,4 +1,6 @@
-"""The names that others rely on, called just so."""
+"""Public names of `mess_core`, called as users call them."""
+
+import pkgutil
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,20 @@ import mess_core as mess
 def test_every_public_name_resolves():
     for name in mess.__all__:
         assert getattr(mess, name) is not None
+
+
+def test_no_public_name_is_hidden_by_a_package_of_the_same_name():
+    """Importing a subpackage sets it as an attribute of the package."""
+    packages = {one.name for one in pkgutil.iter_modules(mess.__path__)}
+    assert not packages & set(mess.__all__)
+
+
+def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute"):
         _ = mess.absent
 
 
-def test_encoder_names(encoder, corpus):
+def test_public_encoder_calls(encoder, corpus):
     wave = 0.1 * np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
     states = encoder.hidden_states(wave)
     assert states.dtype == np.float32
@@ -25,14 +36,14 @@ def test_encoder_names(encoder, corpus):
     assert embedding.start_s.shape == embedding.end_s.shape == (segments,)
 
 
-def test_target_names(corpus):
+def test_public_target_calls(corpus):
     audio = mess.targets_from_audio(str(sorted(corpus.glob("*.flac"))[0]))
     midi = mess.targets_from_midi(str(sorted(corpus.glob("*.mid"))[0]))
     assert len(audio) == 15
     assert {"velocity_mean", "rubato", "articulation_ratio", "onset_timing_std"} <= set(midi)
 
 
-def test_discover_and_align_names(corpus):
+def test_public_discover_and_align_calls(corpus):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 3, 8))
     y = pd.DataFrame({"tempo": x[:, 1, 0]})
@@ -47,7 +58,7 @@ def test_discover_and_align_names(corpus):
     assert 0 <= alignment.confidence(5.0) <= 1
 
 
-def test_library_names(built):
+def test_public_library_calls(built):
     library = mess.Library.open(str(built.root))
     hits = library.similar("demo_01_player1", aspects={"brightness": 0.7, "rubato": 0.3}, k=5)
     assert list(hits["rank"]) == [1, 2, 3, 4, 5]
@@ -64,7 +75,7 @@ def test_library_names(built):
     assert overlapping.empty
 
 
-def test_multi_aspect_scores_are_sums_of_separate_ones(built):
+def test_scores_of_several_aspects_are_sums_of_single_aspect_scores(built):
     library = mess.Library.open(str(built.root))
     weights = {"brightness": 0.7, "phrasing": -0.4, "legato": 1.3}
     together = library.similar("demo_02_player1", weights, k=50).set_index("track_id")["score"]

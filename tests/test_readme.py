@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""Python blocks of the README and the user guide run unchanged, and their commands exist."""
 
 import re
 import shutil
@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = [README, *(path.read_text() for path in sorted((ROOT / "docs" / "guide").glob("*.md")))]
+COMMANDS = {name for text in PAGES for name in re.findall(r"^mess (\w+)", text, re.MULTILINE)}
 
 
-def test_library_calls(built, corpus, tmp_path, monkeypatch):
+def _blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_block_on_tracks_and_library(built, corpus, tmp_path, monkeypatch):
     first, second = sorted(corpus.glob("demo_01_*.flac"))
     shutil.copy(first, tmp_path / "take.flac")
     shutil.copy(first.with_suffix(".mid"), tmp_path / "take.mid")
@@ -20,12 +26,12 @@ def test_library_calls(built, corpus, tmp_path, monkeypatch):
     (tmp_path / "data").symlink_to(built.root)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(BLOCKS[0], names)
+    exec(_blocks(README)[0], names)
     assert len(names["audio"]) == 15
     assert names["embedding"].segments.ndim == 3
 
 
-def test_discovery_calls():
+def test_block_on_layer_discovery():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((30, 2, 6))
     names = {
@@ -34,11 +40,11 @@ def test_discovery_calls():
         "Y": pd.DataFrame({"tempo": x[:, 0, 0]}),
         "works": [f"w{index % 6}" for index in range(30)],
     }
-    exec(BLOCKS[1], names)
+    exec(_blocks(README)[1], names)
     assert len(names["found"].table) == 2
 
 
-def test_learning_from_ratings(corpus, monkeypatch):
+def test_block_on_learning_from_ratings(corpus, monkeypatch):
     from mess_core.midi import read_performance
     from mess_core.ranking.perceived import describe_passage
 
@@ -52,14 +58,15 @@ def test_learning_from_ratings(corpus, monkeypatch):
         "ratings": [rng.normal(size=(len(paths), 4)) for paths in works],
         "groups": ["a", "b", "c"],
     }
-    block = next(block for block in BLOCKS if "PerceivedDistance" in block)
+    blocks = [block for text in PAGES for block in _blocks(text)]
+    block = next(block for block in blocks if "PerceivedDistance" in block)
     exec(block, names)
     found = names["distance"].distances(names["passage"])
     assert found.shape == (2, 2)
     assert found[0, 0] == 0
 
 
-@pytest.mark.parametrize("command", re.findall(r"^mess (\w+)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_exists(command):
     from mess_core.cli import cli
 

@@ -1,4 +1,4 @@
-"""Tracking writes what it is given, and never raises."""
+"""Tracking logs its input, and never raises."""
 
 import logging
 
@@ -10,7 +10,7 @@ from mess_core.tracking import default_tracking_uri, log_run
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Of one store for all: it takes seconds to make."""
+    """Folder of one store for all tests, since creating it takes seconds."""
     return tmp_path_factory.mktemp("mlflow")
 
 
@@ -60,7 +60,7 @@ def test_a_whole_discovery_is_one_call(folder, monkeypatch):
     assert sum(calls[1:]) == 1500
 
 
-def test_a_run_that_breaks_off_is_marked_failed(folder, monkeypatch):
+def test_interrupted_run_is_marked_failed(folder, monkeypatch):
     from mlflow import MlflowClient
 
     def broken(*_args, **_kwargs):
@@ -74,7 +74,7 @@ def test_a_run_that_breaks_off_is_marked_failed(folder, monkeypatch):
     assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"
 
 
-def test_trouble_is_a_warning(tmp_path, caplog):
+def test_errors_are_logged_as_warnings(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     with caplog.at_level(logging.WARNING):
         for uri in (f"sqlite:///{tmp_path}/file/mlflow.db", "no-such-scheme://x"):

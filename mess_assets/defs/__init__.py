@@ -1,1 +1,1 @@
-"""What Dagster loads: a folder per asset group, each asset with its checks; and what runs them."""
+"""Definitions: a folder per asset group with its checks; resources, jobs, schedules, sensors."""

@@ -1,7 +1,7 @@
-"""One switch for everything that starts by itself: ``MESS_AUTOMATION=on``.
+"""Automation conditions, and the switch for all automation: ``MESS_AUTOMATION=on``.
 
-Off, sensors and schedules are there but stopped, and can be started one by one in the UI. What
-somebody has started or stopped there stays so; the switch only sets how they begin.
+When it is off, sensors and schedules are defined but stopped, and can be started one by one in
+the UI. The switch only sets their initial status: what was started or stopped in the UI stays so.
 """
 
 import os
@@ -10,7 +10,7 @@ import dagster as dg
 
 
 def switched_on() -> bool:
-    """Whether ``MESS_AUTOMATION`` is "on".
+    """Return whether ``MESS_AUTOMATION`` is "on".
 
     Raises
     ------
@@ -24,25 +24,27 @@ def switched_on() -> bool:
 
 
 def timezone() -> str:
-    """``MESS_TIMEZONE``: of everything that happens by the clock."""
+    """Return the time zone of schedules and cron conditions (``MESS_TIMEZONE``, default UTC)."""
     return os.environ.get("MESS_TIMEZONE") or "UTC"
 
 
 def sensor_status() -> dg.DefaultSensorStatus:
+    """Return the initial status of sensors."""
     return dg.DefaultSensorStatus.RUNNING if switched_on() else dg.DefaultSensorStatus.STOPPED
 
 
 def schedule_status() -> dg.DefaultScheduleStatus:
+    """Return the initial status of schedules."""
     return dg.DefaultScheduleStatus.RUNNING if switched_on() else dg.DefaultScheduleStatus.STOPPED
 
 
-def seconds_between_looks(seconds: int) -> int:
-    """How often a sensor looks; ``MESS_SENSOR_SECONDS`` sets it for all (tests are in a hurry)."""
+def sensor_interval(seconds: int) -> int:
+    """Return the interval of a sensor in s; ``MESS_SENSOR_SECONDS`` overrides it for all."""
     return int(os.environ.get("MESS_SENSOR_SECONDS") or seconds)
 
 
 WEEKLY = dg.AutomationCondition.on_cron("0 4 * * 0", timezone())
-"""On Sunday at 4:00, once what it is made from has been renewed since the Sunday before."""
+"""Weekly: after Sunday 4:00, once all upstream assets have been updated since then."""
 
 _CHANGED = (
     dg.AutomationCondition.any_deps_match(
@@ -57,10 +59,11 @@ NIGHTLY = (
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.in_progress()
 ).with_label("nightly, if changed")
-"""At 5:00 if it is not there yet, or if what it is made from, or its code, has changed since.
+"""At 5:00, if the asset is missing, or if upstream data or its own code version has changed.
 
-One run for a whole chain: what follows from something that is about to be made is made with
-it. What turns out equal costs little: results are kept beside the fingerprint of their inputs.
+An asset whose upstream asset is about to be materialised is requested with it, so that one run
+covers a whole chain. Unchanged inputs cost little: results are cached with the fingerprint of
+their inputs.
 """
 
 
@@ -68,5 +71,5 @@ conditions = dg.AutomationConditionSensorDefinition(
     "conditions",
     target=dg.AssetSelection.all(),
     default_status=sensor_status(),
-    description="Starts what assets ask for: evaluation nightly, the report on targets weekly.",
+    description="Requests the evaluation nightly and the report on targets weekly.",
 )

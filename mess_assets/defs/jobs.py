@@ -1,8 +1,8 @@
-"""The steps of every refresh, each a job: scan, embed, describe, tables and indices.
+"""Jobs for the steps of a refresh (scan, embed, describe, tables) and for the evaluation.
 
-Jobs select assets by name or group, so a new asset of a group is in its group's job. Embedding
-and describing are jobs of their own, so that a run that holds a GPU and one that needs none go
-on side by side.
+Jobs select assets by name or group, so a new asset of a group is part of its group's job.
+Embeddings and targets have separate jobs, so that a run on the GPU and one on the CPU can be
+active at the same time.
 """
 
 import dagster as dg
@@ -18,7 +18,7 @@ _REPORT = dg.AssetSelection.assets("targets_report")
 scan = dg.define_asset_job(
     "scan",
     selection=dg.AssetSelection.assets("tracks"),
-    description="Read the data sets, register new tracks, follow renamed ones.",
+    description="Read the data sets, register new tracks and follow renamed files.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
 )
@@ -26,7 +26,7 @@ scan = dg.define_asset_job(
 embed = dg.define_asset_job(
     "embed",
     selection=dg.AssetSelection.assets("embeddings").without_checks(),
-    description="Embed tracks; what is up to date is left alone.",
+    description="Embed tracks; up-to-date tracks are skipped.",
     executor_def=EXECUTOR,
     tags={DEVICE_TAG: "gpu"},
 )
@@ -34,7 +34,7 @@ embed = dg.define_asset_job(
 describe = dg.define_asset_job(
     "describe",
     selection=dg.AssetSelection.assets("track_targets").without_checks(),
-    description="Compute the targets of tracks; what is up to date is left alone.",
+    description="Compute the targets of tracks; up-to-date tracks are skipped.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
 )
@@ -45,7 +45,7 @@ tables = dg.define_asset_job(
     | dg.AssetSelection.checks_for_assets(
         dg.AssetKey("embeddings"), dg.AssetKey("track_targets"), dg.AssetKey("tracks")
     ),
-    description="Rebuild tables, probing, aspects and indices from the store, and check all.",
+    description="Rebuild tables, probing, aspects and indices from the store, and run all checks.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
 )
@@ -53,11 +53,11 @@ tables = dg.define_asset_job(
 evaluate = dg.define_asset_job(
     "evaluate",
     selection=dg.AssetSelection.groups("ranking", "evaluation") - _REPORT,
-    description="Train the ladder, examine every system, and compare them on the leaderboard.",
+    description="Train the heads, evaluate every system, and compare them on the leaderboard.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
 )
 
 PER_TRACK = (embed, describe)
 EVALUATED_AGAIN = ("human_evaluation", "leaderboard")
-"""What new answers of listeners change."""
+"""Assets that depend on the answers of listeners."""

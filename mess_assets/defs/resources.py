@@ -1,9 +1,13 @@
-"""Everything that is configured, in one place.
+"""Resources: the store, the encoder and MLflow, with their settings.
 
 Environment variables give the defaults; run config or the launchpad override them:
 ``MESS_DATA_ROOT`` (data), ``MESS_DATASETS`` (folders in data/datasets), ``MESS_ENCODER``
 (untrained:tiny), ``MESS_DEVICE`` (auto), ``MESS_DTYPE`` (auto), ``MESS_CONTROL`` (auto),
 ``MLFLOW_TRACKING_URI`` (SQLite in the data root).
+
+Assets read and write the store themselves instead of using IO managers, because a
+`UPathIOManager` cannot write several partitions in one run. Results must also be found in the
+store without Dagster's event log, for instance by the search page or by a new Dagster home.
 """
 
 import contextlib
@@ -18,7 +22,7 @@ from pydantic import Field
 
 
 class StoreResource(dg.ConfigurableResource):
-    """The data root, and the data sets that feed it."""
+    """The data root and the configured data sets."""
 
     data_root: str = Field(
         default_factory=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
@@ -37,14 +41,14 @@ class StoreResource(dg.ConfigurableResource):
         return Layout(self.data_root)
 
     def sources(self) -> list[Any]:
-        """Configured data sets."""
+        """Return the configured data sets."""
         from mess_core.datasets import configured_sources
 
         return configured_sources(self.data_root, self.datasets)
 
 
 class EncoderResource(dg.ConfigurableResource):
-    """Which encoder, on which device, with which windows."""
+    """The encoder, its device and its windows."""
 
     name: str = Field(
         default_factory=lambda: os.environ.get("MESS_ENCODER", "untrained:tiny"),
@@ -53,7 +57,7 @@ class EncoderResource(dg.ConfigurableResource):
     device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
     dtype: str = Field(
         default_factory=lambda: os.environ.get("MESS_DTYPE", "auto"),
-        description="auto: float16 on CUDA, else float32. Set it where machines differ.",
+        description="auto: float16 on CUDA, else float32. Set it if machines differ.",
     )
     window_s: float = 5.0
     hop_s: float = 2.5
@@ -64,11 +68,11 @@ class EncoderResource(dg.ConfigurableResource):
 
     control: str = Field(
         default_factory=lambda: os.environ.get("MESS_CONTROL", "auto"),
-        description="auto: probe beside the encoder's untrained counterpart; off: do not.",
+        description="auto: compare with the encoder's untrained counterpart; off: do not.",
     )
 
     def no_control(self) -> str | None:
-        """Why no untrained counterpart is needed, or None."""
+        """Return why no untrained counterpart is needed, or None."""
         if self.control == "off":
             return "switched off (MESS_CONTROL=off)"
         if self.name.startswith("untrained:"):
@@ -76,22 +80,22 @@ class EncoderResource(dg.ConfigurableResource):
         return None
 
     def load(self, device: str | None = None) -> Any:
-        """The encoder on `device` (default: the configured one), loaded once per process."""
+        """Return the encoder on `device` (default: as configured), loaded once per process."""
         return _load(device or self.device, self.dtype, *self._settings())
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator[Any]:
-        """The encoder on a device that no other process uses while the block runs."""
+        """Yield the encoder on a device that no other process uses while the block runs."""
         from mess_core.encoders.devices import reserve_device
 
         with reserve_device(self.device) as device:
             yield self.load(device)
 
     def identity(self) -> dict[str, Any]:
-        """What the encoder's embeddings are known by, without using the GPU.
+        """Return the identity of the encoder's embeddings, without using the GPU.
 
-        For sensors and checks, whose process lives on beside those that use the GPU. Where it
-        has other devices than they, ``dtype`` must be set: "auto" means this machine's.
+        For sensors and checks, whose process stays alive while other processes use the GPU. If
+        their machine has other devices, set ``dtype``: "auto" depends on the machine.
         """
         from mess_core.encoders.registry import pick_device, pick_dtype
 
@@ -132,7 +136,7 @@ def _load(
 
 
 class TrackingResource(dg.ConfigurableResource):
-    """MLflow; never fails a run."""
+    """MLflow tracking, which never fails a run."""
 
     uri: str = Field(
         default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""),
@@ -149,7 +153,7 @@ class TrackingResource(dg.ConfigurableResource):
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes] | None = None,
     ) -> dict[str, Any]:
-        """Log one MLflow run that names the Dagster run, and return metadata that names it."""
+        """Log one MLflow run that links to the Dagster run, and return metadata that links back."""
         from mess_assets.links import dagster_run_url, mlflow_run_url
         from mess_core.tracking import default_tracking_uri, log_run
 
@@ -179,7 +183,7 @@ class TrackingResource(dg.ConfigurableResource):
 
 
 def without_password(uri: str) -> str:
-    """A URI that may be shown: logs and metadata are read by more people than secrets are."""
+    """Return a URI without its password, for logs and metadata."""
     parts = urlsplit(uri)
     if parts.password is None:
         return uri

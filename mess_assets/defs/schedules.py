@@ -1,4 +1,4 @@
-"""One nightly schedule, off until switched on."""
+"""The nightly scan, stopped unless automation is switched on."""
 
 import dagster as dg
 
@@ -11,8 +11,8 @@ nightly = dg.ScheduleDefinition(
     cron_schedule="0 2 * * *",
     execution_timezone=timezone(),
     description=(
-        "Scans the data sets at 2:00. What is missing or stale then runs in batches, also what "
-        "was left by a run that died, and tables, probing and indices are rebuilt once."
+        "Scans the data sets at 2:00. Missing and stale tracks are then computed in batches, "
+        "including those of runs that died, and tables, probing and indices are rebuilt once."
     ),
     default_status=schedule_status(),
 )

@@ -1,11 +1,15 @@
-"""From a new file to a new hit: sensors, off until switched on.
+"""Sensors that take new files to the search index, stopped unless automation is switched on.
 
-``new_tracks`` sees where the folders and the track table differ, registers new partitions and
-scans; when a scan succeeds, ``pending_tracks`` starts runs over what is missing or stale, a
-batch each and embeddings apart from targets; when the last of these has ended, well or not,
-``rebuild_tables`` renews tables and indices once. ``new_judgements`` compares systems with
-what listeners answered. ``lost_workers`` reports runs whose process
-was killed, and Dagster retries those.
+``new_tracks`` compares the folders with the track table, registers new partitions and requests a
+scan. After a successful scan, ``pending_tracks`` requests runs for missing and stale tracks, in
+batches, with embeddings and targets in separate runs. After the last of these runs has ended,
+successfully or not, ``rebuild_tables`` rebuilds tables and indices once. ``new_judgements``
+evaluates systems on new answers of listeners. ``lost_workers`` reports runs whose process was
+killed, and Dagster retries them.
+
+Work per track is started by these sensors instead of automation conditions, because
+``on_missing`` ignores partition keys that are older than the condition itself. Staleness follows
+from files and identities in the store, which Dagster does not see.
 """
 
 import datetime
@@ -15,7 +19,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from mess_assets.defs.automation import seconds_between_looks, sensor_status
+from mess_assets.defs.automation import sensor_interval, sensor_status
 from mess_assets.defs.jobs import (
     EVALUATED_AGAIN,
     PER_TRACK,
@@ -30,16 +34,16 @@ from mess_assets.partitions import RANGE_END, RANGE_START, TRACKS, batches, rang
 from mess_assets.workers import lost_runs
 
 _PATIENCE_S = 600.0
-"""How long a requested scan has before the same difference is asked for again."""
+"""Seconds before a scan is requested again for the same difference."""
 
 _LONGEST_RUN = datetime.timedelta(days=2)
-"""Runs that look active for longer were lost, and are not waited for."""
+"""Runs that appear active for longer count as lost, and no sensor waits for them."""
 
 _FOLLOWS_WITHIN = datetime.timedelta(minutes=10)
-"""How long the daemon has to start the retry of a run that died, or the batches of a scan."""
+"""Time within which the daemon starts the retry of a dead run, or the batches of a scan."""
 
-_SITTING_S = 900.0
-"""A listener who has not answered for so long has gone."""
+_SESSION_S = 900.0
+"""Seconds without an answer after which a listening session is over."""
 
 WILL_RETRY, RETRIED_AS = "dagster/will_retry", "dagster/auto_retry_run_id"
 
@@ -51,13 +55,13 @@ _ENDED = [_Status.SUCCESS, _Status.FAILURE, _Status.CANCELED]
 
 @dg.sensor(
     job=scan,
-    minimum_interval_seconds=seconds_between_looks(60),
+    minimum_interval_seconds=sensor_interval(60),
     default_status=sensor_status(),
 )
 def new_tracks(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Compare the names in the folders with the track table (reads no audio)."""
+    """Compare the file names in the folders with the track table, without reading audio."""
     from mess_core.datasets import list_track_ids
     from mess_core.errors import MessError
     from mess_core.store import escape_track_id
@@ -65,15 +69,15 @@ def new_tracks(
 
     try:
         found = list_track_ids(store.sources())
-        place = store.layout.tracks
-        known = set(read_table(place)["track_id"]) if place.exists() else set()
+        path = store.layout.tracks
+        known = set(read_table(path)["track_id"]) if path.exists() else set()
     except MessError as error:
         return dg.SkipReason(str(error))
     new, gone = [one for one in found if one not in known], sorted(known - set(found))
     if not new and not gone:
         return dg.SkipReason(f"the track table has all {len(found)} tracks")
     if _active(context.instance, scan.name):
-        return dg.SkipReason("a scan is under way")
+        return dg.SkipReason("a scan is in progress")
     difference = hashlib.sha256(json.dumps([new, gone]).encode()).hexdigest()
     now = datetime.datetime.now(datetime.UTC).timestamp()
     last = json.loads(context.cursor or "{}")
@@ -90,28 +94,29 @@ def new_tracks(
 
 @dg.sensor(
     jobs=PER_TRACK,
-    minimum_interval_seconds=seconds_between_looks(30),
+    minimum_interval_seconds=sensor_interval(30),
     default_status=sensor_status(),
 )
 def pending_tracks(
     context: dg.SensorEvaluationContext, store: StoreResource, encoder: EncoderResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """After a scan: a run for every batch of tracks that lack something, for each job.
+    """After a scan, request a run of each job for every batch of pending tracks.
 
-    The cursor is the last scan that was followed: what goes wrong here is tried again.
+    The cursor is the run id of the last scan that was processed; if an evaluation fails, the scan
+    is processed again.
     """
     good = dg.RunsFilter(job_name=scan.name, statuses=[_Status.SUCCESS])
     scans = context.instance.get_runs(good, limit=1)
     if not scans or scans[0].run_id == context.cursor:
-        return dg.SkipReason("no scan since the last one that was followed")
+        return dg.SkipReason("no scan since the last one that was processed")
     last = scans[0].run_id
     order = context.instance.get_dynamic_partitions(TRACKS.name)
     pending = pending_keys(context.instance, store, encoder, order)
     requests = []
     for job in PER_TRACK:
-        at_work = keys_at_work(context.instance, job.name, order)
-        wanted = [key for key in pending[job.name] if key not in at_work]
-        for part in batches(wanted, order, barred=at_work):
+        active = keys_in_active_runs(context.instance, job.name, order)
+        wanted = [key for key in pending[job.name] if key not in active]
+        for part in batches(wanted, order, excluded=active):
             requests.append(
                 dg.RunRequest(
                     run_key=f"{last}-{job.name}-{part[0]}",
@@ -119,30 +124,30 @@ def pending_tracks(
                     tags=range_tags(part),
                 )
             )
-    reason = None if requests else "every track is up to date, or at work"
+    reason = None if requests else "every track is up to date or in an active run"
     return dg.SensorResult(run_requests=requests, cursor=last, skip_reason=reason)
 
 
-@dg.sensor(minimum_interval_seconds=seconds_between_looks(60), default_status=sensor_status())
+@dg.sensor(minimum_interval_seconds=sensor_interval(60), default_status=sensor_status())
 def lost_workers(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Report runs of this machine whose process was killed, so that they are retried."""
+    """Report runs on this machine whose process was killed, so that Dagster retries them."""
     lost = lost_runs(context.instance)
     if lost:
-        context.log.warning(f"their process is gone: {', '.join(lost)}")
+        context.log.warning(f"runs whose process is gone: {', '.join(lost)}")
     return dg.SkipReason(f"{len(lost)} runs were lost")
 
 
 @dg.sensor(
     job=tables,
-    minimum_interval_seconds=seconds_between_looks(30),
+    minimum_interval_seconds=sensor_interval(30),
     default_status=sensor_status(),
 )
 def rebuild_tables(
     context: dg.SensorEvaluationContext, store: StoreResource, encoder: EncoderResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Rebuild once after the last run of per-track work, or after a scan that took tracks away.
+    """Rebuild once after the last run per track, or after a scan that removed tracks.
 
-    Failed and canceled runs count: what they stored before gets in.
+    Failed and canceled runs count as well: they may have stored results.
     """
     from mess_core.errors import MessError
     from mess_core.store.track_table import outdated_tables
@@ -154,7 +159,7 @@ def rebuild_tables(
     jobs = [scan, *PER_TRACK]
     for job in (*jobs, tables):
         if _active(context.instance, job.name):
-            return dg.SkipReason(f"{job.name} is under way; its end is waited for")
+            return dg.SkipReason(f"{job.name} is in progress; waiting for it to end")
     ended = {
         job.name: context.instance.get_run_records(
             dg.RunsFilter(job_name=job.name, statuses=_ENDED, updated_after=since)
@@ -163,18 +168,18 @@ def rebuild_tables(
     }
     for record in (record for records in ended.values() for record in records):
         if _retry_is_due(record, now):
-            return dg.SkipReason(f"the retry of {record.dagster_run.run_id} is waited for")
-    worked_on = [*ended[embed.name], *ended[describe.name]]
-    reason = "tracks were worked on" if worked_on else None
+            return dg.SkipReason(f"waiting for the retry of {record.dagster_run.run_id}")
+    processed = [*ended[embed.name], *ended[describe.name]]
+    reason = "tracks were processed" if processed else None
     try:
         if _batches_are_due(context.instance, store, encoder, ended[scan.name], now):
-            return dg.SkipReason("the batches of the last scan are waited for")
+            return dg.SkipReason("waiting for the batches of the last scan")
         if reason is None and ended[scan.name]:
             reason = outdated_tables(store.layout)
     except MessError as error:
         return dg.SkipReason(str(error))
     if reason is None:
-        return dg.SkipReason("nothing has ended since the last rebuild")
+        return dg.SkipReason("no run has ended since the last rebuild")
     newest = max(record.update_timestamp for records in ended.values() for record in records)
     context.log.info(f"rebuilding: {reason}")
     return dg.SensorResult(
@@ -183,7 +188,7 @@ def rebuild_tables(
 
 
 def _retry_is_due(record: dg.RunRecord, now: datetime.datetime) -> bool:
-    """Whether a run that died will be retried and its retry does not exist yet."""
+    """Return whether a dead run will be retried and its retry does not exist yet."""
     tags = record.dagster_run.tags
     recent = record.update_timestamp.astimezone(datetime.UTC) > now - _FOLLOWS_WITHIN
     return recent and tags.get(WILL_RETRY) == "true" and RETRIED_AS not in tags
@@ -196,7 +201,7 @@ def _batches_are_due(
     scans: Sequence[dg.RunRecord],
     now: datetime.datetime,
 ) -> bool:
-    """Whether the last scan found work and no run over it exists yet."""
+    """Return whether the last scan found pending tracks and no run for them exists yet."""
     good = [one for one in scans if one.dagster_run.status == _Status.SUCCESS]
     if not good:
         return False
@@ -210,15 +215,15 @@ def _batches_are_due(
 
 
 def _active(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
-    """Runs of a job that wait or work; those that have worked for days were lost."""
+    """Return the queued and running runs of a job, except those running for days."""
     now = datetime.datetime.now(datetime.UTC)
     waiting = dg.RunsFilter(job_name=job, statuses=_WAITING)
     working = dg.RunsFilter(job_name=job, statuses=_WORKING, updated_after=now - _LONGEST_RUN)
     return [*instance.get_runs(waiting), *instance.get_runs(working)]
 
 
-def keys_at_work(instance: dg.DagsterInstance, job: str, order: Sequence[str]) -> set[str]:
-    """Partition keys in the range of a run that waits or works: not to be asked for again."""
+def keys_in_active_runs(instance: dg.DagsterInstance, job: str, order: Sequence[str]) -> set[str]:
+    """Return the partition keys covered by queued and running runs of a job."""
     position = {key: index for index, key in enumerate(order)}
     found: set[str] = set()
     for run in _active(instance, job):
@@ -236,10 +241,16 @@ def pending_keys(
     *,
     failed_too: bool = False,
 ) -> dict[str, list[str]]:
-    """Partition keys of tracks that lack something, by the name of the job that makes it.
+    """Return the partition keys of pending tracks, by the name of the job that computes them.
 
-    Of the keys of `order`, or else of all that there are; of tracks that failed and have not
-    changed only if `failed_too`.
+    Parameters
+    ----------
+    instance : DagsterInstance
+    store, encoder : resources
+    order : sequence of str, optional
+        Partition keys to consider; default: all.
+    failed_too : bool
+        Whether to include failed tracks whose inputs have not changed.
     """
     from mess_core.store import escape_track_id
     from mess_core.store.track_table import pending_tracks as pending
@@ -261,13 +272,13 @@ def pending_keys(
 
 @dg.sensor(
     job=evaluate,
-    minimum_interval_seconds=seconds_between_looks(300),
+    minimum_interval_seconds=sensor_interval(300),
     default_status=sensor_status(),
 )
 def new_judgements(
     context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Once listeners have been quiet for a while, compare systems with their answers again."""
+    """Evaluate systems on listeners' answers again after a listening session has ended."""
     from mess_core.errors import MessError
     from mess_core.evaluation.pipeline import cached_scores
     from mess_core.judgements.response_log import judgements_state
@@ -277,11 +288,11 @@ def new_judgements(
     except MessError as error:
         return dg.SkipReason(str(error))
     if state is None or state == context.cursor:
-        return dg.SkipReason("no answers since the last that were looked at")
-    if datetime.datetime.now(datetime.UTC).timestamp() - last < _SITTING_S:
-        return dg.SkipReason("somebody is judging: the end of the sitting is waited for")
+        return dg.SkipReason("no answers since the last evaluation")
+    if datetime.datetime.now(datetime.UTC).timestamp() - last < _SESSION_S:
+        return dg.SkipReason("a listening session is in progress; waiting for it to end")
     if not cached_scores(store.layout, "retrieval-work").table_path.exists():
-        return dg.SkipReason("no system was examined yet: run the job `evaluate` once")
+        return dg.SkipReason("no system has been evaluated yet: run the job `evaluate` once")
     wanted = [dg.AssetKey(name) for name in EVALUATED_AGAIN]
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=state, asset_selection=wanted)], cursor=state

@@ -1,7 +1,15 @@
-"""The `mess` command: one file per group of commands, loaded when a command is used.
+"""Command-line interface `mess`: one file per group of commands, imported on first use.
 
-Commands that need Dagster live in `mess_assets`; they plug in through the entry point group
-``mess.commands``.
+Commands that need Dagster are defined in `mess_assets` and registered through the entry point
+group ``mess.commands``.
+
+Examples
+--------
+>>> from click.testing import CliRunner
+>>> from mess_core.cli import cli
+>>> result = CliRunner().invoke(cli, ["targets", "--json"])
+>>> result.exit_code
+0
 """
 
 from __future__ import annotations
@@ -32,13 +40,14 @@ _COMMANDS = {
     "tracks": "mess_core.cli.tracks:tracks",
     "validate": "mess_core.cli.targets:validate",
 }
-"""Name of a command to the module and function that define it."""
+"""Maps the name of each command to the module and function that define it."""
 
 _RENAMED = {"examine": "validate"}
+"""Maps earlier names of commands, which still work, to the current ones."""
 
 
 class _Commands(click.Group):
-    """Commands of this package and of installed plug-ins; MESS errors become one line."""
+    """Group of the commands of this package and of plug-ins; prints MESS errors on one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*_COMMANDS, *_plugins()})
@@ -63,13 +72,23 @@ class _Commands(click.Group):
 def cli() -> None:
     """Music similarity that hears how a piece is played.
 
-    Start with `mess demo`; then `mess tracks`, `mess search`, and `mess doctor` when
-    something is missing. The data root is --data or MESS_DATA_ROOT, by default ./data.
+    Start with `mess demo`, then try `mess tracks` and `mess search`. If something is missing,
+    run `mess doctor`. The data root is --data or MESS_DATA_ROOT, by default ./data.
     """
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line; entry point of the console script.
+
+    Examples
+    --------
+    >>> import sys
+    >>> from contextlib import suppress
+    >>> from unittest.mock import patch
+    >>> with patch.object(sys, "argv", ["mess", "fetch", "--help"]), suppress(SystemExit):
+    ...     main()  # doctest: +ELLIPSIS
+    Usage: mess fetch ...
+    """
     cli(prog_name="mess")
 
 

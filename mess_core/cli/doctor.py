@@ -1,4 +1,4 @@
-"""`mess doctor`: what is installed and found on this machine, and what to do next."""
+"""`mess doctor`: report installed packages, devices, encoders and the state of the library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACKAGES = (
 @data_option
 @json_option
 def doctor(data: str, as_json: bool) -> None:
-    """Say what is installed, what was found, and what to do next."""
+    """Show what is installed, which data was found, and what to do next."""
     findings = diagnose(data)
     if as_json:
         click.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
@@ -44,7 +44,7 @@ def doctor(data: str, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: its subject, what was found, and what to do if it is not well."""
+    """A finding about one subject, with a remedy if something is wrong."""
 
     subject: str
     state: Literal["ok", "note", "missing"]
@@ -53,7 +53,7 @@ class Check:
 
 
 def diagnose(data_root: str) -> list[Check]:
-    """Look at packages, devices, encoders and the data root; opens nothing for writing."""
+    """Check packages, devices, encoders and the data root without changing anything."""
     layout = Layout(data_root)
     checks = [_python(), *_packages(), _device(), *_encoders()]
     try:
@@ -92,14 +92,14 @@ def _encoders() -> list[Check]:
 
     from mess_core.encoders.mert import HUB_MODELS
 
-    checks = [Check("encoder untrained:tiny", "ok", "always there (the control)")]
+    checks = [Check("encoder untrained:tiny", "ok", "always available (the untrained control)")]
     for name, model in HUB_MODELS.items():
         cached = any(
             isinstance(try_to_load_from_cache(model.repository, file, revision=model.revision), str)
             for file in ("model.safetensors", "pytorch_model.bin")
         )
         fact = "in the Hugging Face cache" if cached else "not downloaded yet"
-        hint = "" if cached else f"Set MESS_ENCODER={name}; it downloads when first used"
+        hint = "" if cached else f"Set MESS_ENCODER={name}; it is downloaded on first use"
         checks.append(Check(f"encoder {name}", "ok" if cached else "note", fact, hint))
     return checks
 

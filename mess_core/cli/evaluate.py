@@ -1,4 +1,4 @@
-"""`mess evaluate`: every step of the evaluation in a row, with its time."""
+"""`mess evaluate`: run all steps of the evaluation and report the time of each."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = ["evaluate"]
     "--percepiano",
     default=lambda: os.environ.get("MESS_PERCEPIANO", ""),
     show_default="MESS_PERCEPIANO",
-    help="Folder of PercePiano: triplets from human ratings.",
+    help="Folder of PercePiano, for triplets from human ratings.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["demo", "fluidsynth", "auto"]),
     default="demo",
     show_default=True,
-    help="What makes clips of notes sound.",
+    help="Synthesiser for clips that exist only as notes.",
 )
 @click.option("--quiet", is_flag=True, help="Print the leaderboard only.")
 def evaluate(data: str, percepiano: str, engine: Engine, quiet: bool) -> None:
-    """Train the ladder of heads and compare every system on every criterion.
+    """Train the sequence of heads and compare all systems on every criterion.
 
-    Writes evaluation/leaderboard/ in the data root. Clips that exist as notes only are
-    rendered and embedded once; that takes longest, the first time.
+    Writes evaluation/leaderboard/ in the data root. The first run takes longest, because it
+    renders and embeds the clips that exist only as notes. Later runs reuse them.
     """
     from mess_core.evaluation.pipeline import evaluate_library
 

@@ -1,4 +1,4 @@
-"""`mess judgements`."""
+"""`mess judgements`: collect the answers of the listening test and report agreement."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["judgements"]
 @data_option
 @json_option
 def judgements(data: str, as_json: bool) -> None:
-    """Gather what listeners answered into one table, and say how far they agree.
+    """Collect the answers of all listeners in one table and report how well they agree.
 
-    Answers are given on listening-test.html of `mess listen`. Answers to triplets that have been
-    replaced since stay in the table but do not count here.
+    Listeners answer on the page listening-test.html of `mess listen`. Answers to earlier triplets
+    stay in the table, but the report leaves them out.
     """
     from mess_core.judgements.agreement import agreement
     from mess_core.judgements.response_log import export_judgements, read_triplets
@@ -38,46 +38,47 @@ def judgements(data: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_plain(found), indent=1))
         return
-    _tell(found)
+    _print_report(found)
 
 
-def _tell(found: dict[str, Any]) -> None:
-    click.echo(f"{found['answers']} answers of {len(found['listeners'])} listeners")
+def _print_report(found: dict[str, Any]) -> None:
+    click.echo(f"{found['answers']} answers from {len(found['listeners'])} listeners")
     for one in found["listeners"]:
         click.echo(
             f"  {one['listener']}  {one['answers']:4d} triplets, median {one['median_s']:.0f} s;"
-            f" same again {_share(one['same'])} of {one['repeats']};"
-            f" attention {_share(one['attentive'])} of {one['checks']}: {one['status']}"
+            f" consistent on {_share(one['same'])} of {one['repeats']} repeats;"
+            f" correct on {_share(one['attentive'])} of {one['checks']} attention checks:"
+            f" {one['status']}"
         )
     parts = [("all listeners", found["all"])]
     if any(one["status"] != "passed" for one in found["listeners"]):
-        parts.append(("who passed attention checks", found["passed"]))
+        parts.append(("listeners who passed the attention checks", found["passed"]))
     for name, part in parts:
         alpha, halves, others = part["alpha"], part["split_half"], part["leave_one_out"]
         click.echo(
             f"{name} ({alpha['listeners']} listeners,"
-            f" {alpha['triplets']} triplets of two or more):\n"
+            f" {alpha['triplets']} triplets with two or more answers):\n"
             f"  Krippendorff's alpha {_number(alpha['value'])}"
             f" [{_number(alpha['low'])}, {_number(alpha['high'])}]\n"
-            f"  halves of the listeners agree {_share(halves['value'])}"
+            f"  two halves of the listeners agree on {_share(halves['value'])}"
             f" [{_share(halves['low'])}, {_share(halves['high'])}];"
-            f" a perfect measure would agree with one of them {_share(part['perfect'])}\n"
-            f"  a listener agrees with the others {_share(others['value'])}"
+            f" noise ceiling {_share(part['perfect'])}\n"
+            f"  a listener agrees with the majority of the others on {_share(others['value'])}"
             f" [{_share(others['low'])}, {_share(others['high'])}]"
         )
     same = found["consistency"]
     click.echo(
-        f"listeners with themselves: {_share(same['share'])}"
+        f"listeners agree with themselves on {_share(same['share'])}"
         f" [{_share(same['low'])}, {_share(same['high'])}] of {same['n']} repeats"
     )
     if found["answers_to_other_triplets"]:
         click.secho(
-            f"{found['answers_to_other_triplets']} answers to other triplets are left out.",
+            f"{found['answers_to_other_triplets']} answers to earlier triplets are left out.",
             fg="yellow",
             err=True,
         )
     if found["unreadable_lines"]:
-        click.secho(f"{found['unreadable_lines']} lines were not readable.", fg="yellow", err=True)
+        click.secho(f"{found['unreadable_lines']} lines could not be read.", fg="yellow", err=True)
     click.echo(found["table"], err=True)
 
 
@@ -90,7 +91,7 @@ def _number(value: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: missing values are null."""
+    """Convert to plain JSON types; missing values become None."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list):

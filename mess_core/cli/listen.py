@@ -1,4 +1,4 @@
-"""`mess listen`."""
+"""`mess listen`: serve the pages for searching by ear and for the listening test."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ __all__ = ["listen"]
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port; 0 for any free one.")
 @data_option
-@click.option("--open/--no-open", "show", default=False, help="Open it in the browser.")
+@click.option(
+    "--open/--no-open", "show", default=False, help="Whether to open the page in the browser."
+)
 def listen(host: str, port: int, data: str, show: bool) -> None:
-    """Open the page to search by ear, on this machine only unless --host says otherwise."""
+    """Serve the pages for searching by ear and for the listening test.
+
+    Only this machine can open them unless --host is given.
+    """
     import socket
 
     import uvicorn
@@ -31,12 +36,14 @@ def listen(host: str, port: int, data: str, show: bool) -> None:
         raise click.ClickException(
             f"cannot listen on {host}:{port} ({error.strerror}). Choose another --port."
         ) from error
-    bound.listen()  # who asks before the server has started waits, rather than being refused
+    bound.listen()  # early requests wait until the server has started
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{bound.getsockname()[1]}"
     own = host in {"127.0.0.1", "localhost", "::1"}
     if not own:
-        click.secho("Whoever reaches this address can hear the library.", fg="yellow", err=True)
+        click.secho(
+            "Anyone who can reach this address can listen to the library.", fg="yellow", err=True
+        )
     app = create_app(data, hosts=() if own else ("*",))
     click.echo(f"MESS on {address}   (Ctrl+C stops it)")
     if show:

@@ -1,4 +1,4 @@
-"""`mess probe`."""
+"""`mess probe`: find the layers that encode each target."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ __all__ = ["probe"]
     type=click.Choice(["work", "performer", "track", "as first published"]),
     default="work",
     show_default=True,
-    help="What folds keep together; all but work leak, and say so.",
+    help="What folds keep on one side. All choices except work leak and print a warning.",
 )
 @click.option("--folds", default=5, show_default=True, help="Outer folds.")
-@click.option("--permutations", default=500, show_default=True, help="Of the null; 0 for no p.")
+@click.option(
+    "--permutations",
+    default=500,
+    show_default=True,
+    help="Permutations for the null; 0 skips p values.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @data_option
 @json_option
 def probe(
     group_by: Grouping, folds: int, permutations: int, device: str, data: str, as_json: bool
 ) -> None:
-    """Find which layer encodes which target, from the stored tables."""
+    """Find the layer that encodes each target best, from the stored embeddings and targets."""
     from mess_core.probing.pipeline import probe_store, probing_folder
     from mess_core.store import Layout
 

@@ -1,4 +1,4 @@
-"""`mess publish` and `mess fetch`."""
+"""`mess publish` and `mess fetch`: copy a library as a new version."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ __all__ = ["fetch_library", "publish_library"]
 
 
 @click.command("publish")
-@click.argument("place")
+@click.argument("destination")
 @data_option
-def publish_library(place: str, data: str) -> None:
-    """Copy what searching needs, without audio, to PLACE (a folder or s3://...) as a new version.
+def publish_library(destination: str, data: str) -> None:
+    """Copy the files that search needs, without audio, to DESTINATION as a new version.
 
-    `mess search --data PLACE` and `mess listen --data PLACE` then serve it.
+    DESTINATION is a folder or s3://... Search it with `mess search --data DESTINATION` or
+    `mess listen --data DESTINATION`.
     """
     from mess_core.search.publishing import publish
 
-    manifest = publish(data, place, say=lambda line: click.echo(line, err=True))
-    click.echo(f"{place} serves version {manifest['version']}: {manifest['tracks']} tracks")
+    manifest = publish(data, destination, say=lambda line: click.echo(line, err=True))
+    click.echo(f"{destination} serves version {manifest['version']}: {manifest['tracks']} tracks")
 
 
 @click.command("fetch")
 @click.argument("source")
-@click.argument("place")
-def fetch_library(source: str, place: str) -> None:
-    """Copy the library published at SOURCE to PLACE, verified, as a new version."""
+@click.argument("destination")
+def fetch_library(source: str, destination: str) -> None:
+    """Copy the library published at SOURCE to DESTINATION as a new version and verify it."""
     from mess_core.search.publishing import fetch
 
-    manifest = fetch(source, place, say=lambda line: click.echo(line, err=True))
-    click.echo(f"{place} serves version {manifest['version']}: {manifest['tracks']} tracks")
+    manifest = fetch(source, destination, say=lambda line: click.echo(line, err=True))
+    click.echo(f"{destination} serves version {manifest['version']}: {manifest['tracks']} tracks")

@@ -1,4 +1,4 @@
-"""`mess search`, `mess passages`, `mess explain` and `mess aspects`."""
+"""`mess search`, `mess passages`, `mess explain` and `mess aspects`: search the library."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ __all__ = ["aspects", "explain", "passages", "search"]
 def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--same-work", is_flag=True, help="Only performances of TRACK's work."),
-        click.option("--other-performer", is_flag=True, help="Only by other performers."),
-        click.option("--where", multiple=True, help="COLUMN=VALUE, for example composer=Liszt."),
+        click.option("--other-performer", is_flag=True, help="Only other performers."),
+        click.option(
+            "--where", multiple=True, help="Filter COLUMN=VALUE, for example composer=Liszt."
+        ),
     ):
         command = option(command)
     return command
@@ -35,7 +37,7 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(["auto", "cosine", "subspace"]),
     default="auto",
     show_default=True,
-    help="By all that an aspect's layers hold, by what probes read there, or what measured better.",
+    help="Compare by whole layers (cosine), by the probes' subspace, or by the better of both.",
 )
 @click.option("--head", help="Rank by a learned head, such as expression-linear-infonce.")
 @_filter_options
@@ -53,7 +55,10 @@ def search(
     data: str,
     as_json: bool,
 ) -> None:
-    """Rank the library by likeness to TRACK, a track id or an audio file; overall or by aspects."""
+    """Rank the library by similarity to TRACK (a track id or an audio file).
+
+    Similarity is overall unless --aspects or --head is given.
+    """
     from mess_core.search import Library
     from mess_core.search.aspect_weights import parse_aspects
     from mess_core.search.passages import parse_filters
@@ -74,20 +79,26 @@ def search(
             **relations,
             where=filters,
         )
-    show_table(hits, f"like {track}   ({library.encoder})", 0, as_json)
+    show_table(hits, f"similar to {track}   ({library.encoder})", 0, as_json)
     if modes := hits.attrs["modes"]:
         note("compared by " + ", ".join(f"{how} ({name})" for name, how in modes.items()))
     if library.encoder.startswith("untrained:"):
-        note("The encoder is the untrained control: this shows the mechanics, not the music.")
+        note("The encoder is the untrained control: the ranking only demonstrates the commands.")
     for line in hits.attrs["notes"]:
         note(line)
 
 
 @click.command()
 @click.argument("track")
-@click.option("--start", "start_s", default=0.0, show_default=True, help="Second in TRACK.")
+@click.option(
+    "--start",
+    "start_s",
+    default=0.0,
+    show_default=True,
+    help="Start of the passage in TRACK, in seconds.",
+)
 @click.option("-k", default=10, show_default=True, help="Number of hits.")
-@click.option("--own/--no-own", default=False, help="Whether TRACK itself may be among the hits.")
+@click.option("--own/--no-own", default=False, help="Whether to include passages of TRACK itself.")
 @_filter_options
 @data_option
 @json_option
@@ -102,7 +113,7 @@ def passages(
     data: str,
     as_json: bool,
 ) -> None:
-    """Find passages like the one that begins at --start of TRACK (a track id or an audio file)."""
+    """Find passages similar to the one at --start of TRACK (a track id or an audio file)."""
     from mess_core.search import Library
     from mess_core.search.passages import parse_filters
 
@@ -121,7 +132,9 @@ def passages(
             where=filters,
         )
     query = hits.attrs["query"]
-    title = f"like {track} {query['start_s']:.2f}-{query['end_s']:.2f} s   ({library.encoder})"
+    title = (
+        f"similar to {track} {query['start_s']:.2f}-{query['end_s']:.2f} s   ({library.encoder})"
+    )
     show_table(hits, title, 0, as_json)
 
 
@@ -131,7 +144,7 @@ def passages(
 @data_option
 @json_option
 def explain(track: str, hit: str, data: str, as_json: bool) -> None:
-    """Say why HIT is like TRACK: every aspect among the whole library, with its targets."""
+    """Explain why HIT is similar to TRACK: the percentile of each aspect and its targets."""
     from mess_core.search import Library
 
     library = Library.open(data)
@@ -142,7 +155,7 @@ def explain(track: str, hit: str, data: str, as_json: bool) -> None:
 @data_option
 @json_option
 def aspects(data: str, as_json: bool) -> None:
-    """Show the 13 aspects with their layers, confidence and reason."""
+    """List the 13 aspects with their layers, confidence and reason."""
     import pandas as pd
 
     from mess_core.search import Library
@@ -164,10 +177,10 @@ def aspects(data: str, as_json: bool) -> None:
 
 
 def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
-    """Whether TRACK is a recording of the user's; options that say nothing of one are refused."""
+    """Return whether TRACK is an audio file; refuse options that only apply to library tracks."""
     if track in set(library.tracks["track_id"]) or not Path(track).is_file():
         return False
     given = [f"--{name.replace('_', '-')}" for name, on in needs_a_track.items() if on]
     if given:
-        raise click.UsageError(f"{', '.join(given)}: only for tracks of the library, not a file")
+        raise click.UsageError(f"{', '.join(given)}: only for tracks of the library, not for files")
     return True

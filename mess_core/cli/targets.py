@@ -1,4 +1,4 @@
-"""`mess targets` and `mess validate`."""
+"""`mess targets` and `mess validate`: list the targets and validate them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,17 @@ def list_targets(as_json: bool) -> None:
 
 @click.command()
 @click.option("--asap", type=click.Path(exists=True), help="Folder of the ASAP data set.")
-@click.option("--percepiano", type=click.Path(exists=True), help="Folder of PercePiano.")
-@click.option("--library/--no-library", default=True, help="Whether to draw the data root's table.")
-@click.option("--sweeps/--no-sweeps", default=True, help="Whether to measure planted clips.")
+@click.option(
+    "--percepiano", type=click.Path(exists=True), help="Folder of the PercePiano data set."
+)
+@click.option(
+    "--library/--no-library", default=True, help="Whether to plot the targets of the data root."
+)
+@click.option(
+    "--sweeps/--no-sweeps",
+    default=True,
+    help="Whether to measure synthetic clips with known ground truth.",
+)
 @click.option("--out", default=None, help="Folder to write to; default: DATA/reports/targets.")
 @data_option
 def validate(
@@ -42,9 +50,10 @@ def validate(
     out: str | None,
     data: str,
 ) -> None:
-    """Test whether targets and alignment mean what they say; write Markdown and pictures.
+    """Validate the targets and the alignment; write a Markdown report with figures.
 
-    Planted clips are synthesised; ASAP gives human-checked beats, PercePiano ratings. Minutes.
+    The ground truth is synthetic clips, human-checked beats (--asap) and human ratings
+    (--percepiano). This takes a few minutes.
     """
     from upath import UPath
 

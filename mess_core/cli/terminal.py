@@ -1,4 +1,4 @@
-"""Options and ways of telling that the commands of `mess` share."""
+"""Options and output functions shared by the `mess` commands."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ data_option = click.option(
     "--data",
     default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
     show_default="MESS_DATA_ROOT or ./data",
-    help="Data root: a folder; for reading, an fsspec URL too.",
+    help="Data root: a folder, or an fsspec URL for reading.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def show_table(table: pd.DataFrame, title: str, limit: int, as_json: bool) -> None:
+    """Print a table, or its rows as JSON; `limit` is the number of rows, 0 for all."""
     rows = len(table)
     if limit:
         table = table.head(limit)
@@ -39,10 +40,10 @@ def show_table(table: pd.DataFrame, title: str, limit: int, as_json: bool) -> No
         view.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
     for row in table.itertuples(index=False):
         view.add_row(*(Text(_cell(value)) for value in row))
-    # Piped output is for reading by programs too: do not cut it to 80 columns.
+    # Programs read piped output, so do not truncate it to 80 columns.
     Console(width=None if sys.stdout.isatty() else 220).print(view)
     if limit and rows > limit:
-        note(f"{rows - limit} more; --limit 0 shows all.")
+        note(f"{rows - limit} more rows; --limit 0 shows all.")
 
 
 def _cell(value: Any) -> str:
@@ -52,4 +53,5 @@ def _cell(value: Any) -> str:
 
 
 def note(text: str) -> None:
+    """Print a note to standard error."""
     click.secho(text, fg="yellow", err=True)

@@ -1,4 +1,4 @@
-"""`mess tracks`."""
+"""`mess tracks`: list the tracks of the library."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ __all__ = ["tracks"]
 
 @click.command()
 @data_option
-@click.option("--failed", is_flag=True, help="Show failed tracks with reason and remedy instead.")
-@click.option("--match", default="", help="Only tracks whose id, composer or title contains this.")
-@click.option("--limit", default=50, show_default=True, help="Rows to show; 0 for all.")
+@click.option("--failed", is_flag=True, help="List failed tracks with the reason and remedy.")
+@click.option(
+    "--match", default="", help="Only tracks whose id, composer or title contains this text."
+)
+@click.option("--limit", default=50, show_default=True, help="Number of rows to show; 0 for all.")
 @json_option
 def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> None:
-    """List the tracks of the library, or those that failed and why."""
+    """List the tracks of the library, or the failed ones with the reason."""
     from mess_core.store import Layout, read_table
     from mess_core.store.failures import failures_table
 

@@ -1,4 +1,4 @@
-"""Where tracks come from: one file per data set layout, one table for all."""
+"""Data sets: one module per folder layout, and one track table for all of them."""
 
 from mess_core.datasets.base import (
     Scan,

@@ -24,12 +24,17 @@ __all__ = ["read_asap", "read_beats"]
 
 
 def read_asap(folder: str | PathLike[str]) -> pd.DataFrame:
-    """Performances of an ASAP folder: ``piece, player, midi, beats`` (paths), a row each.
+    """Return the performances of an ASAP folder.
+
+    Returns
+    -------
+    DataFrame
+        One row per performance: ``piece, player`` and the paths ``midi, beats``.
 
     Raises
     ------
     DatasetError
-        If ``performances.csv`` is not there or lacks a column.
+        If ``performances.csv`` is missing or lacks a column.
     """
     import pandas as pd
 
@@ -51,6 +56,6 @@ def read_asap(folder: str | PathLike[str]) -> pd.DataFrame:
 
 
 def read_beats(path: str) -> NDArray[np.float64]:
-    """Beat times in seconds of an annotation file (first tab-separated column)."""
+    """Return the beat times (s) of an annotation file, its first tab-separated column."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     return np.asarray([float(line.split("\t")[0]) for line in lines if line.strip()])

@@ -1,7 +1,7 @@
-"""What a data set is to MESS: a scan that turns a folder into rows of one track table.
+"""The common form of all data sets: a scan turns a folder into rows of one track table.
 
-A new data set is one file beside this one with a function decorated with `scanner`;
-nothing else needs to know of it.
+To add a data set, write a module in this package with a function decorated with
+`scanner`; nothing else has to change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,14 @@ TRACK_COLUMNS = (
 
 @dataclass(frozen=True)
 class Track:
-    """One performance: a row of the track table, the audio's hash still to come."""
+    """One performance: a row of the track table, without the hash of its audio.
+
+    Examples
+    --------
+    >>> track = Track("take1", "takes", audio_path="/data/take1.flac", midi_path=None)
+    >>> track.track_id, track.duration_s
+    ('take1', nan)
+    """
 
     track_id: str
     dataset: str
@@ -67,7 +74,13 @@ class Track:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or metadata row that did not become a track, and why."""
+    """A file or metadata row that did not become a track, and why.
+
+    Examples
+    --------
+    >>> Skipped("/data/notes.txt", "neither audio nor MIDI by its suffix").reason
+    'neither audio nor MIDI by its suffix'
+    """
 
     path: str
     reason: str
@@ -75,9 +88,16 @@ class Skipped:
 
 @dataclass
 class Scan:
-    """What was found in one data set's folder.
+    """Tracks and skipped files found in the folder of one data set.
 
-    ``unavailable`` marks a data set that is known by name but lies nowhere on this machine.
+    Examples
+    --------
+    >>> scan = Scan("takes", "folder", "/data/takes")
+    >>> scan.tracks.append(Track("take1", "takes", "/data/takes/take1.flac", None))
+    >>> scan.skip("/data/takes/notes.txt", "neither audio nor MIDI by its suffix")
+    >>> report = scan.report()
+    >>> report["tracks"], report["with_midi"], len(report["skipped"])
+    (1, 0, 1)
     """
 
     dataset: str
@@ -87,16 +107,16 @@ class Scan:
     skipped: list[Skipped] = field(default_factory=list)
 
     def skip(self, path: Any, reason: str) -> None:
-        """Note that `path` does not become a track."""
+        """Record that `path` does not become a track."""
         self.skipped.append(Skipped(str(path), reason))
 
     def metadata(
         self, where: Any, *, year: Any = None, split: Any = None, duration_s: Any = None
     ) -> dict[str, Any]:
-        """Values for a `Track` from a row of metadata.
+        """Return the fields of a `Track` that a row of metadata gives.
 
-        A value that cannot be is noted under `where` and left out, so that one row's slip
-        stops neither its track nor the others.
+        An invalid value is recorded under `where` and left out, so that an error in one row
+        affects neither the rest of its track nor any other track.
         """
         values: dict[str, Any] = {}
         for name, text, read in (
@@ -109,11 +129,11 @@ class Scan:
             try:
                 values[name] = read(str(text).strip())
             except ValueError:
-                self.skip(where, f"the {name} {text!r} cannot be and is left out")
+                self.skip(where, f"the {name} {text!r} is not valid and is left out")
         return values
 
     def report(self) -> dict[str, Any]:
-        """Counts and reasons as plain values."""
+        """Return counts and skipped files as plain values."""
         return {
             "dataset": self.dataset,
             "layout": self.layout,
@@ -172,11 +192,21 @@ def scanner(
     Parameters
     ----------
     layout : str
-        Name of the layout, e.g. "maestro".
+        Name of the layout, such as "maestro".
     recognises : callable
-        Whether a folder (a UPath) has this layout.
+        Returns whether a folder (a UPath) has this layout.
     priority : int
-        Layouts are asked in ascending order; the first that recognises the folder reads it.
+        Layouts are tried in ascending order; the first that recognises the folder reads it.
+
+    Examples
+    --------
+    >>> from mess_core.datasets import base
+    >>> @scanner("listed", recognises=lambda root: (root / "takes.list").is_file())
+    ... def scan_list(root, dataset):
+    ...     return Scan(dataset, "listed", str(root))
+    >>> "listed" in base._SCANNERS
+    True
+    >>> del base._SCANNERS["listed"]
     """
 
     def register(scan: ScanFunction) -> ScanFunction:
@@ -187,25 +217,39 @@ def scanner(
 
 
 def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None = None) -> Scan:
-    """Read one data set's folder.
+    """Read the folder of one data set.
 
     Parameters
     ----------
     root : path-like or fsspec URL
     dataset : str
-        Name that the tracks carry.
+        Name of the data set, recorded in its tracks.
     layout : str, optional
-        A registered layout; recognised from the folder's content if not given.
+        A registered layout; by default it is recognised from the content of the folder.
+
+    Returns
+    -------
+    Scan
 
     Raises
     ------
     DatasetError
         If the folder is missing, its layout unknown, or its metadata unreadable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets.demo import write_demo_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
+    ...     scan = scan_source(f"{folder}/demo", "demo")
+    >>> scan.layout, [track.track_id for track in scan.tracks]
+    ('folder', ['demo_01_player1', 'demo_01_player2'])
     """
-    place = locate(root)
-    if not getattr(place, "protocol", ""):
-        place = place.absolute()  # the table must not depend on who reads it from where
-    if not place.is_dir():
+    folder = locate(root)
+    if not getattr(folder, "protocol", ""):
+        folder = folder.absolute()  # the table must not depend on the current directory
+    if not folder.is_dir():
         raise DatasetError(
             f"the folder of data set {dataset!r} does not exist",
             path=str(root),
@@ -215,27 +259,34 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
     if layout is not None:
         if layout not in scanners:
             raise DatasetError(f"unknown layout {layout!r}; known are {', '.join(scanners)}")
-        return scanners[layout].scan(place, dataset)
+        return scanners[layout].scan(folder, dataset)
     for candidate in sorted(scanners.values(), key=lambda one: one.priority):
-        if candidate.recognises(place):
-            return candidate.scan(place, dataset)
+        if candidate.recognises(folder):
+            return candidate.scan(folder, dataset)
     raise DatasetError(
         "holds no audio or MIDI", path=str(root), remedy="Put audio files into the folder"
     )
 
 
 def track_table(scans: Mapping[str, Scan]) -> pd.DataFrame:
-    """One validated row per track of all scans, sorted by data set and track id.
+    """Return one validated row per track of all scans, sorted by data set and track id.
 
-    A track id that two data sets share is an error in neither: the later data set's
-    track is moved to its scan's skipped list, since ids name files and partitions.
+    If two data sets share a track id, the track of the later one is moved to the skipped
+    files of its scan, since track ids name files and partitions.
+
+    Examples
+    --------
+    >>> track = Track("take1", "takes", "/data/take1.flac", None, work_id="bach:bwv846")
+    >>> table = track_table({"takes": Scan("takes", "folder", "/data", [track])})
+    >>> table[["track_id", "work_id"]].to_dict("records")
+    [{'track_id': 'take1', 'work_id': 'bach:bwv846'}]
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     owner: dict[str, str] = {}
     for scan in scans.values():
-        kept: list[Track] = []
+        accepted: list[Track] = []
         for track in scan.tracks:
             if track.track_id in owner:
                 scan.skip(
@@ -244,21 +295,30 @@ def track_table(scans: Mapping[str, Scan]) -> pd.DataFrame:
                 )
                 continue
             owner[track.track_id] = scan.dataset
-            kept.append(track)
+            accepted.append(track)
             rows.append({**asdict(track), "audio_sha256": None})
-        scan.tracks[:] = kept
+        scan.tracks[:] = accepted
     table = pd.DataFrame(rows, columns=list(TRACK_COLUMNS))
     table = table.sort_values(["dataset", "track_id"], ignore_index=True)
     return validate_track_table(table)
 
 
 def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a track table against its schema and give its columns their types.
+    """Validate a track table against its schema, and convert its columns to their types.
 
     Raises
     ------
     DatasetError
-        Naming the column, the rule and up to three offending rows.
+        If a rule is violated; the message names the column, the rule and up to three values.
+
+    Examples
+    --------
+    >>> track = Track("take1", "takes", "/data/take1.flac", None, work_id="bach:bwv846")
+    >>> table = track_table({"takes": Scan("takes", "folder", "/data", [track])})
+    >>> table["split"] = "holdout"
+    >>> validate_track_table(table)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mess_core.errors.DatasetError: the track table violates its schema: column 'split', ...
     """
     import pandera.pandas as pa
 
@@ -292,7 +352,7 @@ def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
         first = cases.iloc[0]
         examples = ", ".join(repr(case) for case in cases["failure_case"].head(3))
         raise DatasetError(
-            f"the track table breaks its schema: column {first['column']!r}, rule "
+            f"the track table violates its schema: column {first['column']!r}, rule "
             f"{first['check']!r}, for example {examples} ({len(cases)} in all)"
         ) from error
     return checked

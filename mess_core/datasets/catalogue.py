@@ -1,6 +1,6 @@
 """Facts about the piano repertoire that titles leave out: numbers, keys, nicknames.
 
-Only what data sets actually write; from the composers' standard work catalogues.
+Limited to what the data sets contain; from the composers' standard work catalogues.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ WTC_ORDER |= {("d#", True): 7, ("g#", True): 17, ("db", False): 2, ("a#", True):
 """(tonic, minor) to position in a book of the Well-Tempered Clavier, from 0."""
 
 WHOLE_OPUS = {"beethoven:op81-26": "op81", "rachmaninoff:op3": "op3"}
-"""Names that read a number which is none."""
+"""Names whose last number is not one of the opus, to the name of the opus."""
 
 NICKNAMES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     (owner, re.compile(pattern), name)

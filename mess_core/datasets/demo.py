@@ -1,9 +1,9 @@
-"""The demo corpus: short synthesised pieces by players with known expression.
+"""The demo corpus: short synthetic pieces by players whose expression is known.
 
-Everything is made here, so it can be had on a sealed machine, and what each player does
-is known exactly: ``planted.csv`` beside the audio holds the tempo, rubato, dynamics,
-articulation, asynchrony and pedal of every performance. The pieces are random walks over
-chord progressions: enough to be told apart, not meant to be enjoyed.
+All audio is synthesised here, so nothing has to be downloaded, and the ground truth is exact:
+``planted.csv`` next to the audio contains the tempo, rubato, dynamics, articulation,
+asynchrony and pedal of every performance. The pieces are random walks over chord progressions:
+different enough to be distinguished, but not meant as music.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Score:
-    """A piece before anyone plays it.
+    """A piece as notated, before it is performed.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Expression:
-    """How a player plays; every field is a quantity that a target should recover.
+    """How a player performs; every field is a quantity that a target should recover.
 
     Attributes
     ----------
     tempo_factor : float
-        Of the nominal tempo.
+        Factor on the nominal tempo.
     rubato : float
         Standard deviation of log2 tempo around its drift.
     tempo_drift : float
@@ -84,7 +84,7 @@ class Expression:
 
 
 def demo_score(work: int, *, bars: int = 8) -> Score:
-    """The piece with this number; the same on every call."""
+    """Return the piece with this number, which is the same on every call."""
     rng = np.random.default_rng([work, 20_240])
     beats_per_bar = (4, 3, 4, 4, 2, 3)[work % 6]
     scale = _MAJOR if work % 2 == 0 else _MINOR
@@ -120,11 +120,23 @@ def demo_score(work: int, *, bars: int = 8) -> Score:
 
 
 def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
-    """Play a score with exactly this expression; `seed` decides the details."""
+    """Perform a score with exactly this expression.
+
+    Parameters
+    ----------
+    score : Score
+    expression : Expression
+    seed : int
+        Determines the details that the expression leaves open.
+
+    Returns
+    -------
+    Notes
+    """
     rng = np.random.default_rng([seed, 7])
     grid = np.arange(0, score.beat.max() + 3, 0.25)  # quarter beats
-    # A sway over five beats makes rubato (two would be sampled at their own rate by beats);
-    # half a cosine over the piece makes drift.
+    # Rubato is a sine with a period of five beats (at two beats, sampling once per beat would
+    # alias it); drift is half a cosine over the piece.
     fast = np.sin(2 * np.pi * grid / 5.0 + rng.uniform(0, 2 * np.pi))
     slow = np.cos(2 * np.pi * grid / grid[-1] + rng.uniform(0, 2 * np.pi))
     log_tempo = (
@@ -181,12 +193,12 @@ def write_demo_corpus(
     bars: int = 8,
     seed: int = 0,
 ) -> int:
-    """Synthesise the corpus into a folder, unless it is there already.
+    """Synthesise the corpus into a folder, unless the folder already contains it.
 
     Parameters
     ----------
     folder : path-like
-        Made complete beside its place and then renamed.
+        Written under a temporary name in the same folder and then renamed.
     works, players : int
     bars : int
         Length of each piece.
@@ -201,21 +213,21 @@ def write_demo_corpus(
 
     import soundfile as sf
 
-    place = Path(folder)
-    made_of = {
+    target = Path(folder)
+    recipe = {
         "version": DEMO_VERSION,
         "works": works,
         "players": players,
         "bars": bars,
         "seed": seed,
     }
-    manifest = place / "demo.json"
-    if manifest.is_file() and json.loads(manifest.read_text()) == made_of:
+    manifest = target / "demo.json"
+    if manifest.is_file() and json.loads(manifest.read_text()) == recipe:
         return works * players
-    part = place.with_name(f".{place.name}.part")
+    part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    rows, planted = [], []
+    rows, ground_truth = [], []
     for work in range(works):
         score = demo_score(work, bars=bars)
         title = f"{_TITLES[work % len(_TITLES)]} No. {work + 1}"
@@ -226,7 +238,7 @@ def write_demo_corpus(
             sf.write(part / f"{track_id}.flac", synthesise(notes), 24_000, subtype="PCM_16")
             write_midi(notes, part / f"{track_id}.mid")
             rows.append([track_id, "MESS", title, f"demo:work{work + 1}", f"player{player + 1}"])
-            planted.append({"track_id": track_id, **asdict(expression)})
+            ground_truth.append({"track_id": track_id, **asdict(expression)})
     with (part / "metadata.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["track_id", "composer", "title", "work_id", "performer"])
@@ -235,16 +247,16 @@ def write_demo_corpus(
         columns = ["track_id", *(field.name for field in fields(Expression))]
         table = csv.DictWriter(file, columns)
         table.writeheader()
-        table.writerows(planted)
-    (part / "demo.json").write_text(json.dumps(made_of))
-    if place.exists():
-        shutil.rmtree(place)
-    part.rename(place)
+        table.writerows(ground_truth)
+    (part / "demo.json").write_text(json.dumps(recipe))
+    if target.exists():
+        shutil.rmtree(target)
+    part.rename(target)
     return works * players
 
 
 def _player_expression(work: int, player: int, seed: int) -> Expression:
-    """A player's habits, varied a little from piece to piece."""
+    """Return a player's habits, varied slightly from piece to piece."""
     habit = np.random.default_rng([seed, player, 1]).uniform(-1, 1, 8)
     mood = np.random.default_rng([seed, player, work, 2]).uniform(-1, 1, 8)
     where = np.clip(0.7 * habit + 0.5 * mood, -1, 1) * 0.5 + 0.5  # [0, 1]

@@ -1,9 +1,9 @@
-"""Any folder of audio, MIDI beside it where there is some.
+"""Any folder of audio files, optionally with MIDI files.
 
-Audio and MIDI with the same path but for the suffix are one track; the track id is the
+Audio and MIDI files whose paths differ only in their suffix are one track; the track id is the
 file's stem. An optional ``metadata.csv`` with a column ``track_id`` adds any of
-``composer, title, work_id, performer, year, split``. Without it every track counts as a
-work of its own, unless its name is ``WORK__PLAYER`` (two underscores).
+``composer, title, work_id, performer, year, split``. Without it, every track counts as a
+separate work, unless its name has the form ``WORK__PLAYER`` (two underscores).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def scan_folder(root: Any, dataset: str) -> Scan:
     ----------
     root : UPath
     dataset : str
-        Name that the tracks carry.
+        Name of the data set, recorded in its tracks.
 
     Raises
     ------
     DatasetError
-        If ``metadata.csv`` is there but cannot be used.
+        If ``metadata.csv`` exists but cannot be used.
     """
     scan = Scan(dataset, "folder", str(root))
     metadata = _metadata(root / "metadata.csv", scan)
@@ -61,11 +61,11 @@ def scan_folder(root: Any, dataset: str) -> Scan:
     taken: dict[str, str] = {}
     for key in sorted({*audio, *midi}):
         track_id = PurePosixPath(key).name
-        place = audio.get(key) or midi[key]
+        first_path = audio.get(key) or midi[key]
         if track_id in taken:
-            scan.skip(place, f"its name is taken by {taken[track_id]}")
+            scan.skip(first_path, f"its name is taken by {taken[track_id]}")
             continue
-        taken[track_id] = place
+        taken[track_id] = first_path
         row = metadata.get(track_id, {})
         scan.tracks.append(_track(scan, track_id, audio.get(key), midi.get(key), row))
     for track_id in sorted(set(metadata) - set(taken)):

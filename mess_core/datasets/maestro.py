@@ -6,11 +6,11 @@ Yamaha Disklaviers at the International Piano-e-Competition. Licence CC BY-NC-SA
 https://magenta.tensorflow.org/datasets/maestro
 
 Layout as published: ``maestro-v3.0.0.csv`` (or ``.json``: a dict of columns in v3, a
-list of rows in v2) beside folders by year that hold ``.midi`` and ``.wav``. Audio may
-be in any other format under the same stem, and may be absent.
+list of rows in v2) next to folders by year with ``.midi`` and ``.wav`` files. Audio may
+have any other format under the same stem, and may be missing.
 
 The metadata names no players, and titles are not normalised: see `works.work_id`. The
-``duration`` column is the audio's.
+``duration`` column is that of the audio.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
     Parameters
     ----------
     root : UPath
-        The folder that holds ``maestro-v3.0.0.csv`` or ``.json``.
+        The folder that contains ``maestro-v3.0.0.csv`` or ``.json``.
     dataset : str
-        Name that the tracks carry.
+        Name of the data set, recorded in its tracks.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
     """
     scan = Scan(dataset, "maestro", str(root))
     metadata = _metadata_file(root)
-    assert metadata is not None, "scan_maestro is only called where the metadata is there"
+    assert metadata is not None, "scan_maestro is only called if the metadata exists"
     files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     by_stem: dict[str, str] = {}
     for name in sorted(files):

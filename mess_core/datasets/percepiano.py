@@ -1,8 +1,8 @@
-"""PercePiano: performances of passages, rated by people on 19 scales.
+"""PercePiano: performances of passages, rated by listeners on 19 scales.
 
 Park et al., "PercePiano: a benchmark for perceptual evaluation of piano performance",
-Scientific Reports, 2024; MIT. ``ratings.csv`` has the mean ratings, ``raters.csv`` the answer
-of every rater, ``midi/`` the performances. PercePiano is benchmark data: it is read here, not
+Scientific Reports, 2024; MIT. ``ratings.csv`` has the mean ratings, ``raters.csv`` the answers
+of each rater, ``midi/`` the performances. PercePiano is benchmark data: it is read here, not
 scanned into a library.
 """
 
@@ -33,7 +33,7 @@ __all__ = [
     "read_ratings",
 ]
 
-_NAME = re.compile(r"(?P<piece>.+)_(?P<bars>\d+)bars_(?P<place>\d+)")
+_NAME = re.compile(r"(?P<piece>.+)_(?P<bars>\d+)bars_(?P<position>\d+)")
 _VARIATION = re.compile(r"_var\d+$")
 _FEWEST = 3
 _SAME_NOTES = 0.05
@@ -44,24 +44,24 @@ SCALES = (
     "dynamics_sophistication", "dynamic_range", "tempo", "space", "balance", "drama", "valence",
     "energy", "honesty", "interpretation",
 )  # fmt: skip
-"""In the order of the questions that raters answered."""
+"""Rating scales in the order of the raters' questionnaire."""
 
 DEADPAN = ("Score", "Score2")
-"""Players that are renders of the score."""
+"""Player names of deadpan renderings of the score."""
 
 
 @dataclass(frozen=True)
 class RatedPassage:
-    """A passage and the performances of it that count: players', in order of their names.
+    """A passage and its performances by human players, sorted by player name.
 
     Attributes
     ----------
     passage : str
     group : str
-        Passages that share bars have the same one.
+        Passages that share bars have the same group.
     movement : str
     players, midi : tuple of str
-        Names and files.
+        Names and file paths.
     """
 
     passage: str
@@ -72,16 +72,16 @@ class RatedPassage:
 
 
 def read_ratings(folder: str | PathLike[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Mean ratings and single answers of a PercePiano folder.
+    """Return the mean ratings and the single answers of a PercePiano folder.
 
     Returns
     -------
     ratings : DataFrame
         ``passage, player, midi`` (path) and a column per scale, 0 to 1.
     answers : DataFrame
-        ``passage, player, user`` and a column per scale, 1 to 7; NaN where not answered. Rows
-        that repeat another one exactly are left out: of two halves of the answers, each
-        would hold the same one.
+        ``passage, player, user`` and a column per scale, 1 to 7; NaN where not answered.
+        Exact duplicates of a row are left out, since both halves of a split of the answers
+        could otherwise contain the same answer.
 
     Raises
     ------
@@ -105,17 +105,17 @@ def read_ratings(folder: str | PathLike[str]) -> tuple[pd.DataFrame, pd.DataFram
             remedy="Give the folder that holds ratings.csv, raters.csv and the MIDI files",
         ) from error
     by_name = {Path(path).stem: index for index, path in enumerate(ratings["midi"])}
-    place = answers["filename"].map(lambda name: by_name.get(Path(name).stem, -1))
-    answers = answers[place >= 0]
-    rows = ratings.iloc[place[place >= 0]]
+    row = answers["filename"].map(lambda name: by_name.get(Path(name).stem, -1))
+    answers = answers[row >= 0]
+    rows = ratings.iloc[row[row >= 0]]
     answers = answers.assign(passage=rows["passage"].to_numpy(), player=rows["player"].to_numpy())
     return ratings.assign(midi=[str(root / path) for path in ratings["midi"]]), answers
 
 
 def passage_groups(passages: Sequence[str]) -> dict[str, str]:
-    """Passages that share bars, as PercePiano's names tell, get one group.
+    """Return the group of each passage; passages that share bars, by their names, have one.
 
-    ``<piece>_<n>bars_<k>`` is the k-th stretch of n bars of its piece.
+    ``<piece>_<n>bars_<k>`` is the k-th section of n bars of its piece.
     """
     spans: dict[str, list[tuple[int, int, str]]] = {}
     for passage in passages:
@@ -123,8 +123,8 @@ def passage_groups(passages: Sequence[str]) -> dict[str, str]:
         if found is None:
             spans.setdefault(passage, []).append((0, 1, passage))
             continue
-        bars, place = int(found["bars"]), int(found["place"])
-        spans.setdefault(found["piece"], []).append(((place - 1) * bars, place * bars, passage))
+        bars, index = int(found["bars"]), int(found["position"])
+        spans.setdefault(found["piece"], []).append(((index - 1) * bars, index * bars, passage))
     groups = {}
     for piece, stretches in spans.items():
         reached, group = -1, ""
@@ -137,7 +137,7 @@ def passage_groups(passages: Sequence[str]) -> dict[str, str]:
 
 
 def passage_movements(passages: Sequence[str]) -> dict[str, str]:
-    """The piece or movement of each passage; variations on one theme are one."""
+    """Return the piece or movement of each passage; variations on one theme count as one."""
     movements = {}
     for passage in passages:
         found = _NAME.fullmatch(passage)
@@ -146,12 +146,12 @@ def passage_movements(passages: Sequence[str]) -> dict[str, str]:
 
 
 def rated_passages(ratings: pd.DataFrame) -> list[RatedPassage]:
-    """Passages of at least three players, deadpan renders left out.
+    """Return the passages of at least three players, without deadpan renderings.
 
     Parameters
     ----------
     ratings : DataFrame
-        As `read_ratings` gives.
+        As returned by `read_ratings`.
     """
     real = ratings[~ratings["player"].astype(str).isin(DEADPAN)]
     names = [str(name) for name in real["passage"].unique()]
@@ -175,9 +175,9 @@ def rated_passages(ratings: pd.DataFrame) -> list[RatedPassage]:
 
 
 def _joined_by_notes(passages: list[RatedPassage]) -> list[RatedPassage]:
-    """One group for passages in which a player's notes are the very same: one recording's.
+    """Merge groups of passages in which a player's notes are identical: cut from one recording.
 
-    Names alone do not tell: stretches of 16 bars do not begin where two of 8 do.
+    Names alone are not enough: sections of 16 bars do not begin where two of 8 bars do.
     """
     runs: dict[tuple[str, str, int], set[tuple[int, ...]]] = {}
     for number, one in enumerate(passages):
@@ -191,8 +191,8 @@ def _joined_by_notes(passages: list[RatedPassage]) -> list[RatedPassage]:
         return name
 
     keys = list(runs)
-    for place, (movement, player, number) in enumerate(keys):
-        for other_movement, other_player, other in keys[place + 1 :]:
+    for position, (movement, player, number) in enumerate(keys):
+        for other_movement, other_player, other in keys[position + 1 :]:
             if (movement, player) != (other_movement, other_player):
                 continue
             first, second = (
@@ -205,7 +205,7 @@ def _joined_by_notes(passages: list[RatedPassage]) -> list[RatedPassage]:
 
 
 def _note_runs(path: str) -> set[tuple[int, ...]]:
-    """Three successive notes each, with velocity and length: a fingerprint of a recording."""
+    """Return all runs of three notes with velocity and length: a recording's fingerprint."""
     played = read_performance(path)
     length = np.round((played.offset_s - played.onset_s) * 50).astype(int)
     notes = np.stack([played.pitch, played.velocity, length], axis=1)

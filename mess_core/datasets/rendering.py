@@ -1,6 +1,6 @@
-"""Performances as sound: with FluidSynth where it is installed, else our own synthesis.
+"""Render performances as audio, with FluidSynth if it is installed or else a small synthesiser.
 
-Neither normalises, so loudness between clips is kept.
+Neither normalises, so differences in loudness between clips are preserved.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LONGEST_S = 300
 
 
 def engine_in_use(engine: Engine = "auto") -> str:
-    """ "demo", or "fluidsynth:" and the name of the soundfont; results depend on it.
+    """Return "demo", or "fluidsynth:" and the name of the soundfont.
 
-    ``MESS_SOUNDFONT`` names a soundfont.
+    Results depend on the engine and the soundfont, which ``MESS_SOUNDFONT`` selects.
 
     Raises
     ------
     AudioError
-        If FluidSynth is asked for by name and it or a soundfont is not there.
+        If FluidSynth is requested explicitly and it or a soundfont is not installed.
     """
     if engine == "demo":
         return "demo"
@@ -58,14 +58,14 @@ def engine_in_use(engine: Engine = "auto") -> str:
 def render(
     performance: Performance, *, engine: Engine = "demo", sample_rate: int = 24_000
 ) -> NDArray[np.float32]:
-    """Sound of a performance, from its first note on.
+    """Render a performance as audio that starts at its first note.
 
     Parameters
     ----------
     performance : Performance
-        ``pedal_s`` decides the pedal.
+        ``pedal_s`` determines the pedal.
     engine : {"demo", "fluidsynth", "auto"}
-        "auto" is FluidSynth where it is installed.
+        "auto" uses FluidSynth if it is installed.
     sample_rate : int
         Hz.
 
@@ -100,7 +100,7 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
     if soundfont is not None:
         with soundfont.open("rb") as file:
             header = file.read(12)
-    if header[8:] != b"sfbk":  # FluidSynth only warns of what it cannot read, and takes another
+    if header[8:] != b"sfbk":  # FluidSynth would only warn, and use another one
         raise AudioError(
             "is not a soundfont", path=soundfont, remedy="Set MESS_SOUNDFONT to an .sf2 file"
         )
@@ -115,7 +115,7 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
             samples, _ = sf.read(wav, dtype="float32", always_2d=True)
         except (subprocess.SubprocessError, OSError, RuntimeError) as error:
             raise AudioError(
-                f"FluidSynth did not render ({type(error).__name__})",
+                f"FluidSynth failed ({type(error).__name__})",
                 remedy="Check MESS_SOUNDFONT, or render with the demo synthesiser",
             ) from error
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
@@ -124,5 +124,5 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
 
 def _soundfont() -> Path | None:
     named = os.environ.get("MESS_SOUNDFONT")
-    places = [Path(named)] if named else [Path(one) for one in _SOUNDFONTS]
-    return next((place for place in places if place.is_file()), None)
+    candidates = [Path(named)] if named else [Path(one) for one in _SOUNDFONTS]
+    return next((path for path in candidates if path.is_file()), None)

@@ -25,20 +25,20 @@ _NAME = re.compile(
 )
 _AUDIO_FOLDERS = ("wav_44100_stereo", "wav-44", "wav_22050_mono", "wav-22", "mp3-44", "wav", "flac")
 _MIDI_SUFFIXES = (".mid", ".midi")
-# Opera whose numbers SMD writes as "Op028-15": there the last number is no movement.
+# Opus numbers for which the last number of "Op028-15" is a piece, not a movement.
 _SETS = {("chopin", 10), ("chopin", 25), ("chopin", 28)}
 
 
 @scanner("smd", recognises=lambda root: any((root / "midi").glob("*-SMD.mid")))
 def scan_smd(root: Any, dataset: str) -> Scan:
-    """Read an SMD folder (either layout; audio may be absent).
+    """Read an SMD folder (either layout; audio may be missing).
 
     Parameters
     ----------
     root : UPath
-        The folder that holds ``midi/``.
+        The folder that contains ``midi/``.
     dataset : str
-        Name that the tracks carry.
+        Name of the data set, recorded in its tracks.
     """
     scan = Scan(dataset, "smd", str(root))
     audio: dict[str, str] = {}
@@ -74,7 +74,7 @@ def scan_smd(root: Any, dataset: str) -> Scan:
 
 
 def _spelled_out(composer: str, work: str) -> str:
-    """SMD's compact work name in the words that titles use elsewhere.
+    """Return SMD's compact work name in the wording that titles use elsewhere.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which data sets a library is made of, and their merged track table.
+"""The data sets of a library, and their merged track table.
 
 Sources are ``name=path`` pairs in ``MESS_DATASETS`` (comma-separated), or else the
 subfolders of ``<data root>/datasets``.
@@ -25,13 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "configured_sources", "list_track_ids", "parse_sources", "read_tracks"]
 
-_LONGEST_NAME = 190  # the store's limit is 200, and it escapes a few characters more
+_LONGEST_NAME = 190  # the store allows 200, and escapes a few more characters
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's name, the folder that it lies in, and its layout if not recognised."""
+    """A data set's name, its folder, and its layout unless that is to be recognised.
+
+    Examples
+    --------
+    >>> Source("takes", "/data/takes", layout="folder")
+    Source(name='takes', root='/data/takes', layout='folder')
+    """
 
     name: str
     root: str
@@ -39,12 +45,12 @@ class Source:
 
 
 def parse_sources(text: str) -> list[Source]:
-    """Read ``name=path`` or ``name=layout:path`` pairs, separated by commas.
+    """Parse ``name=path`` or ``name=layout:path`` pairs, separated by commas.
 
     Raises
     ------
     DatasetError
-        If a pair is malformed or a name is listed twice.
+        If a pair is malformed or a name is a duplicate.
 
     Examples
     --------
@@ -53,40 +59,45 @@ def parse_sources(text: str) -> list[Source]:
     """
     sources: list[Source] = []
     for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, place = pair.partition("=")
-        if not equals or not _NAME.fullmatch(name) or not place:
+        name, equals, path = pair.partition("=")
+        if not equals or not _NAME.fullmatch(name) or not path:
             raise DatasetError(
                 f"MESS_DATASETS has {pair!r}, which is not name=path",
                 remedy="Write for example MESS_DATASETS=maestro=/data/maestro-v3.0.0",
             )
         if name in {source.name for source in sources}:
             raise DatasetError(f"MESS_DATASETS names {name!r} twice")
-        layout, colon, rest = place.partition(":")
+        layout, colon, rest = path.partition(":")
         known = bool(colon) and layout.isalpha() and len(layout) > 1 and not rest.startswith("//")
-        sources.append(Source(name, rest if known else place, layout if known else None))
+        sources.append(Source(name, rest if known else path, layout if known else None))
     return sources
 
 
 def configured_sources(data_root: str | PathLike[str], datasets: str | None = None) -> list[Source]:
-    """Sources from `datasets` or ``MESS_DATASETS``, else the folders in ``datasets/``.
+    """Return the sources in `datasets` or ``MESS_DATASETS``, or else those in ``datasets/``.
 
     Raises
     ------
     DatasetError
         If there are none.
+
+    Examples
+    --------
+    >>> configured_sources("/data/mess", "takes=/data/takes")
+    [Source(name='takes', root='/data/takes', layout=None)]
     """
     text = datasets if datasets is not None else os.environ.get("MESS_DATASETS", "")
     if sources := parse_sources(text):
         return sources
-    place = locate(data_root) / "datasets"
-    if place.is_dir():
-        for folder in sorted(place.iterdir(), key=str):
+    parent = locate(data_root) / "datasets"
+    if parent.is_dir():
+        for folder in sorted(parent.iterdir(), key=str):
             if folder.is_dir() and _NAME.fullmatch(folder.name):
                 sources.append(Source(folder.name, str(folder)))
     if not sources:
         raise DatasetError(
             "no data set is configured",
-            path=str(place),
+            path=str(parent),
             remedy="Put or link data sets into this folder, set MESS_DATASETS=name=path, "
             "or run `mess demo` for the synthesised demo corpus",
         )
@@ -102,15 +113,15 @@ def read_tracks(
     ----------
     sources : sequence of Source
     known_hashes : DataFrame, optional
-        Third result of an earlier call; files whose size and time of change are still the
-        same are not hashed again.
+        Third result of an earlier call; files with unchanged size and modification time are
+        not hashed again.
 
     Returns
     -------
     tracks : DataFrame
         Columns `base.TRACK_COLUMNS`, one row per track.
     report : dict
-        Per data set: counts, and every skipped file with its reason.
+        Counts for each data set, and every skipped file with its reason.
     hashes : DataFrame
         Columns ``path, size, modified, sha256, duration_s``.
 
@@ -118,6 +129,20 @@ def read_tracks(
     ------
     DatasetError
         If a source's folder or metadata cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mess_core as mess
+    >>> from mess_core.datasets import parse_sources
+    >>> from mess_core.datasets.demo import write_demo_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
+    ...     tracks, report, hashes = mess.read_tracks(parse_sources(f"demo={folder}/demo"))
+    >>> tracks[["track_id", "work_id", "performer"]].to_dict("records")[0]
+    {'track_id': 'demo_01_player1', 'work_id': 'demo:work1', 'performer': 'player1'}
+    >>> report["with_midi"], report["skipped"], len(hashes)
+    (2, 0, 2)
     """
     import pandas as pd
 
@@ -129,7 +154,7 @@ def read_tracks(
             cache[str(row.path), int(row.size), float(row.modified)] = (row.sha256, row.duration_s)
     rows = []
     for path in tracks["audio_path"].dropna():
-        # What cannot be read has no hash; the stages that need the file report it by name.
+        # An unreadable file has no hash; the stages that need the file report it.
         with contextlib.suppress(OSError, AudioError):
             status = locate(path).stat()
             key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
@@ -153,12 +178,21 @@ def read_tracks(
 
 
 def list_track_ids(sources: Sequence[Source]) -> list[str]:
-    """Ids of the tracks that `read_tracks` would list, without hashing any file.
+    """Return the ids of the tracks that `read_tracks` would list, without hashing any file.
 
     Raises
     ------
     DatasetError
         If a source's folder or metadata cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "take1.mid").touch()
+    ...     list_track_ids([Source("takes", folder)])
+    ['take1']
     """
     tracks = track_table({source.name: _scan(source) for source in sources})
     return [str(track_id) for track_id in tracks["track_id"]]
@@ -178,7 +212,7 @@ def _scan(source: Source) -> Scan:
 
 
 def _unusable_name(track_id: str) -> str | None:
-    """Why a name cannot be a file name and partition key once escaped, or None."""
+    """Return why a name cannot be a file name and partition key once escaped, or None."""
     if not track_id.isprintable():
         return "its name has control characters or is not valid Unicode"
     if len(quote(track_id, safe="")) > _LONGEST_NAME:
@@ -187,7 +221,7 @@ def _unusable_name(track_id: str) -> str | None:
 
 
 def _duration_s(path: str) -> float:
-    # An unreadable header is the embedding's to report: here it only lacks a duration.
+    # The embedding stage reports an unreadable header; here only the duration is missing.
     try:
         return audio_info(path).duration_s
     except AudioError:

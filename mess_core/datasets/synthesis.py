@@ -1,7 +1,7 @@
-"""A small additive piano in NumPy, for the demo corpus and for planted ground truth.
+"""A small additive piano in NumPy, for the demo corpus and for synthetic ground truth.
 
-It is no substitute for a sampled grand: it only has to sound its notes at the right time,
-length, level and brightness, the same on every machine.
+It does not replace a sampled grand piano: it only has to render notes at the right time,
+length, level and brightness, identically on every machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Notes:
-    """Notes to sound.
+    """Notes to synthesise.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def synthesise(notes: Notes, *, sample_rate: int = 24_000) -> NDArray[np.float32
         first = round(float(onset) * sample_rate)
         held = min(int((offset - onset) * sample_rate), len(dark) - 1)
         length = min(held + len(fade), len(dark), total - first)
-        # Harder blows excite the upper partials more (Askenfelt & Jansson, 1990).
+        # Harder strikes excite the upper partials more (Askenfelt & Jansson, 1990).
         tone = dark[:length] * (1.0 - level) + bright[:length] * level
         if length > held:
             tone[held:] *= fade[: length - held]
@@ -81,7 +81,7 @@ def synthesise(notes: Notes, *, sample_rate: int = 24_000) -> NDArray[np.float32
 
 @lru_cache(maxsize=256)
 def _tones(pitch: int, sample_rate: int) -> tuple[Floats, Floats]:
-    """A soft and a hard blow on one key at unit level, each [samples]."""
+    """Return a soft and a hard strike of one key at unit level, each [samples]."""
     time_s = np.arange(int(_LONGEST_S * sample_rate)) / sample_rate
     fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
     decay_s = 1.6 * 2 ** (-(pitch - 60) / 24)

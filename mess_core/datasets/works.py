@@ -1,12 +1,12 @@
 """Work identity: which recordings are of the same composition.
 
-`work_id` reads composer and catalogue number out of a title as data sets write it. It is
-coarse on purpose where being fine would leak: movements of a sonata, and a prelude and its
-fugue, are one work, since a file may hold one of them or all. Pieces that are known by a
-number, a key or a nickname are looked up in `catalogue`. Where nothing else is known, the
-title's words without movement, key and ornament decide.
+`work_id` extracts composer and catalogue number from a title as data sets write it. It is
+deliberately coarse where a finer identity could leak between folds: the movements of a sonata,
+or a prelude and its fugue, are one work, since a file may contain one of them or all. Pieces
+known by a number, a key or a nickname are looked up in `catalogue`. If nothing else is known,
+the words of the title without movement, key and tempo marking are used.
 
-`leak_safe_groups` goes one step further for folds: a recording of a whole opus shares its
+`leak_safe_groups` goes one step further for folds: a recording of a complete opus is in one
 group with every recording of one of its pieces.
 """
 
@@ -30,7 +30,7 @@ _COMPOSER_SPELLINGS = {
 }
 _BACH_SONS = {"christian", "emanuel", "friedemann", "christoph"}
 
-# Catalogues that number works of one composer; each group is the number.
+# Catalogues that number the works of one composer; the groups are the number.
 _CATALOGUES = (
     ("bwv", re.compile(r"\bbwv[ .]*(\d+[a-z]?)")),
     ("hob", re.compile(r"\bhob[ .]*(xvii|xvi|17|16)[ .:]*(?:no)?[ .:]*(\d+)")),
@@ -50,7 +50,7 @@ _KEY = re.compile(
     r"\bin\s+(?:in\s+)?([a-g])\s*[- ]?(flat|sharp|b|#)?\s*[- ]?(major|minor|maj|min|moll|m)?\b"
 )
 _BOOK = re.compile(r"\b(?:wtc|wtk|book)\s*(ii|i|2|1)\b")
-# Schubert's opus numbers name what has a Deutsch number too.
+# Works of Schubert that have both an opus and a Deutsch number.
 _SYNONYMS = {
     "schubert:d899": "schubert:op90",
     "schubert:d935": "schubert:op142",
@@ -65,7 +65,7 @@ _NOISE = re.compile(
 
 
 def composer_key(composer: str) -> str:
-    """Surname in lower-case ASCII, one spelling per person; "" if unknown.
+    """Return the surname in lower-case ASCII, one spelling per person; "" if unknown.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def composer_key(composer: str) -> str:
 
 
 def work_id(composer: str, title: str) -> str:
-    """Identifier that recordings of one composition share.
+    """Return an identifier that all recordings of one composition share.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def work_id(composer: str, title: str) -> str:
     if opus is not None:
         number = next((part for part in opus.groups()[1:] if part), None)
         name = f"op{int(opus[1])}" + (f"-{int(number)}" if number else "")
-        # "Sonata No. 7, Op. 10": the number of the sonata says which of the opus.
+        # "Sonata No. 7, Op. 10": the number of the sonata identifies the piece of the opus.
         if numbered is not None and numbered.split("-")[0] == name.split("-")[0]:
             name = numbered
         return _synonym(f"{key}:{catalogue.WHOLE_OPUS.get(f'{key}:{name}', name)}")
@@ -136,14 +136,19 @@ def work_id(composer: str, title: str) -> str:
 def leak_safe_groups(
     work_ids: Sequence[str], audio: Sequence[str | None] | None = None
 ) -> list[str]:
-    """Groups for folds: pieces of an opus join its complete recordings, where there are any.
+    """Return groups for folds, in which the pieces of an opus join its complete recordings.
 
     Parameters
     ----------
     work_ids : sequence of str
     audio : sequence of str or None, optional
-        Hashes of the recordings: works that share one are one group, since a file that is
-        there twice under two names would be on both sides of a fold.
+        Hashes of the recordings. Works that share a recording are one group, since a file
+        that is duplicated under two names would otherwise be on both sides of a fold.
+
+    Returns
+    -------
+    list of str
+        Name of each recording's group.
 
     Examples
     --------
@@ -161,7 +166,7 @@ def leak_safe_groups(
 
 
 def joined_by(groups: Sequence[str], shared: Sequence[str | None]) -> list[str]:
-    """Groups that share something (an audio hash, a title) under the name of the first of them."""
+    """Merge groups that share something (an audio hash, a title), named after the first one."""
     home = {name: name for name in groups}
 
     def root(name: str) -> str:
@@ -177,7 +182,7 @@ def joined_by(groups: Sequence[str], shared: Sequence[str | None]) -> list[str]:
 
 
 def _numbered(key: str, text: str) -> str | None:
-    """Opus of "Sonata No. 7", "Ballades_4" and the like, where the composer's are known."""
+    """Return the opus of "Sonata No. 7", "Ballades_4" and the like, or None if unknown."""
     for genre, number in _GENRE.findall(text):
         table = catalogue.NUMBERED.get((key, genre))
         if table is None:
@@ -190,11 +195,12 @@ def _numbered(key: str, text: str) -> str | None:
 
 
 def _by_key(key: str, text: str) -> str | None:
-    """What composer, genre and key name without doubt: the Well-Tempered Clavier, Schubert.
+    """Return the work that composer, genre and key identify, or None.
 
-    In the MAESTRO metadata, Deutsch numbers of one sonata run up from row to row (D. 894,
-    895, 896, 897 are all the G major sonata): there the key is right and the number is not.
-    Likewise "C Major, WTC II, BWV 846" is BWV 870, as the notes of ASAP's copy show.
+    This applies to the Well-Tempered Clavier and to Schubert's sonatas. In the MAESTRO metadata,
+    the Deutsch numbers of one sonata increase from row to row (D. 894, 895, 896, 897 are all the
+    G major sonata), so the key is right and the number is not. Likewise "C Major, WTC II, BWV 846"
+    is BWV 870, as the notes of ASAP's copy show.
     """
     found = _KEY.search(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""Audio to vectors: one encoder interface, MERT and its untrained control behind it."""
+"""Audio to vectors: one encoder interface for MERT and its untrained counterpart."""
 
 from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
 from mess_core.encoders.control import build_control_matrix, load_control

@@ -1,4 +1,4 @@
-"""The encoder that all of MESS talks to: samples in, vectors of every layer out."""
+"""The encoder interface: samples in, vectors of every layer out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mess_core.errors import AudioError, EncoderError
 __all__ = ["EMBEDDING_VERSION", "Embedding", "Encoder", "EncoderSettings", "OpenedTrack"]
 
 EMBEDDING_VERSION = "1"
-"""Raised when the same encoder and settings would give other numbers."""
+"""Incremented when the same encoder and settings would give different numbers."""
 
 Normalise = Literal["window", "track", "none"]
 Pooling = Literal["mean", "mean+std"]
@@ -29,22 +29,36 @@ Pooling = Literal["mean", "mean+std"]
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """How a track is cut, scaled and pooled.
+    """How a track is divided into windows, scaled and pooled.
 
     Attributes
     ----------
     window_s, hop_s : float
-        Window length and distance in seconds.
+        Window length and hop in seconds.
     normalise : {"window", "track", "none"}
-        Over what samples are scaled to zero mean and unit variance before the model.
+        Range over which samples are scaled to zero mean and unit variance before the model.
         "window" is what MERT was trained with; it removes level differences between
-        windows, which "track" keeps.
+        windows, which "track" preserves.
     pooling : {"mean", "mean+std"}
         Over the frames of a window; "mean+std" doubles the dimension.
     batch_size : int
         Windows per forward pass. Does not change results.
     keep_raw : bool
         Whether `Encoder.embed` also returns every frame.
+
+    Raises
+    ------
+    EncoderError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> import mess_core as mess
+    >>> settings = mess.EncoderSettings(hop_s=5.0, pooling="mean+std")
+    >>> settings.window_s, settings.batch_size
+    (5.0, 4)
+    >>> mess.load_encoder("untrained:tiny", device="cpu", settings=settings).settings == settings
+    True
     """
 
     window_s: float = 5.0
@@ -77,9 +91,22 @@ class Embedding:
     track : ndarray, float32, shape [layers, dim]
         Mean over segments.
     start_s, end_s : ndarray, float64, shape [segments]
-        Where each segment lies, in seconds.
+        Start and end of each segment, in seconds.
     duration_s : float
+        Duration of the track in seconds.
     raw : ndarray, float32, shape [segments, layers, frames, dim], or None
+        Every frame, if `EncoderSettings.keep_raw` is set.
+
+    Examples
+    --------
+    >>> import mess_core as mess
+    >>> encoder = mess.load_encoder("untrained:tiny", device="cpu")
+    >>> noise = np.random.default_rng(0).standard_normal(6 * 24_000).astype(np.float32)
+    >>> embedding = encoder.embed(noise)
+    >>> embedding.segments.shape, embedding.track.shape
+    ((2, 13, 64), (13, 64))
+    >>> embedding.start_s.tolist(), embedding.end_s.tolist()
+    ([0.0, 1.0], [5.0, 6.0])
     """
 
     segments: NDArray[np.float32]
@@ -92,7 +119,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class OpenedTrack:
-    """A track whose decoding has begun; made by `Encoder.open`, used up by `Encoder.embed`."""
+    """A track that is being decoded; returned by `Encoder.open`, consumed by `Encoder.embed`."""
 
     path: str | PathLike[str] | None
     windows: Prefetcher
@@ -103,18 +130,28 @@ class OpenedTrack:
 
 
 class Encoder:
-    """A loaded model with its settings; made by `load_encoder`.
+    """A loaded model with its settings, returned by `load_encoder`.
 
     Attributes
     ----------
     name : str
-        Identity that sidecars record: name, revision or digest, never a path.
+        Identity that sidecars record: name and revision or digest, never a path.
     layers : tuple of int
-        Hidden states that are computed and returned; 0 is the first block's input.
+        Hidden states that are computed and returned; 0 is the input of the first block.
     dim : int
         Dimensions of one hidden state.
     architecture : dict
-        The configuration's fields that decide about shapes and operations.
+        Fields of the configuration that determine shapes and operations.
+
+    Examples
+    --------
+    >>> import mess_core as mess
+    >>> encoder = mess.load_encoder("untrained:tiny", device="cpu", layers=[0, 6])
+    >>> encoder
+    Encoder('untrained:tiny@3e21975072ca', layers=2, dim=64, device=cpu, dtype=torch.float32)
+    >>> noise = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    >>> encoder.hidden_states(noise).shape
+    (2, 74, 64)
     """
 
     def __init__(
@@ -141,14 +178,14 @@ class Encoder:
         if not self.layers or not all(0 <= layer <= blocks for layer in self.layers):
             raise EncoderError(f"layers must be within 0..{blocks}, not {list(layers or ())}")
         self.dim = int(model.config.hidden_size)
-        # With normalisation before each block, the last state is what follows the final one.
+        # With normalisation before each block, the last state follows the final normalisation.
         self._final_norm = bool(model.config.do_stable_layer_norm)
         model.encoder.layers = model.encoder.layers[: max(1, self.layers[-1])]
         if device.type == "cpu" and dtype == torch.float32:
             cpu_frontend.install(model)
         self._model = model.to(device=device, dtype=dtype)
         self._captured: dict[int, torch.Tensor] = {}
-        self._watch(blocks)
+        self._add_hooks(blocks)
         self._batch_size = self.settings.batch_size
 
     def __repr__(self) -> str:
@@ -159,7 +196,7 @@ class Encoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two embeddings comparable: the sidecar's identity fields."""
+        """Sidecar fields that must be equal for two embeddings to be comparable."""
         return {
             "encoder": self.name,
             "window_s": self.settings.window_s,
@@ -172,7 +209,7 @@ class Encoder:
         }
 
     def provenance(self, embedding: Embedding, *, audio_sha256: str | None) -> dict[str, Any]:
-        """Sidecar of an embedding: this encoder's identity, the audio, and where segments lie."""
+        """Return the sidecar of an embedding: encoder identity, audio hash and segment times."""
         return {
             **self.identity,
             "audio_sha256": audio_sha256,
@@ -183,12 +220,12 @@ class Encoder:
         }
 
     def hidden_states(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
-        """All asked-for hidden states of one stretch of audio, as one window.
+        """Return the selected hidden states of a piece of audio, treated as one window.
 
         Parameters
         ----------
         wave : ndarray, float32, shape [samples]
-            Mono at `sample_rate`; scaled here if the checkpoint says so.
+            Mono at `sample_rate`; scaled if the checkpoint requires it.
 
         Returns
         -------
@@ -229,10 +266,10 @@ class Encoder:
             opened.close()
 
     def open(self, audio: str | PathLike[str] | NDArray[np.float32]) -> OpenedTrack:
-        """Start to decode a track in a thread, for `embed` to go on with.
+        """Start decoding a track in a thread, and return it for `embed`.
 
-        Opening the next track while one is embedded keeps a fast device from waiting. Faults
-        of the file are raised by `embed`.
+        Opening the next track while one is embedded keeps a fast device from waiting. Errors
+        in the file are raised by `embed`.
         """
         window = round(self.settings.window_s * self.sample_rate)
         hop = round(self.settings.hop_s * self.sample_rate)
@@ -244,7 +281,7 @@ class Encoder:
 
         return OpenedTrack(None if isinstance(audio, np.ndarray) else audio, Prefetcher(scaled()))
 
-    # Inside -----------------------------------------------------------------------------
+    # Implementation ---------------------------------------------------------------------
 
     def _embed(self, opened: OpenedTrack) -> Embedding:
         starts: list[int] = []
@@ -267,7 +304,7 @@ class Encoder:
                     raw.append(states.float().cpu().numpy())
         segments = pooled.array()  # [segments, layers, dim]
         if not np.isfinite(segments).all():
-            raise EncoderError(f"{self.name} gave non-finite values", path=opened.path)
+            raise EncoderError(f"{self.name} returned non-finite values", path=opened.path)
         return Embedding(
             segments=segments,
             track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
@@ -277,25 +314,25 @@ class Encoder:
             raw=np.concatenate(raw) if raw else None,
         )
 
-    def _watch(self, blocks: int) -> None:
-        def keep(layer: int) -> Any:
+    def _add_hooks(self, blocks: int) -> None:
+        def capture(layer: int) -> Any:
             def hook(_module: Any, _inputs: Any, output: Any) -> None:
                 value = output[0] if isinstance(output, tuple) else output
                 self._captured[layer] = value
 
             return hook
 
-        def keep_input(_module: Any, inputs: Any, kwargs: Any) -> None:
+        def capture_input(_module: Any, inputs: Any, kwargs: Any) -> None:
             self._captured[0] = inputs[0] if inputs else kwargs["hidden_states"]
 
         encoder = self._model.encoder
         if 0 in self.layers:
-            encoder.layers[0].register_forward_pre_hook(keep_input, with_kwargs=True)
+            encoder.layers[0].register_forward_pre_hook(capture_input, with_kwargs=True)
         for index, block in enumerate(encoder.layers, start=1):
             if index in self.layers and not (self._final_norm and index == blocks):
-                block.register_forward_hook(keep(index))
+                block.register_forward_hook(capture(index))
         if self._final_norm and blocks in self.layers:
-            encoder.layer_norm.register_forward_hook(keep(blocks))
+            encoder.layer_norm.register_forward_hook(capture(blocks))
 
     @torch.inference_mode()
     def _forward(self, waves: torch.Tensor) -> torch.Tensor:
@@ -306,7 +343,7 @@ class Encoder:
         return states  # [batch, layers, frames, dim]
 
     def _forward_fitting(self, waves: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Forward in parts that fit the GPU; the size that fits is kept from then on."""
+        """Run the model on parts that fit on the GPU, and reuse the size that fits."""
         done = 0
         while done < len(waves):
             try:

@@ -1,6 +1,6 @@
-"""The untrained counterpart of an encoder, and a library's embeddings by it.
+"""The untrained counterpart of an encoder, and its embeddings of a library.
 
-What a layer of the counterpart predicts, the trained layer does not owe to training.
+Whatever a layer of the untrained counterpart predicts is not due to training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ __all__ = ["build_control_matrix", "check_control", "load_control"]
 
 
 def load_control(encoder: Encoder) -> Encoder:
-    """Seeded random weights in the architecture of `encoder`, with its settings and layers."""
+    """Return an encoder like `encoder` but with seeded random weights.
+
+    It has the same architecture, settings and layers.
+
+    Examples
+    --------
+    >>> from mess_core.encoders import load_encoder
+    >>> control = load_control(load_encoder("untrained:tiny", device="cpu", layers=[6]))
+    >>> control.layers, control.dim
+    ((6,), 64)
+    """
     counterpart = untrained_counterpart(encoder.architecture, do_normalize=encoder.do_normalize)
     name = f"untrained:counterpart-{encoder.dim}x{encoder.num_layers - 1}@{counterpart.digest[:12]}"
     return Encoder(
@@ -45,9 +55,9 @@ def build_control_matrix(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], list[TrackOutcome]]:
-    """Embed the tracks with the counterpart of `encoder` and stack their vectors.
+    """Embed the tracks with the untrained counterpart of `encoder`, and stack their vectors.
 
-    Under ``control/`` in the data root; what is there already is not computed again.
+    The results are stored under ``control/`` in the data root; stored embeddings are reused.
 
     Parameters
     ----------
@@ -55,20 +65,35 @@ def build_control_matrix(
         Rows of the track table that have an embedding.
     encoder : Encoder
     layout : Layout
-        Of the library.
+        Layout of the library.
     progress : callable, optional
         Called with a line per track.
 
     Returns
     -------
     manifest : dict
-        Of the matrix; ``control_of`` is the identity of `encoder`.
+        Manifest of the matrix; ``control_of`` is the identity of `encoder`.
     failed : list of TrackOutcome
+        Tracks that could not be embedded.
 
     Raises
     ------
     StoreError
         If the data root cannot be written, or no track could be embedded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets import parse_sources, read_tracks
+    >>> from mess_core.datasets.demo import write_demo_corpus
+    >>> from mess_core.encoders import load_encoder
+    >>> encoder = load_encoder("untrained:tiny", device="cpu")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
+    ...     tracks, _, _ = read_tracks(parse_sources(f"demo={folder}/demo"))
+    ...     manifest, failed = build_control_matrix(tracks, encoder, Layout(f"{folder}/root"))
+    >>> manifest["shape"], failed
+    ([2, 13, 64], [])
     """
     control = layout.control
     failed = []
@@ -84,7 +109,7 @@ def build_control_matrix(
 
 
 def check_control(layout: Layout) -> Finding:
-    """The untrained counterpart's vectors are of the present encoder and of every track."""
+    """Check that the untrained counterpart's vectors cover the present encoder and all tracks."""
     _, rows, manifest = load_matrix(layout)
     encoder = str(manifest["identity"]["encoder"])
     if encoder.startswith("untrained:"):
@@ -92,7 +117,7 @@ def check_control(layout: Layout) -> Finding:
     try:
         _, have, control = load_matrix(layout.control)
     except StoreError:
-        return Finding(False, {"control": "none: scores do not tell what training adds"})
+        return Finding(False, {"control": "none: scores do not show what training adds"})
     missing = sorted(set(rows["track_id"]) - set(have["track_id"]))
     current = control.get("control_of") == manifest["identity"]
     facts = {"of_present_encoder": current, "missing": missing[:EXAMPLES], "rows": len(have)}

@@ -1,13 +1,15 @@
-"""MERT's convolutional front end and positional convolution, rearranged for CPUs in float32.
+"""MERT's convolutional front end and positional convolution, optimised for CPUs in float32.
 
-The same sums as HuBERT's own modules, which are the oracle in the tests, in fewer operations:
+The modules compute the same sums as HuBERT's own, which are the reference in the tests, in
+fewer operations:
 
 - the first block's normalisation over time is folded into its weights, since mean and variance
   of a convolution's output follow from those of its input patches;
-- frames lie as [time, channels], so that strided convolutions are matrix products without copies;
+- frames are stored as [time, channels], so that strided convolutions are matrix products without
+  copies;
 - of the three taps at stride two, the two that see even samples are computed for pairs of frames
   with three products instead of four (Winograd, 1980, minimal filtering F(2, 2));
-- the positional convolution of 128 taps goes through the FFT.
+- the positional convolution of 128 taps uses the FFT.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ __all__ = ["install"]
 
 
 def install(model: Any) -> bool:
-    """Put the rearranged modules into a HubertModel with plain folded weights.
+    """Install the optimised modules in a HubertModel whose weight norm is folded.
 
     Returns
     -------
     bool
-        False, with the model left as it was, if its architecture is not the published one.
+        False if the architecture is not the published one; the model is then unchanged.
     """
     layers = model.feature_extractor.conv_layers
     first = layers[0]
@@ -50,7 +52,7 @@ def install(model: Any) -> bool:
 
 
 class _FrontEnd(nn.Module):
-    """[batch, samples] to [batch, channels, frames], as HubertFeatureEncoder."""
+    """Map [batch, samples] to [batch, channels, frames], like HubertFeatureEncoder."""
 
     first: torch.Tensor
     gain: torch.Tensor
@@ -133,7 +135,7 @@ class _StridedBlock(nn.Module):
 
 
 class _PositionalConvolution(nn.Module):
-    """[batch, frames, dim] to the same, as HubertPositionalConvEmbedding."""
+    """Map [batch, frames, dim] to the same shape, like HubertPositionalConvEmbedding."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -167,20 +169,20 @@ class _PositionalConvolution(nn.Module):
         if size not in self._spectra:
             taps = self.weight.view(self.groups, width, width, self.taps)  # [group, out, in, taps]
             spectrum = torch.fft.rfft(taps, n=size, dim=3).conj()
-            # Tracks shorter than a window have lengths of their own: keep the common one only.
+            # Tracks shorter than a window have other lengths: cache the latest spectrum only.
             self._spectra.clear()
             self._spectra[size] = spectrum.permute(3, 0, 2, 1).contiguous()
         return self._spectra[size]
 
 
 def _gelu(frames: torch.Tensor) -> torch.Tensor:
-    """In place: a copy of the first block alone is 49 MB."""
+    """Apply GELU in place, since a copy of the first block's output alone takes 49 MB."""
     result: torch.Tensor = torch.ops.aten.gelu_(frames)
     return result
 
 
 def _fft_size(length: int) -> int:
-    """Least number of the form 2^a or 3 * 2^a that is at least `length`."""
+    """Return the smallest number of the form 2^a or 3 * 2^a that is at least `length`."""
     size = 1
     while size < length:
         size *= 2

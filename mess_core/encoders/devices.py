@@ -1,8 +1,8 @@
-"""One process per GPU: a lock file for each device, whoever starts the process.
+"""Reserve GPUs, so that at most one process uses a device: one lock file per device.
 
-An orchestrator's slots keep its own runs apart, but not a notebook, a second orchestrator or
-another user's command from a GPU that is in use; a lock that the operating system frees when
-its holder dies does.
+The slots of an orchestrator separate its own runs, but do not keep a notebook, a second
+orchestrator or another user's command off a GPU that is in use. A file lock does, and the
+operating system releases it when its holder dies.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ def reserve_device(
     folder: str | os.PathLike[str] | None = None,
     patience_s: float | None = None,
 ) -> Iterator[str]:
-    """Hold a GPU alone while the block runs; what is not a CUDA device is not held.
+    """Reserve a GPU while the block runs; other devices are not reserved.
 
     Parameters
     ----------
     wanted : str
-        ``"auto"`` or ``"cuda"``: the first CUDA device that is free, after waiting for one;
-        ``"cuda:1"``: that one; anything else is returned as it is.
+        ``"auto"`` or ``"cuda"``: the first free CUDA device, after waiting for one if
+        necessary; ``"cuda:1"``: that device; anything else is returned unchanged.
     count : callable, optional
         Number of CUDA devices; by default torch's.
     folder : path-like, optional
-        Where the lock files lie; by default ``MESS_LOCKS``, or one in the temporary folder
+        Folder of the lock files; by default ``MESS_LOCKS``, or one in the temporary folder
         that all users of the machine share.
     patience_s : float, optional
-        How long to wait; for ever by default.
+        How long to wait in seconds; without limit by default.
 
     Yields
     ------
@@ -54,40 +54,44 @@ def reserve_device(
     Raises
     ------
     TimeoutError
-        If no device became free in `patience_s`.
+        If no device became free within `patience_s`.
     """
     devices = _candidates(wanted, count or _cuda_devices)
     if not devices:
         yield wanted
         return
-    place = Path(folder or os.environ.get("MESS_LOCKS") or Path(tempfile.gettempdir()) / "mess")
-    place.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(PermissionError):  # another user's: made for all already
-        place.chmod(0o777)
-    device, lock = _acquire(devices, place, patience_s)
+    shared = Path(tempfile.gettempdir()) / "mess"
+    lock_folder = Path(folder or os.environ.get("MESS_LOCKS") or shared)
+    lock_folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # owned by another user, and writable already
+        lock_folder.chmod(0o777)
+    device, lock = _acquire(devices, lock_folder, patience_s)
     try:
         yield device
     finally:
         lock.release()
 
 
-def _acquire(devices: list[str], place: Path, patience_s: float | None) -> tuple[str, FileLock]:
-    # A name of the physical device: two containers of one host may share its lock folder.
+def _acquire(
+    devices: list[str], lock_folder: Path, patience_s: float | None
+) -> tuple[str, FileLock]:
+    # Named by physical device, since two containers of one host may share the lock folder.
     locks = {
-        device: FileLock(place / f"{_physical(device)}.lock", mode=0o666) for device in devices
+        device: FileLock(lock_folder / f"{_physical(device)}.lock", mode=0o666)
+        for device in devices
     }
-    began, told = time.monotonic(), False
+    began, reported = time.monotonic(), False
     while True:
         for device, lock in locks.items():
-            # A file of another user that cannot be opened is held as far as we can tell.
+            # Another user's lock file that cannot be opened counts as held.
             with contextlib.suppress(Timeout, PermissionError):
                 lock.acquire(timeout=0)
                 return device, lock
         if patience_s is not None and time.monotonic() - began > patience_s:
             raise TimeoutError(f"no GPU of {', '.join(devices)} became free in {patience_s:g} s")
-        if not told:
+        if not reported:
             _log.info("waiting for a GPU: %s in use by other processes", ", ".join(devices))
-            told = True
+            reported = True
         time.sleep(_POLL_S)
 
 

@@ -1,4 +1,4 @@
-"""Embed many tracks into the store: skip what is there, survive what is broken."""
+"""Embed many tracks into the store: skip current embeddings, and record failures."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["embed_tracks"]
 
 _LOOKAHEAD = 2
-"""Tracks that are prepared while one is embedded; each holds up to 32 windows."""
+"""Number of tracks prepared while one is embedded; each holds up to 32 windows."""
 
 
 def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iterator[TrackOutcome]:
-    """Embed the tracks of a track table, one outcome each, in the table's order.
+    """Embed the tracks of a track table, and yield an outcome for each in the table's order.
 
-    A track whose stored embedding has the same encoder, settings and audio hash is left
-    alone. A track that fails is recorded under ``failures/embeddings`` and the next one
-    goes on; only a data root that cannot be written stops the whole.
+    A track whose stored embedding has the same encoder, settings and audio hash is skipped. A
+    track that fails is recorded under ``failures/embeddings``, and the next one is embedded;
+    only a data root that cannot be written stops the iteration.
 
     Parameters
     ----------
@@ -52,6 +52,20 @@ def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iter
     ------
     StoreError
         If the data root cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets import parse_sources, read_tracks
+    >>> from mess_core.datasets.demo import write_demo_corpus
+    >>> from mess_core.encoders import load_encoder
+    >>> encoder = load_encoder("untrained:tiny", device="cpu")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
+    ...     tracks, _, _ = read_tracks(parse_sources(f"demo={folder}/demo"))
+    ...     outcomes = list(embed_tracks(tracks, encoder, Layout(f"{folder}/root")))
+    >>> [(outcome.track_id, outcome.status) for outcome in outcomes]
+    [('demo_01_player1', 'done'), ('demo_01_player2', 'done')]
     """
     store = EmbeddingStore(layout)
     waiting = iter(tracks.to_dict("records"))
@@ -74,7 +88,7 @@ def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iter
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What is known of a track before the model: its hash, why it is stale, its decoder."""
+    """Facts about a track before the model runs: its hash, why it is stale, its decoder."""
 
     audio_sha256: str | None = None
     stale: str | None = None
@@ -135,14 +149,14 @@ def _embed_track(
     except StoreError:
         prepared.close()
         raise
-    except Exception as error:  # whatever a library raises, the next track goes on
-        # Of what cannot be read for now, the next scan has the hash that this one has.
+    except Exception as error:  # any error of a library fails this track only
+        # The next scan will find the same hash for a temporarily unreadable file.
         known = row.get("audio_sha256") if is_transient(error) else None
         scanned = known if isinstance(known, str) else "unreadable"
         cause = {"audio": audio_sha256 or scanned, **encoder.identity}
         have = store.sidecar(dataset, track_id)
         if have is not None and audio_sha256 not in (None, have["audio_sha256"]):
-            # It belongs to audio that is no longer there: better none than that.
+            # The embedding is of audio that no longer exists, so it must not be served.
             layout.embedding_sidecar(dataset, track_id).unlink(missing_ok=True)
         record = record_failure(layout, "embeddings", dataset, track_id, error, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", record)

@@ -2,9 +2,9 @@
 
 Li et al., "MERT: Acoustic music understanding model with large-scale self-supervised
 training", ICLR 2024. The published models are HuBERT architectures (Hsu et al., 2021)
-trained at 24 kHz, so their checkpoints load into ``HubertModel`` key by key; weights
+trained at 24 kHz, so their checkpoints load into ``HubertModel`` key by key. Weights
 are read by safetensors or by ``torch.load(weights_only=True)`` and must match exactly.
-The weights' licence is CC-BY-NC-4.0.
+The licence of the weights is CC-BY-NC-4.0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 MAX_FRAME_SAMPLES = 400
-"""Receptive field of the convolutional front end in samples: less gives no frame."""
+"""Receptive field of the convolutional front end in samples; shorter input has no frame."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Checkpoint:
     do_normalize : bool
         Whether input windows are scaled to zero mean and unit variance.
     sample_rate : int
-        Rate in Hz that the model hears.
+        Sample rate of the input in Hz.
     digest : str
-        SHA-256 over configuration and weights, hexadecimal.
+        SHA-256 of configuration and weights, in hexadecimal.
     """
 
     model: Any
@@ -86,7 +86,7 @@ class Checkpoint:
 
 
 def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Path, str]:
-    """Local folder of a published model, downloaded into the Hugging Face cache if needed.
+    """Return a published model's folder, downloading it to the Hugging Face cache if needed.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Pat
     Raises
     ------
     EncoderError
-        If it is not in the cache and cannot be downloaded.
+        If the model is not in the cache and cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
 
@@ -109,7 +109,7 @@ def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Pat
             allow_patterns=[*_SPEC_KEYS, *_WEIGHTS],
             local_files_only=bool(offline),
         )
-    except Exception as error:  # the hub raises a family of its own and of its HTTP client
+    except Exception as error:  # the hub raises errors of its own and of its HTTP client
         raise EncoderError(
             f"{published.repository} at revision {wanted[:12]} is neither in the Hugging Face "
             f"cache nor can it be downloaded ({type(error).__name__})",
@@ -125,14 +125,14 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     Parameters
     ----------
     folder : Path
-        Holds ``config.json``, ``preprocessor_config.json`` and ``model.safetensors`` or
+        Contains ``config.json``, ``preprocessor_config.json`` and ``model.safetensors`` or
         ``pytorch_model.bin``.
 
     Raises
     ------
     EncoderError
         If a file is missing or malformed, the architecture is not HuBERT's (CQT or
-        deepnorm on), or a weight is missing, left over or of another shape.
+        deepnorm enabled), or a weight is missing, unexpected or of another shape.
     """
     config = _read_json(folder / "config.json")
     preprocessor = _read_json(folder / "preprocessor_config.json")
@@ -157,12 +157,12 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 
 def build_model(config: dict[str, Any], *, where: Path | None = None) -> Any:
-    """A ``HubertModel`` with this configuration and arbitrary weights.
+    """Return a ``HubertModel`` with this configuration and arbitrary weights.
 
     Raises
     ------
     EncoderError
-        If the configuration asks for what HuBERT does not have.
+        If the configuration requires something that HuBERT does not have.
     """
     from transformers import HubertConfig, HubertModel
     from transformers.utils import logging
@@ -170,7 +170,7 @@ def build_model(config: dict[str, Any], *, where: Path | None = None) -> Any:
     for switch in ("feature_extractor_cqt", "deepnorm"):
         if config.get(switch, False):
             raise EncoderError(
-                f"its configuration switches {switch!r} on, which needs the authors' own code",
+                f"its configuration enables {switch!r}, which needs the authors' own code",
                 path=where,
                 remedy="MESS runs no remote code; use MERT-v1-95M or MERT-v1-330M",
             )
@@ -187,16 +187,16 @@ def build_model(config: dict[str, Any], *, where: Path | None = None) -> Any:
 
 
 def architecture_of(model: Any) -> dict[str, Any]:
-    """The fields of a model's configuration that decide about shapes and operations.
+    """Return the configuration fields that determine a model's shapes and operations.
 
-    `build_model` makes the same architecture of them.
+    `build_model` builds the same architecture from them.
     """
     written = model.config.to_dict()
     return {key: written[key] for key in _ARCHITECTURE if key in written}
 
 
 def ready(model: Any) -> Any:
-    """Evaluation mode, no gradients, and the positional convolution's weight norm folded."""
+    """Return the model in evaluation mode, without gradients, with weight norm folded."""
     convolution = model.encoder.pos_conv_embed.conv
     if nn.utils.parametrize.is_parametrized(convolution, "weight"):
         nn.utils.parametrize.remove_parametrizations(convolution, "weight")

@@ -1,4 +1,4 @@
-"""Find an encoder by name or folder and put it on a device."""
+"""Load an encoder by name or from a folder, and put it on a device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_encoder(
     settings: EncoderSettings | None = None,
     **options: Any,
 ) -> Encoder:
-    """Load an encoder.
+    """Load an encoder by name or from a folder.
 
     Parameters
     ----------
@@ -42,19 +42,19 @@ def load_encoder(
         a folder in their format, or ``"untrained:tiny"``, ``"untrained:95m"``,
         ``"untrained:330m"`` (random weights: the control).
     revision : str, optional
-        Of the hub repository, instead of the pinned one.
+        Revision of the hub repository, instead of the pinned one.
     device : str
         ``"auto"`` picks CUDA, then MPS, then CPU; or a torch device such as ``"cuda:1"``.
     dtype : {"auto", "float32", "float16", "bfloat16"}
-        ``"auto"`` is float16 on CUDA and float32 elsewhere. Of the two half precisions float16
-        is the nearer one: relative error of the states 0.0013 to 0.0017, bfloat16 0.011 to
-        0.014 (random 95M weights, 2 s of noise).
+        ``"auto"`` is float16 on CUDA and float32 elsewhere. Of the two half precisions, float16
+        is more accurate: the relative error of the states is 0.0013 to 0.0017, that of
+        bfloat16 0.011 to 0.014 (random 95M weights, 2 s of noise).
     layers : iterable of int, optional
-        Hidden states to compute and keep; all by default.
+        Hidden states to compute and return; all by default.
     offline : bool, optional
-        Use the local cache only. Default: the environment's ``HF_HUB_OFFLINE``.
+        Whether to use the local cache only; by default ``HF_HUB_OFFLINE`` decides.
     settings : EncoderSettings, optional
-        Or its fields as keyword arguments: ``window_s=5.0, hop_s=2.5, ...``.
+        Alternatively, pass its fields as keyword arguments: ``window_s=5.0, hop_s=2.5, ...``.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def load_encoder(
     Raises
     ------
     EncoderError
-        If the encoder or the device is not there, or its files are not what they claim.
+        If the encoder or the device is not available, or the encoder's files are invalid.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def load_encoder(
     if settings is not None and options:
         raise EncoderError("pass either settings or its fields, not both")
     settings = settings or EncoderSettings(**options)
-    place = pick_device(device)
+    torch_device = pick_device(device)
     name = os.fspath(name_or_path)
     if name.startswith("untrained:"):
         size = name.removeprefix("untrained:")
@@ -97,15 +97,15 @@ def load_encoder(
     return Encoder(
         identity,
         checkpoint,
-        device=place,
-        dtype=pick_dtype(dtype, place),
+        device=torch_device,
+        dtype=pick_dtype(dtype, torch_device),
         layers=layers,
         settings=settings,
     )
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """Resolve a device name; "auto" takes CUDA, then MPS, then CPU, and logs which.
+    """Resolve a device name; "auto" picks CUDA, then MPS, then CPU, and logs its choice.
 
     Raises
     ------
@@ -114,28 +114,28 @@ def pick_device(wanted: str = "auto") -> torch.device:
     """
     if wanted == "auto":
         if torch.cuda.is_available():
-            place = torch.device("cuda")
+            device = torch.device("cuda")
         elif torch.backends.mps.is_available():
-            place = torch.device("mps")
+            device = torch.device("mps")
         else:
-            place = torch.device("cpu")
-        _log.info("device auto: using %s", place)
-        return place
+            device = torch.device("cpu")
+        _log.info("device auto: using %s", device)
+        return device
     try:
-        place = torch.device(wanted)
+        device = torch.device(wanted)
     except RuntimeError as error:
         raise EncoderError(f"{wanted!r} is not a torch device") from error
     missing = (
-        (place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count())
-        or (place.type == "mps" and not torch.backends.mps.is_available())
-        or place.type not in {"cpu", "cuda", "mps"}
+        (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count())
+        or (device.type == "mps" and not torch.backends.mps.is_available())
+        or device.type not in {"cpu", "cuda", "mps"}
     )
     if missing:
         raise EncoderError(
             f"device {wanted!r} is not available on this machine",
             remedy="Use device='auto' or 'cpu', or install a PyTorch build for it",
         )
-    return place
+    return device
 
 
 def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Between decoder and model: windows decoded ahead in a thread, batches, rows of results."""
+"""Between decoder and model: prefetched windows, batches, and a buffer of result rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 __all__ = ["Prefetcher", "RowBuffer", "Window", "batches"]
 
 Window = tuple[int, NDArray[np.float32]]
-"""First sample of a window, and its samples."""
+"""Index of the first sample of a window, and its samples."""
 
 
 class Prefetcher(Iterator[Window]):
-    """Runs an iterator in a thread that starts at once and stays at most `depth` ahead.
+    """An iterator that runs another one in a thread, at most `depth` items ahead.
 
-    Errors of the iterator are raised to the consumer at the place where they occurred. Close
-    it, or exhaust it: a thread that waits for room keeps its file open.
+    The thread starts at once. Errors of the iterator are raised to the consumer at the position
+    where they occurred. Close or exhaust it: a thread that waits for space keeps its file open.
     """
 
     def __init__(self, windows: Iterator[Window], depth: int = 32) -> None:
@@ -41,7 +41,7 @@ class Prefetcher(Iterator[Window]):
         return got
 
     def close(self) -> None:
-        """Stop the thread; what it had decoded is dropped."""
+        """Stop the thread, and drop what it has decoded."""
         self._stop.set()
         self._thread.join()
 
@@ -65,7 +65,7 @@ class Prefetcher(Iterator[Window]):
 
 
 def batches(windows: Iterable[Window], size: Callable[[], int]) -> Iterator[list[Window]]:
-    """Group windows; `size` is asked each time, since it may shrink on the way."""
+    """Group windows into batches; `size` is called each time, since it may shrink."""
     batch: list[Window] = []
     for window in windows:
         batch.append(window)
@@ -77,10 +77,10 @@ def batches(windows: Iterable[Window], size: Callable[[], int]) -> Iterator[list
 
 
 class RowBuffer:
-    """Rows collected in few large blocks.
+    """A buffer that collects rows in a few large blocks.
 
-    A list of small arrays would be allocated in between the model's large temporaries and
-    keep the freed ones from being used again: a 45-minute track then took 600 MB more.
+    A list of small arrays would be allocated in between the model's large temporary arrays and
+    prevent the reuse of freed memory: a 45-minute track then took 600 MB more.
     """
 
     def __init__(self, rows_per_block: int = 512) -> None:
@@ -89,6 +89,7 @@ class RowBuffer:
         self._filled = rows_per_block
 
     def add(self, rows: NDArray[np.float32]) -> None:
+        """Append rows."""
         for row in rows:
             if self._filled == self._size:
                 self._blocks.append(np.empty((self._size, *row.shape), dtype=np.float32))
@@ -97,5 +98,6 @@ class RowBuffer:
             self._filled += 1
 
     def array(self) -> NDArray[np.float32]:
+        """Return all rows as one array."""
         whole = [*self._blocks[:-1], self._blocks[-1][: self._filled]]
         return np.concatenate(whole)

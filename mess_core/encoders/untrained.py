@@ -1,10 +1,10 @@
-"""The control: MERT's architecture with seeded random weights.
+"""The untrained control: MERT's architecture with seeded random weights.
 
-What a layer of this encoder predicts, it owes to the architecture and the input's
-statistics, not to training; a probing result of a trained encoder must beat it.
-Initial distributions follow the HuBERT code (normal 0.02 for linear maps, Kaiming for
-convolutions). Every weight has a generator of its own, seeded by its name, so the
-values depend on neither library versions nor the order of construction.
+Whatever a layer of this encoder predicts is due to the architecture and the statistics of the
+input, not to training; a trained encoder must outperform it in probing. Initial distributions
+follow the HuBERT code (normal 0.02 for linear maps, Kaiming for convolutions). Every weight has
+its own generator, seeded by its name, so the values depend on neither library versions nor the
+order of construction.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
-    """Random weights in the architecture of `size`.
+    """Return random weights in the architecture of `size`.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
 def untrained_counterpart(
     architecture: dict[str, Any], *, do_normalize: bool, seed: int = 0
 ) -> Checkpoint:
-    """Random weights in the architecture of another checkpoint (`mert.architecture_of`)."""
+    """Return random weights in the architecture of a checkpoint (`mert.architecture_of`)."""
     written = json.dumps(architecture, sort_keys=True)
     return _initialised(
         architecture, do_normalize=do_normalize, digest=_digest(written, seed), seed=seed

@@ -1,8 +1,8 @@
-"""Cut a stream of samples into overlapping windows of equal length.
+"""Divide a stream of samples into overlapping windows of equal length.
 
-The last window is shifted back to end where the track ends instead of being padded:
-MERT's first block normalises over time, so padding would change every frame. A track
-shorter than one window is one window of its own length.
+The last window is shifted back to end with the track instead of being padded: MERT's first
+block normalises over time, so padding would change every frame. A track shorter than one
+window is one window of its own length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["stream_windows", "window_starts"]
 
 
 def window_starts(samples: int, window: int, hop: int) -> list[int]:
-    """First sample of every window of a track.
+    """Return the first sample of every window of a track.
 
     Parameters
     ----------
@@ -28,7 +28,12 @@ def window_starts(samples: int, window: int, hop: int) -> list[int]:
     Returns
     -------
     list of int
-        Multiples of `hop`, and ``samples - window`` at the end where that is none.
+        Multiples of `hop`, and ``samples - window`` at the end if that is not one of them.
+
+    Raises
+    ------
+    EncoderError
+        If `window` or `hop` is not positive.
 
     Examples
     --------
@@ -48,7 +53,7 @@ def window_starts(samples: int, window: int, hop: int) -> list[int]:
 def stream_windows(
     blocks: Iterable[NDArray[np.float32]], window: int, hop: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Windows of a track whose length is not known yet, in bounded memory.
+    """Yield the windows of a track of unknown length, in bounded memory.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Whether numbers mean what they say: targets, alignment, and later retrieval."""
+"""Cross-validated comparison of similarity systems: benchmark data, protocols, leaderboard."""

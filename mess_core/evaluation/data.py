@@ -1,4 +1,4 @@
-"""What systems are compared on, and what part of it they may learn from."""
+"""Benchmark data that systems are evaluated on, and the training sets selected from it."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BenchmarkData:
-    """Everything that systems are examined on.
+    """Everything that systems are evaluated on.
 
     Attributes
     ----------
     tracks : DataFrame
         The track table.
     passages : DataFrame
-        As `find_passages` gives; one row per clip of the library.
+        As returned by `find_passages`: one row per clip of the library.
     clips : Clips
         In the order of ``passages``.
     values : ndarray, float64, shape [clips, descriptors]
-        Expression descriptors.
-    planted : DataFrame
-        ``factor, clip_id`` (of the source) per single-factor triplet.
+        Expression descriptors, as returned by `expression_values`.
+    single_factor : DataFrame
+        One row per single-factor triplet: ``factor`` and ``clip_id`` (the source clip).
     single_factor_clips : Clips
-        x, near, far of each triplet, one after another.
+        Three clips per triplet (x, near, far), in the order of ``single_factor``.
     """
 
     tracks: pd.DataFrame
@@ -66,23 +66,25 @@ class BenchmarkData:
     single_factor_clips: Clips
 
 
-@dataclass(frozen=True, eq=False)  # itself, not its arrays, is what is remembered by
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that `lru_cache` accepts it
 class TrainingSet:
-    """What systems may learn from: clips of training works.
+    """Clips that systems may be fitted on.
 
     Attributes
     ----------
     clips : Clips
-        Passages of the library, then single-factor clips.
+        Passages of the library, followed by single-factor clips.
     passages, performers, tracks, works : sequence of str, length clips
-        A single-factor triplet is a passage of its own.
+        Labels of each clip. A single-factor triplet is a passage of its own; its performers
+        and tracks are empty strings.
     values : ndarray, float64, shape [clips, descriptors]
-        Expression; NaN for single-factor clips.
-    planted : ndarray, int64, shape [triplets, 3]
+        Expression descriptors; NaN for single-factor clips.
+    single_factor : ndarray, int64, shape [triplets, 3]
         Single-factor triplets (x, nearer, farther) as rows of ``clips``.
     library : int
-        Number of clips that are passages of the library: the first ones.
+        Number of library passages; they are the first rows of ``clips``.
     seed : int
+        Random seed for systems that are fitted on this training set.
     """
 
     clips: Clips
@@ -99,53 +101,78 @@ class TrainingSet:
 def load_benchmark_data(
     layout: Layout, *, encoder: Encoder | None = None, say: Say = lambda _: None
 ) -> BenchmarkData:
-    """Everything stored that systems are examined on.
+    """Load the benchmark data stored in a data root.
+
+    Parameters
+    ----------
+    layout : Layout
+    encoder : Encoder, optional
+        The library's encoder, if it is already loaded.
+    say : callable
+        Called with progress messages.
+
+    Returns
+    -------
+    BenchmarkData
 
     Raises
     ------
     StoreError
-        If passages, triplets, embeddings or targets are not there.
+        If passages, triplets, embeddings or targets are missing.
     """
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
-    planted = read_table(layout.single_factor_triplets)
-    made = single_factor_clips(layout, tracks, passages, planted, encoder, say)
-    return BenchmarkData(tracks, passages, clips, expression_values(excerpts), planted, made)
+    triplets = read_table(layout.single_factor_triplets)
+    rendered = single_factor_clips(layout, tracks, passages, triplets, encoder, say)
+    return BenchmarkData(tracks, passages, clips, expression_values(excerpts), triplets, rendered)
 
 
 def select_training_set(
     benchmark: BenchmarkData, train: Sequence[str], *, seed: int = 0
 ) -> TrainingSet:
-    """What may be learned from some tracks.
+    """Select the clips of some tracks as a training set.
+
+    Parameters
+    ----------
+    benchmark : BenchmarkData
+    train : sequence of str
+        Ids of the training tracks.
+    seed : int
+        Random seed for systems that are fitted on the training set.
+
+    Returns
+    -------
+    TrainingSet
 
     Raises
     ------
     MessError
-        If none of them has a passage.
+        If none of the tracks has a passage.
     """
     wanted = set(train)
     rows = np.flatnonzero(benchmark.passages["track_id"].astype(str).isin(wanted)).tolist()
     if not rows:
-        raise MessError("no training track has a passage that others play, too")
+        raise MessError("no training track has a passage that another track also plays")
     table = benchmark.passages.iloc[rows]
     track_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["track_id"], strict=True))
     work_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["work_id"], strict=True))
-    kept = [
+    selected = [
         number
         for number, clip in enumerate(benchmark.single_factor["clip_id"])
         if str(track_of.get(clip)) in wanted
     ]
-    single_factor_rows = [3 * number + part for number in kept for part in range(3)]
-    sources = [str(benchmark.single_factor["clip_id"].iloc[number]) for number in kept]
-    library, planted = (
-        benchmark.clips.take(rows),
-        benchmark.single_factor_clips.take(single_factor_rows),
-    )
+    single_factor_rows = [3 * number + part for number in selected for part in range(3)]
+    sources = [str(benchmark.single_factor["clip_id"].iloc[number]) for number in selected]
+    library = benchmark.clips.take(rows)
+    single_factor = benchmark.single_factor_clips.take(single_factor_rows)
     count = len(rows)
     return TrainingSet(
-        clips=library + planted,
-        passages=[*table["passage_id"], *(f"single-factor:{n}" for n in kept for _ in range(3))],
+        clips=library + single_factor,
+        passages=[
+            *table["passage_id"],
+            *(f"single-factor:{n}" for n in selected for _ in range(3)),
+        ],
         performers=[*table["performer"], *([""] * len(single_factor_rows))],
         tracks=[*table["track_id"].astype(str), *([""] * len(single_factor_rows))],
         works=[*table["work_id"], *(str(work_of[one]) for one in sources for _ in range(3))],
@@ -169,7 +196,30 @@ def single_factor_clips(
     encoder: Encoder | None,
     say: Say,
 ) -> Clips:
-    """The clips of stored triplets, in their order; rendered if they are not kept."""
+    """Return the clips of stored single-factor triplets, rendering those that are not cached.
+
+    Parameters
+    ----------
+    layout : Layout
+    tracks, passages : DataFrame
+        The track table and the passage table.
+    table : DataFrame
+        One row per triplet: ``factor, clip_id, engine, seed``.
+    encoder : Encoder or None
+        The library's encoder, if it is already loaded.
+    say : callable
+        Called with progress messages.
+
+    Returns
+    -------
+    Clips
+        Three clips per triplet (x, near, far), in the order of ``table``.
+
+    Raises
+    ------
+    StoreError
+        If the table does not match the passages or the present version.
+    """
     _, _, manifest = load_matrix(layout)
     chosen = passages[passages["clip_id"].isin(table["clip_id"])]
     excerpts = dict(zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True))
@@ -177,24 +227,26 @@ def single_factor_clips(
     missing = [clip for clip in wanted if clip not in excerpts]
     if missing:
         raise StoreError(
-            f"planted triplets were made from other passages ({missing[0]})",
+            f"the single-factor triplets were made from other passages ({missing[0]})",
             remedy="Materialise `single_factor_triplets` again",
         )
-    made = single_factor_triplets(
+    triplets = single_factor_triplets(
         [(clip, excerpts[clip]) for clip in wanted], seed=int(table["seed"].iloc[0])
     )
-    if [(one.factor, one.source) for one in made] != list(
+    if [(one.factor, one.source) for one in triplets] != list(
         table[["factor", "clip_id"]].itertuples(index=False, name=None)
     ):
         raise StoreError(
-            "planted triplets were made by another version or from other notes",
+            "the single-factor triplets were made by another version or from other notes",
             remedy="Materialise `single_factor_triplets` again",
         )
-    names = [f"{one.source}:{one.factor}:{part}" for one in made for part in ("x", "near", "far")]
-    clips = [clip for one in made for clip in (one.x, one.near, one.far)]
+    names = [
+        f"{one.source}:{one.factor}:{part}" for one in triplets for part in ("x", "near", "far")
+    ]
+    clips = [clip for one in triplets for clip in (one.x, one.near, one.far)]
     engine: Engine = "demo" if table["engine"].iloc[0] == "demo" else "fluidsynth"
     identity = manifest["identity"]
-    used = cache(partial(matching_encoder, identity, encoder))
+    load = cache(partial(matching_encoder, identity, encoder))
     return rendered_clips(
-        names, clips, layout.rendered, identity=identity, encoder=used, engine=engine, say=say
+        names, clips, layout.rendered, identity=identity, encoder=load, engine=engine, say=say
     )

@@ -1,4 +1,4 @@
-"""Fingerprints of a library and of a folder: the inputs on which results of systems depend."""
+"""Fingerprints of the inputs that evaluation results depend on: a library, a folder."""
 
 from __future__ import annotations
 
@@ -21,16 +21,22 @@ from mess_core.targets.registry import TARGETS_VERSION
 __all__ = ["EVALUATION_VERSION", "folder_fingerprint", "library_fingerprint"]
 
 EVALUATION_VERSION = "3"
-"""Version of criteria and models together; a change makes everything be computed again."""
+"""Version of the criteria and models; changing it invalidates all cached results."""
 
 _TRACK_COLUMNS = ["track_id", "work_id", "composer", "title", "performer", "audio_sha256"]
 
 
 def library_fingerprint(layout: Layout, by: str) -> str:
-    """Hash of everything in a data root that a result depends on.
+    """Return a hash of everything in a data root that evaluation results depend on.
 
-    Tables, the split, embeddings and their sidecars, and of the tracks that share passages
-    the very bytes of their MIDI and segment targets.
+    It covers the tables, the split, the embeddings and their sidecars, and the bytes of the MIDI
+    files and segment targets of all tracks that have passages.
+
+    Parameters
+    ----------
+    layout : Layout
+    by : {"work", "performer", "both", "recording"}
+        The split that is evaluated on.
 
     Raises
     ------
@@ -55,7 +61,7 @@ def library_fingerprint(layout: Layout, by: str) -> str:
 
 
 def folder_fingerprint(folder: str | PathLike[str]) -> str:
-    """Hash of the names and bytes of a folder's tables and MIDI files."""
+    """Return a hash of the names and bytes of a folder's CSV and MIDI files."""
     root = Path(folder)
     files = sorted(
         path for kind in ("*.csv", "*.mid", "*.midi") for path in root.rglob(kind) if path.is_file()
@@ -65,7 +71,7 @@ def folder_fingerprint(folder: str | PathLike[str]) -> str:
 
 
 def _sha256(path: Any) -> str:
-    """A file's hash; of one that cannot be read, that it cannot."""
+    """Return a file's hash, or "unreadable" if it cannot be read."""
     try:
         return file_sha256(path)
     except MessError:

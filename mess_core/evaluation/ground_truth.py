@@ -1,11 +1,11 @@
-"""The test side of one fold: who is asked what, and what is right.
+"""Queries and ground truth of one test fold.
 
-Criteria, none of them a system's own neighbours:
+The ground truth never comes from a system's own neighbours. Criteria:
 
-- ``content``: the same passage by other performers, among clips of other recordings;
-- ``expression``: of the other performances of x's passage, which is nearer in expression
-  (triplets; also as retrieval of the nearest);
-- ``planted: <factor>``: single-factor triplets, exact.
+- ``content``: retrieve the same passage by other performers among clips of other recordings;
+- ``expression``: decide which of two other performances of x's passage is nearer in expression
+  (triplets), and retrieve the nearest one;
+- ``single factor: <factor>``: single-factor triplets, whose answer is known exactly.
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ _KS = (1, 10)
 
 
 class FoldQueries:
-    """Clips of the test tracks of a fold and everything that is asked of them.
+    """Queries on the test clips of one fold.
 
     Parameters
     ----------
     benchmark : BenchmarkData
     fold : Fold
     seed : int
-        Breaks ties.
+        Random seed for breaking ties.
 
     Attributes
     ----------
     clips : Clips
+        Clips of the fold's test tracks.
     """
 
     def __init__(self, benchmark: BenchmarkData, fold: Fold, seed: int) -> None:
@@ -70,29 +71,29 @@ class FoldQueries:
         same_audio = (tracks[:, None] == tracks[None]) | (audio[:, None] == audio[None])
         same_passage = passage[:, None] == passage[None]
         same_performer = performer[:, None] == performer[None]
-        # Neither right nor wrong: another take by the same performer, and works that may
-        # hold each other (an opus and a piece of it).
+        # Neither relevant nor irrelevant, so not a candidate: another take by the same performer,
+        # and works of which one may contain the other (an opus and a piece of it).
         unclear = same_passage & same_performer
         unclear |= (group[:, None] == group[None]) & (work[:, None] != work[None])
-        self._candidate = ~same_audio & ~unclear
-        self._same = same_passage & ~same_performer & self._candidate
-        # The unit of each descriptor is a matter of the truth, not of any system.
+        self._candidates = ~same_audio & ~unclear
+        self._relevant = same_passage & ~same_performer & self._candidates
+        # Descriptor units are part of the ground truth, so they come from all clips.
         unit = expression_unit(benchmark.values, benchmark.passages["passage_id"].tolist())
-        self._apart = [
-            (members, np.where(same_audio[np.ix_(members, members)], np.nan, apart))
-            for members, apart in expression_distances(
+        self._distances = [
+            (members, np.where(same_audio[np.ix_(members, members)], np.nan, distances))
+            for members, distances in expression_distances(
                 benchmark.values[rows], passage.tolist(), unit
             )
         ]
-        source = dict(zip(benchmark.passages["clip_id"], inside, strict=True))
-        kept = [
+        in_test = dict(zip(benchmark.passages["clip_id"], inside, strict=True))
+        numbers = [
             number
             for number, clip in enumerate(benchmark.single_factor["clip_id"])
-            if source.get(clip)
+            if in_test.get(clip)
         ]
-        self._planted = benchmark.single_factor.iloc[kept]
-        self._planted_clips = benchmark.single_factor_clips.take(
-            [3 * n + p for n in kept for p in range(3)]
+        self._single_factor = benchmark.single_factor.iloc[numbers]
+        self._single_factor_clips = benchmark.single_factor_clips.take(
+            [3 * number + part for number in numbers for part in range(3)]
         )
         self._group = dict(zip(self._names, group, strict=True))
 
@@ -103,26 +104,29 @@ class FoldQueries:
         uses_ground_truth: bool = False,
         objective: Objective | None = None,
     ) -> list[dict[str, Any]]:
-        """All answers of a fitted system.
+        """Evaluate a fitted system on all queries.
 
         Parameters
         ----------
         score : callable
-            Clips to similarity, [clips, clips].
+            Takes clips and returns their similarity matrix, [clips, clips].
         uses_ground_truth : bool
-            Leave expression out.
+            Whether the system uses the descriptors that define the expression ground truth; if
+            so, the expression criterion is skipped.
         objective : {"content", "expression"}, optional
-            Ask only what belongs to it: content, or expression and single factors.
+            Evaluate only the criteria of this objective: content, or expression and single
+            factors. All criteria by default.
 
         Returns
         -------
         list of dict
-            ``criterion, metric, query, cluster, value``; clusters are works.
+            One per query and metric: ``criterion, metric, query, cluster, value``. Clusters are
+            works.
         """
         similarity = score(self.clips)
         found: list[dict[str, Any]] = []
         if objective != "expression":
-            found += self._retrieval("content", similarity, self._same, self._candidate)
+            found += self._retrieval("content", similarity, self._relevant, self._candidates)
         if objective != "content":
             if not uses_ground_truth:
                 found += self._expression(similarity)
@@ -130,47 +134,47 @@ class FoldQueries:
         return found
 
     def _expression(self, similarity: Floats) -> list[dict[str, Any]]:
-        nearest = np.zeros_like(self._candidate)
-        among = np.zeros_like(self._candidate)
-        for members, apart in self._apart:
-            for x, row in zip(members, apart, strict=True):
+        nearest = np.zeros_like(self._candidates)
+        candidates = np.zeros_like(self._candidates)
+        for members, distances in self._distances:
+            for x, row in zip(members, distances, strict=True):
                 if np.isfinite(row).any():
-                    among[x, members] = np.isfinite(row)
+                    candidates[x, members] = np.isfinite(row)
                     nearest[x, members[int(np.nanargmin(row))]] = True
-        found = self._retrieval("expression", similarity, nearest, among)
-        triplets = expression_triplets(self._apart)
-        right = triplet_values(similarity, triplets)
+        found = self._retrieval("expression", similarity, nearest, candidates)
+        triplets = expression_triplets(self._distances)
+        correct = triplet_values(similarity, triplets)
         return found + [
             self._row(
-                "expression", "triplets", self._names[x], float(right[triplets[:, 0] == x].mean())
+                "expression", "triplets", self._names[x], float(correct[triplets[:, 0] == x].mean())
             )
             for x in np.unique(triplets[:, 0])
         ]
 
     def _factors(self, score: Callable[[Clips], Floats]) -> list[dict[str, Any]]:
-        if len(self._planted) == 0:
+        if len(self._single_factor) == 0:
             return []
-        index = np.arange(len(self._planted_clips)).reshape(-1, 3)
-        right = triplet_values(score(self._planted_clips), index)
+        index = np.arange(len(self._single_factor_clips)).reshape(-1, 3)
+        correct = triplet_values(score(self._single_factor_clips), index)
         return [
             self._row(f"single factor: {row.factor}", "triplets", str(row.clip_id), float(value))
-            for row, value in zip(self._planted.itertuples(), right, strict=True)
+            for row, value in zip(self._single_factor.itertuples(), correct, strict=True)
         ]
 
     def _retrieval(
-        self, criterion: str, similarity: Floats, relevant: Bools, among: Bools
+        self, criterion: str, similarity: Floats, relevant: Bools, candidates: Bools
     ) -> list[dict[str, Any]]:
         rng = np.random.default_rng(self._seed)
-        truth, run = {}, {}
+        relevance, run = {}, {}
         for query, name in enumerate(self._names):
-            others = np.flatnonzero(among[query])
+            others = np.flatnonzero(candidates[query])
             if len(others) < 2 or not relevant[query].any():
                 continue
             first = others[nearest_first(similarity[query, others], rng)][: max(_KS)]
-            right = np.flatnonzero(relevant[query])
-            truth[str(name)] = dict.fromkeys(self._names[right].tolist(), 1)
+            hits = np.flatnonzero(relevant[query])
+            relevance[str(name)] = dict.fromkeys(self._names[hits].tolist(), 1)
             run[str(name)] = {str(self._names[hit]): -float(k) for k, hit in enumerate(first)}
-        table = retrieval_metrics(truth, run, ks=_KS)
+        table = retrieval_metrics(relevance, run, ks=_KS)
         return [
             self._row(criterion, metric, str(query), float(value))
             for query, values in table.iterrows()
@@ -188,8 +192,19 @@ class FoldQueries:
 
 
 def triplet_values(similarity: Floats, triplets: NDArray[np.int64]) -> Floats:
-    """1 where (x, nearer, farther) is ordered rightly, 0.5 for a tie, else 0."""
+    """Return 1 for each triplet that is ordered correctly, 0.5 for each tie, 0 otherwise.
+
+    Parameters
+    ----------
+    similarity : ndarray, float64, shape [clips, clips]
+    triplets : ndarray, int64, shape [triplets, 3]
+        (x, nearer, farther).
+
+    Returns
+    -------
+    ndarray, float64, shape [triplets]
+    """
     x, near, far = triplets.T
     difference = similarity[x, near] - similarity[x, far]
-    right: Floats = np.where(difference == 0, 0.5, difference > 0).astype(np.float64)
-    return right
+    correct: Floats = np.where(difference == 0, 0.5, difference > 0).astype(np.float64)
+    return correct

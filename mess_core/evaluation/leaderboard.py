@@ -1,4 +1,4 @@
-"""All systems on all criteria, with intervals, and whether each model earns its place."""
+"""Leaderboard: mean scores with confidence intervals, and paired comparisons of models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHANCE = {_TRIPLETS: 0.5}
 
 
 def summarise(answers: pd.DataFrame) -> pd.DataFrame:
-    """Mean and 95 % interval of each system, criterion and metric.
+    """Return the mean score and 95 % interval of each system, criterion and metric.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def summarise(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``system, criterion, metric, mean, low, high, n, clusters, chance``; chance is the mean
-        of the system "random" where 0.5 is not chance by construction.
+        ``system, criterion, metric, mean, low, high, n, clusters, chance``. Chance is 0.5 for
+        triplets, and otherwise the mean score of the system "random".
     """
     import pandas as pd
 
@@ -73,21 +73,21 @@ def summarise(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_models(answers: pd.DataFrame, sequences: dict[str, list[str]]) -> pd.DataFrame:
-    """Each model against the best one below it, on its own criterion.
+    """Compare each model with the best earlier one, on its own criterion.
 
     Parameters
     ----------
     answers : DataFrame
-        As `summarise` takes.
+        As for `summarise`.
     sequences : dict of str to list of str
-        Objective to the names of its systems, lowest first.
+        Objective to the names of its models, simplest first.
 
     Returns
     -------
     DataFrame
-        ``objective, model, against, difference, low, high, p, n, clusters, verdict``. A model that
-        is not better at p < 0.05 is "not helping" and is not what later ones must beat; fewer
-        than six works cannot give such a p.
+        ``objective, model, against, difference, low, high, p, n, clusters, verdict``. A model
+        that is not significantly better (p < 0.05) is "not helping", and later models are not
+        compared with it. With fewer than six works, no p-value can be that small.
     """
     import pandas as pd
 
@@ -98,11 +98,11 @@ def compare_models(answers: pd.DataFrame, sequences: dict[str, list[str]]) -> pd
         ]
         values = own.pivot(index="query", columns="system", values="value")
         cluster = own.drop_duplicates("query").set_index("query")["cluster"].loc[values.index]
-        there = [name for name in names if name in values]
-        if not there:
+        present = [name for name in names if name in values]
+        if not present:
             continue
-        best = there[0]
-        for name in there[1:]:
+        best = present[0]
+        for name in present[1:]:
             found = compare_paired(values[name], values[best], cluster.tolist())
             better = found.difference > 0 and found.p < SIGNIFICANT
             worse = found.difference < 0 and found.p < SIGNIFICANT
@@ -136,7 +136,7 @@ def compare_models(answers: pd.DataFrame, sequences: dict[str, list[str]]) -> pd
 
 
 def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dict[str, str]) -> str:
-    """The leaderboard as a page of Markdown."""
+    """Return the leaderboard as Markdown."""
     lines = ["# Leaderboard", ""]
     lines += [f"- {name}: {text}" for name, text in notes.items()]
     for criterion, metric in _shown(summary):
@@ -159,7 +159,7 @@ def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dic
         "",
         "## Does each model help?",
         "",
-        "Against the best model below it, same queries; p from flipping whole works.",
+        "Each model against the best earlier one, on the same queries; p from sign flips of works.",
         "",
         "| objective | model | against | difference | 95 % interval | p | n | works | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -174,7 +174,7 @@ def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dic
 
 
 def leaderboard_png(summary: pd.DataFrame) -> bytes:
-    """Means with intervals, a panel per criterion."""
+    """Return a PNG of means with intervals, one panel per criterion."""
     from matplotlib.figure import Figure
 
     panels = [pair for pair in _shown(summary) if "permuted" not in pair[0]]
@@ -183,9 +183,9 @@ def leaderboard_png(summary: pd.DataFrame) -> bytes:
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (criterion, metric) in zip(axes, panels, strict=True):
         part = summary[(summary["criterion"] == criterion) & (summary["metric"] == metric)]
-        at = [names.index(name) for name in part["system"]]
+        rows = [names.index(name) for name in part["system"]]
         error = np.abs(np.stack([part["mean"] - part["low"], part["high"] - part["mean"]]))
-        axis.errorbar(part["mean"], at, xerr=error, fmt="o", markersize=3, linewidth=1)
+        axis.errorbar(part["mean"], rows, xerr=error, fmt="o", markersize=3, linewidth=1)
         axis.axvline(part["chance"].iloc[0], color="grey", linewidth=0.8, linestyle=":")
         axis.set_title(f"{criterion}\n{metric}", fontsize=8)
         axis.tick_params(labelsize=7)
@@ -202,7 +202,7 @@ def _interval(low: float, high: float, form: str) -> str:
 
 
 def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """Criteria and the metric that each is shown by, in order of appearance."""
+    """Return (criterion, metric) pairs to show, in order of appearance."""
     pairs = summary[["criterion", "metric"]].drop_duplicates().itertuples(index=False)
     return [
         (criterion, metric)
@@ -212,7 +212,10 @@ def _shown(summary: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def check_leaderboard(layout: Layout) -> Finding:
-    """Every mean lies in its interval (there is none over a single work), and n is told."""
+    """Check that every mean lies within its interval and that n is given.
+
+    A score on a single work has no interval.
+    """
     table = read_table(layout.leaderboard / "leaderboard.parquet")
     inside = (table["low"] - 1e-9 <= table["mean"]) & (table["mean"] <= table["high"] + 1e-9)
     inside |= table["clusters"] == 1

@@ -1,4 +1,4 @@
-"""Whether anything of the test side was seen in training: six ways in which it happens."""
+"""Checks for train/test leakage: works, recordings, performers, segments, scalers, choices."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Leak:
-    """One way in which train and test are not apart.
+    """An item that training and test data have in common.
 
     Attributes
     ----------
     kind : str
         "work", "audio", "performer", "track", "segment", "scaler" or "choice".
     what : str
-        The names on both sides.
+        Names of what is on both sides.
     """
 
     kind: str
@@ -50,14 +50,14 @@ class Leak:
 
 @dataclass(frozen=True)
 class Choice:
-    """Something that was chosen by looking at scores (K, a layer, a penalty), and at whose.
+    """A hyperparameter (K, a layer, a penalty) and the tracks it was chosen on.
 
     Attributes
     ----------
     name : str
     value : float or str
     tracks : frozenset of str
-        Tracks whose scores were looked at.
+        Tracks whose scores the choice was based on.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Choice:
 
 
 def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
-    """Works, performers and recordings on both sides of a fold.
+    """Find works, performers and recordings on both sides of a fold.
 
-    Works are compared as the table has them and as composer and title say, so that a work
-    under two spellings is found although its rows were given two ids.
+    Works are compared both by work id and by composer and title, so that a work with two ids
+    is found, too.
 
     Parameters
     ----------
@@ -77,7 +77,12 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
         ``track_id, work_id, composer, title, performer, audio_sha256``.
     fold : Fold
     by : {"work", "performer", "both", "recording"}
-        What the split promises to keep apart; recordings always are.
+        What the split keeps apart; recordings are always kept apart.
+
+    Raises
+    ------
+    DatasetError
+        If the fold names a track that the table lacks.
     """
     from mess_core.datasets.works import leak_safe_groups
 
@@ -104,12 +109,12 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
 
 
 def segment_leaks(train: pd.DataFrame, test: pd.DataFrame) -> list[Leak]:
-    """Segments of one recording that overlap across the sides.
+    """Find overlapping training and test segments of the same recording.
 
     Parameters
     ----------
     train, test : DataFrame
-        ``audio_sha256`` (or another name of the recording), ``start_s``, ``end_s``.
+        ``audio_sha256`` (or another id of the recording), ``start_s``, ``end_s``.
     """
     both = train.merge(test, on="audio_sha256", suffixes=("", "_test"))
     overlap = (both["start_s"] < both["end_s_test"]) & (both["start_s_test"] < both["end_s"])
@@ -122,16 +127,16 @@ def segment_leaks(train: pd.DataFrame, test: pd.DataFrame) -> list[Leak]:
 def scaler_leaks(
     mean: NDArray[np.floating], rows: NDArray[np.floating], train: Sequence[int]
 ) -> list[Leak]:
-    """Whether a scaler's mean is the training rows' own, whatever it claims to be fitted on.
+    """Check that a scaler's mean is the mean of the training rows.
 
     Parameters
     ----------
     mean : ndarray, shape [features]
-        Of the scaler in use.
+        Mean of the scaler in use.
     rows : ndarray, shape [rows, features]
         All rows, before scaling.
     train : sequence of int
-        Rows that it may know.
+        Indices of the training rows.
     """
     own = np.asarray(rows, dtype=np.float64)[list(train)]
     expected = own.mean(axis=0)
@@ -143,7 +148,7 @@ def scaler_leaks(
 
 
 def choice_leaks(choices: Iterable[Choice], test: Iterable[str]) -> list[Leak]:
-    """Choices that were made by looking at scores of test tracks."""
+    """Find choices that were based on scores of test tracks."""
     tested = set(test)
     return [
         Leak("choice", f"{one.name} = {one.value} was chosen on {', '.join(sorted(seen)[:3])}")
@@ -153,13 +158,13 @@ def choice_leaks(choices: Iterable[Choice], test: Iterable[str]) -> list[Leak]:
 
 
 def split_leaks(tracks: pd.DataFrame, split: Split) -> list[Leak]:
-    """All leaks of all folds of a split."""
+    """Find all leaks in all folds of a split."""
     found = [leak for fold in split.folds for leak in track_leaks(tracks, fold, split.by)]
     return list(dict.fromkeys(found))
 
 
 def check_frozen_splits(layout: Layout) -> Finding:
-    """No work, performer or recording is on both sides, and no file was changed."""
+    """Check that no work, performer or recording is on both sides and that no file was changed."""
     tracks = read_table(layout.tracks)
     facts: dict[str, object] = {}
     for by in get_args(SplitBy):
@@ -170,18 +175,24 @@ def check_frozen_splits(layout: Layout) -> Finding:
 
 
 def assert_no_leaks(leaks: Sequence[Leak], where: Mapping[str, object] | str = "") -> None:
-    """Fail when anything leaks.
+    """Raise an error if there are any leaks.
+
+    Parameters
+    ----------
+    leaks : sequence of Leak
+    where : str or mapping
+        Context for the error message.
 
     Raises
     ------
     DatasetError
-        Naming the first leaks.
+        If there is a leak; the message names the first three.
     """
     if leaks:
         shown = "; ".join(f"{leak.kind}: {leak.what}" for leak in leaks[:3])
         more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
         raise DatasetError(
-            f"train and test are not apart {where or ''}({shown}{more})",
+            f"training and test data overlap {where or ''}({shown}{more})",
             remedy="Make the split again, or correct the work, performer or audio of these tracks",
         )
 

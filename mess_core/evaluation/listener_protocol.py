@@ -1,9 +1,9 @@
-"""All systems on triplets that listeners answered: do they side with the majority?
+"""Evaluate systems on triplets from the listening test: do they agree with the majority?
 
-A system that learns anything answers only triplets whose three tracks are tested in one
-fold, fitted on that fold's training tracks; the others answer all. Triplets that were
-chosen because two systems disagree are a criterion of their own: of those two, one is
-right by construction, so they say nothing about how good either is in general.
+Systems that learn are evaluated only on triplets whose three tracks are in the same test fold,
+after being fitted on that fold's training tracks; the others are evaluated on all triplets.
+Triplets that were selected because two systems disagree form a separate criterion: one of the
+two systems is right by construction, so these triplets do not measure accuracy in general.
 """
 
 from __future__ import annotations
@@ -23,24 +23,29 @@ if TYPE_CHECKING:
 
 __all__ = ["CRITERION", "DISAGREEMENT", "evaluate_on_listeners", "majority"]
 
-CRITERION = "judged triplets"
+CRITERION = "listener triplets"
 DISAGREEMENT = "disagreement"
 _FEWEST_VOTES = 3
 
 
 def majority(judgements: pd.DataFrame, *, fewest: int = _FEWEST_VOTES) -> pd.Series:
-    """Share of listeners who said "a", by triplet; ties are left out.
+    """Return the share of listeners who answered "a", by triplet; ties are left out.
 
     Parameters
     ----------
     judgements : DataFrame
-        As `read_judgements` gives. First answers count; repeats and attention checks do not.
+        As returned by `read_judgements`. Repeats and attention checks are ignored.
     fewest : int
-        Judges that a triplet needs: one vote is no majority.
+        Minimum number of listeners per triplet.
+
+    Returns
+    -------
+    Series
+        Share of "a", indexed by triplet id.
     """
-    kept = judgements[~judgements["repeat"] & ~judgements["attention"]]
-    said = (kept["answer"] == "a").groupby(kept["triplet_id"])
-    share = said.mean()[said.size() >= fewest]
+    first = judgements[~judgements["repeat"] & ~judgements["attention"]]
+    votes = (first["answer"] == "a").groupby(first["triplet_id"])
+    share = votes.mean()[votes.size() >= fewest]
     return share[share != 0.5]
 
 
@@ -53,7 +58,7 @@ def evaluate_on_listeners(
     *,
     say: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Ask every system what listeners were asked.
+    """Evaluate every system on the triplets that listeners answered.
 
     Parameters
     ----------
@@ -61,38 +66,40 @@ def evaluate_on_listeners(
     split : Split
     systems : sequence of System
     triplets : DataFrame
-        As `sample_triplets` gives, of the benchmark's passages; how many are of others is said.
+        As returned by `sample_triplets`. Triplets of passages that the benchmark does not have
+        are left out, and their number is reported.
     judgements : DataFrame
+        As returned by `read_judgements`.
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
 
     Returns
     -------
     DataFrame
-        ``system, criterion, metric, fold, query, cluster, value``; clusters are x's works.
-        Criteria are "judged triplets" (all but those of disagreement) and one per kind.
+        ``system, criterion, metric, fold, query, cluster, value``; clusters are works of x.
+        Criteria are "listener triplets" (all kinds except disagreement) and one per kind.
     """
     import pandas as pd
 
-    asked = _asked(benchmark, triplets, majority(judgements), say)
+    queries = _listener_queries(benchmark, triplets, majority(judgements), say)
     fold_of = split.fold_of()
     tracks = benchmark.passages["track_id"].astype(str).tolist()
     works = benchmark.passages["work_id"].tolist()
     found: list[dict[str, Any]] = []
     for system in systems:
-        scored: dict[int, Any] = {}
-        for name, kind, sides, a_is_nearer in asked:
-            folds = {fold_of.get(tracks[one]) for one in sides}
+        scorers: dict[int, Any] = {}
+        for name, kind, rows, a_is_nearer in queries:
+            folds = {fold_of.get(tracks[row]) for row in rows}
             if system.learns and (len(folds) > 1 or None in folds):
                 continue
-            fold = fold_of.get(tracks[sides[0]], 0)
-            if fold not in scored:
-                scored[fold] = _fitted(system, benchmark, split, fold, say)
-            if scored[fold] is None:
+            fold = fold_of.get(tracks[rows[0]], 0)
+            if fold not in scorers:
+                scorers[fold] = _fit(system, benchmark, split, fold, say)
+            if scorers[fold] is None:
                 continue
-            similarity = scored[fold](benchmark.clips.take(sides))
+            similarity = scorers[fold](benchmark.clips.take(rows))
             difference = similarity[0, 1] - similarity[0, 2]
-            right = 0.5 if difference == 0 else float((difference > 0) == a_is_nearer)
+            correct = 0.5 if difference == 0 else float((difference > 0) == a_is_nearer)
             pooled = [] if kind == DISAGREEMENT else [CRITERION]
             for criterion in (*pooled, f"{CRITERION}: {kind}"):
                 found.append(
@@ -102,47 +109,47 @@ def evaluate_on_listeners(
                         "metric": "triplets",
                         "fold": fold,
                         "query": name,
-                        "cluster": works[sides[0]],
-                        "value": right,
+                        "cluster": works[rows[0]],
+                        "value": correct,
                     }
                 )
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
     return pd.DataFrame(found, columns=columns).astype({"value": np.float64})
 
 
-def _asked(
-    benchmark: BenchmarkData, triplets: pd.DataFrame, said: pd.Series, say: Callable[[str], None]
+def _listener_queries(
+    benchmark: BenchmarkData, triplets: pd.DataFrame, share: pd.Series, say: Callable[[str], None]
 ) -> list[tuple[str, str, tuple[int, int, int], bool]]:
-    """Answered triplets: name, kind, rows of x, a and b in the benchmark, whether a is nearer."""
+    """Return answered triplets as (id, kind, benchmark rows of x, a and b, whether a is nearer)."""
     row_of = {
         (str(row.track_id), round(float(row.start_s), 3)): number
         for number, row in enumerate(benchmark.passages.itertuples())
     }
-    found, gone = [], 0
-    for row in triplets[triplets["triplet_id"].isin(said.index)].itertuples():
-        places = [
+    found, missing = [], 0
+    for row in triplets[triplets["triplet_id"].isin(share.index)].itertuples():
+        rows = [
             row_of.get(
                 (str(getattr(row, f"{side}_track")), round(getattr(row, f"{side}_start_s"), 3))
             )
             for side in "xab"
         ]
-        if None in places:
-            gone += 1
+        if None in rows:
+            missing += 1
             continue
-        x, a, b = (int(one) for one in places if one is not None)
-        nearer = bool(said[row.triplet_id] > 0.5)
+        x, a, b = (int(one) for one in rows if one is not None)
+        nearer = bool(share[row.triplet_id] > 0.5)
         found.append((str(row.triplet_id), str(row.kind), (x, a, b), nearer))
-    if gone:
-        say(f"{gone} judged triplets are of passages that are no longer there: left out")
+    if missing:
+        say(f"{missing} listener triplets left out: their passages are no longer stored")
     return found
 
 
-def _fitted(
+def _fit(
     system: System, benchmark: BenchmarkData, split: Split, fold: int, say: Callable[[str], None]
 ) -> Any | None:
-    """A system fitted on a fold's training tracks; None if it finds too little to learn."""
+    """Fit a system on a fold's training tracks; return None if they are too few to learn from."""
     try:
         return system.fit(select_training_set(benchmark, split.folds[fold].train, seed=split.seed))
     except MessError as error:
-        say(f"{system.name} could not learn: {error.problem}")
+        say(f"{system.name} could not be fitted: {error.problem}")
         return None

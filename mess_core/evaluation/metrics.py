@@ -1,4 +1,4 @@
-"""Retrieval metrics per query, as ir-measures (MacAvaney et al., 2022) computes them."""
+"""Retrieval metrics per query, computed with ir-measures (MacAvaney et al., 2022)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ __all__ = ["nearest_first", "retrieval_metrics"]
 
 
 def nearest_first(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Places from the highest score to the lowest, ties in random order."""
+    """Return indices that sort scores from highest to lowest, with ties in random order.
+
+    Parameters
+    ----------
+    scores : ndarray, float64, shape [candidates]
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, int64, shape [candidates]
+    """
     order: NDArray[np.int64] = np.lexsort((rng.random(len(scores)), -scores))
     return order
 
@@ -29,19 +39,20 @@ def retrieval_metrics(
     ks: Sequence[int] = (1, 10),
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Recall@K, reciprocal rank@K and nDCG@K of each query.
+    """Compute recall@K, reciprocal rank@K and nDCG@K of each query.
 
     Parameters
     ----------
     relevance : mapping of query to mapping of candidate to gain
-        Gains are whole numbers; 0 is not relevant. Queries without a relevant candidate are
-        left out: no system can answer them.
+        Gains are integers; 0 means not relevant. Queries without a relevant candidate are left
+        out.
     scores : mapping of query to mapping of candidate to score
-        Higher is nearer; ties are broken at random, so that no name is favoured. The query
-        itself must not be among its candidates, of which the first ``max(ks)`` are enough.
+        Higher is nearer; ties are broken at random. The query itself must not be among its
+        candidates. Only the first ``max(ks)`` candidates are needed.
     ks : sequence of int
+        Cutoff ranks.
     seed : int
-        Breaks ties.
+        Random seed for breaking ties.
 
     Returns
     -------
@@ -51,7 +62,7 @@ def retrieval_metrics(
     Raises
     ------
     MessError
-        If a query has no scores, or is its own candidate.
+        If a query has no scores, or is among its own candidates.
     """
     import ir_measures
     import pandas as pd
@@ -64,14 +75,14 @@ def retrieval_metrics(
     }
     for query in answerable:
         if query not in scores:
-            raise MessError(f"query {query!r} was not answered by the system")
+            raise MessError(f"query {query!r} has no scores")
         if query in scores[query]:
             raise MessError(f"query {query!r} is among its own candidates")
     measures = [measure @ k for k in ks for measure in (R, RR, nDCG)]
     rng = np.random.default_rng(seed)
-    answered = {query: _as_ranks(scores[query], rng) for query in answerable}
+    runs = {query: _as_ranks(scores[query], rng) for query in answerable}
     found: dict[str, dict[str, float]] = {query: {} for query in answerable}
-    for one in ir_measures.iter_calc(measures, answerable, answered):
+    for one in ir_measures.iter_calc(measures, answerable, runs):
         found[one.query_id][str(one.measure)] = float(one.value)
     columns = [str(measure) for measure in measures]
     table = pd.DataFrame.from_dict(found, orient="index", columns=columns)
@@ -80,7 +91,10 @@ def retrieval_metrics(
 
 
 def _as_ranks(scores: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Scores without ties: ir-measures keeps them in single precision and orders ties by name."""
+    """Replace scores by distinct ranks.
+
+    ir-measures stores scores in single precision and orders ties by name.
+    """
     names = list(scores)
     order = nearest_first(np.array([scores[name] for name in names], dtype=np.float64), rng)
-    return {names[place]: float(-rank) for rank, place in enumerate(order.tolist())}
+    return {names[index]: float(-rank) for rank, index in enumerate(order.tolist())}

@@ -1,8 +1,8 @@
-"""Shuffled truths: what must be at chance if nothing of the test side is known in training.
+"""Permutation control: with permuted labels, every system must score at chance.
 
-The truth is permuted anew; systems are fitted to the permuted labels of training tracks and asked
-about the labels of test tracks under the same deal. A system that saw a test label in training
-knows it under the deal, too, and is above chance; one that hears anything true is not.
+Labels are permuted over training and test tracks together; systems are then fitted on the permuted
+training labels and evaluated on the permuted test labels. A system that has seen test labels in
+training scores above chance; any other system does not.
 """
 
 from __future__ import annotations
@@ -35,29 +35,36 @@ __all__ = [
 ]
 
 PERMUTED = " (permuted)"
-"""What the names of such criteria end with."""
+"""Suffix of the names of criteria with permuted labels."""
 
 PERMUTATIONS = 3
-"""Deals of an examination: after one alone, all that is alike is above or below chance alike."""
+"""Permutations per evaluation.
+
+With a single permutation, similar systems would deviate from chance in the same direction.
+"""
 
 _FEWEST_CLUSTERS = 6
-_SURE = 3.5  # standard errors: one in two thousand
+_THRESHOLD = 3.5  # standard errors: about one in two thousand
 
 
 def permuted_benchmark(
     benchmark: BenchmarkData, split: Split, objective: Objective, *, seed: int
 ) -> BenchmarkData:
-    """An examination whose truth of one kind is permuted anew.
+    """Return benchmark data with the labels of one objective permuted.
 
     Parameters
     ----------
     benchmark : BenchmarkData
     split : Split
-        Labels of content stay on the side of the fold that they are on.
+        Content labels are permuted only among tracks of the same test fold.
     objective : {"content", "expression"}
-        Which clips are of one passage; or which way each performance of a passage is played,
-        and which of two planted clips is the nearer one.
+        "content" permutes the passage ids. "expression" permutes the expression descriptors among
+        performances of a passage, and which clip of each single-factor triplet is the nearer one.
     seed : int
+
+    Returns
+    -------
+    BenchmarkData
     """
     rng = np.random.default_rng(seed)
     if objective == "content":
@@ -73,12 +80,12 @@ def permuted_benchmark(
     swapped = rng.random(len(benchmark.single_factor)) < 0.5
     triplet = np.arange(3 * len(swapped)).reshape(-1, 3)
     triplet[swapped] = triplet[swapped][:, [0, 2, 1]]
-    planted = benchmark.single_factor_clips.take(triplet.ravel().tolist())
-    return replace(benchmark, values=values, single_factor_clips=planted)
+    clips = benchmark.single_factor_clips.take(triplet.ravel().tolist())
+    return replace(benchmark, values=values, single_factor_clips=clips)
 
 
 def permuted_players(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Raters' answers with the players of each passage given each other's ratings."""
+    """Permute the players of each passage, so that ratings belong to other performances of it."""
     rng = np.random.default_rng(seed)
     player = answers["player"].astype(str)
     permuted = player.copy()
@@ -89,29 +96,31 @@ def permuted_players(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataFrame:
-    """How far each system is from chance on shuffled truths.
+    """Compare each system's scores on permuted labels with chance.
 
     Parameters
     ----------
     answers : DataFrame
         ``system, criterion, metric, query, value``.
     passage_of : dict of str to str
-        Query to the passage whose truth was permuted: queries of one are not independent.
+        Query to its passage. Labels are permuted by passage, so that queries on the same passage
+        are not independent.
 
     Returns
     -------
     DataFrame
         ``system, criterion, metric, off`` (mean minus chance), ``error`` (its standard error),
-        ``clusters, suspicious``: more than 3.5 errors *above* chance, in at least six passages.
-        Chance is 0.5 for triplets, else what the system "random" has on the same queries.
+        ``clusters``, and ``suspicious``: whether the mean is more than 3.5 standard errors *above*
+        chance, with at least six passages. Chance is 0.5 for triplets, and otherwise the score of
+        the system "random" on the same queries.
     """
     import pandas as pd
 
-    shuffled = answers[answers["criterion"].str.endswith(PERMUTED)]
+    permuted = answers[answers["criterion"].str.endswith(PERMUTED)]
     keys = ["criterion", "metric", "query"]
-    random = shuffled[shuffled["system"] == "random"].groupby(keys)["value"].mean()  # over deals
+    random = permuted[permuted["system"] == "random"].groupby(keys)["value"].mean()
     rows = []
-    for (system, criterion, metric), part in shuffled.groupby(["system", "criterion", "metric"]):
+    for (system, criterion, metric), part in permuted.groupby(["system", "criterion", "metric"]):
         if metric == "triplets":
             chance = np.full(len(part), 0.5)
         elif system == "random" or random.empty:
@@ -121,16 +130,18 @@ def control_table(answers: pd.DataFrame, passage_of: dict[str, str]) -> pd.DataF
         clusters = [passage_of.get(str(query), str(query)) for query in part["query"]]
         found = clustered_mean(part["value"].to_numpy() - chance, clusters)
         error = (found.high - found.low) / 3.92
-        sure = found.clusters >= _FEWEST_CLUSTERS and found.mean > _SURE * max(error, 1e-9)
-        rows.append((system, criterion, metric, found.mean, error, found.clusters, sure))
+        suspicious = found.clusters >= _FEWEST_CLUSTERS and found.mean > _THRESHOLD * max(
+            error, 1e-9
+        )
+        rows.append((system, criterion, metric, found.mean, error, found.clusters, suspicious))
     columns = ["system", "criterion", "metric", "off", "error", "clusters", "suspicious"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def check_controls(layout: Layout, name: str) -> Finding:
-    """On shuffled truths no system is above chance, each looked at by itself.
+    """Check that no system scores above chance on permuted labels.
 
-    A system that is has seen test labels in training.
+    A system that does has seen test labels in training. Each system is tested separately.
     """
     answers = CachedTable(layout.evaluation / name).table()
     passages = read_table(layout.passages) if layout.passages.exists() else None

@@ -1,7 +1,7 @@
-"""The evaluation of a data root, step by step; what is cached and still current is not redone.
+"""Evaluation of a data root in steps, each of which is cached.
 
-Every result lies beside the fingerprint of its inputs: tables, embeddings, split, MIDI, settings
-and `mess_core.evaluation.fingerprints.EVALUATION_VERSION`.
+Every result is stored with the fingerprint of its inputs (tables, embeddings, split, MIDI, settings
+and `mess_core.evaluation.fingerprints.EVALUATION_VERSION`) and recomputed only if that changes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Say = Callable[[str], None]
 
 
 def head_name(objective: Objective, model: str) -> str:
-    """The name by which a model's head is served.
+    """Return the name under which a model's head is served.
 
     Examples
     --------
@@ -73,21 +73,21 @@ def head_name(objective: Objective, model: str) -> str:
 
 
 def head_names(model: str) -> list[str]:
-    """The heads of a model: none for content where the model removes the content."""
+    """Return the names of a model's heads; a centred model has no content head."""
     objectives = [one for one in _OBJECTIVES if one != "content" or not MODELS[model].centred]
     return [head_name(objective, model) for objective in objectives]
 
 
 def cached_scores(layout: Layout, name: str) -> CachedTable:
-    """Where the scores of a step are cached: "retrieval-work", "ratings" or "listeners"."""
+    """Return the cached table of a step: "retrieval-<split>", "ratings" or "listeners"."""
     return CachedTable(layout.evaluation / name)
 
 
 class Evaluation:
-    """Steps of the evaluation of one data root, which read its inputs once between them.
+    """Evaluation of one data root; its steps share their inputs.
 
-    Inputs are those at the time of the first use: after `mess_core.evaluation.preparation` has
-    stored others, make a new one.
+    Inputs are read on first use. After `mess_core.evaluation.preparation` has changed them, create
+    a new `Evaluation`.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ class Evaluation:
     by : {"work", "performer", "both", "recording"}
         The frozen split to evaluate on.
     encoder : Encoder, optional
-        The library's, if it is loaded already.
+        The library's encoder, if it is already loaded.
     systems : sequence of System, optional
-        All of them if not given.
+        Systems to evaluate; all of them by default.
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
     """
 
     def __init__(
@@ -119,17 +119,17 @@ class Evaluation:
 
     @cached_property
     def library(self) -> str:
-        """Fingerprint of the library."""
+        """The fingerprint of the library."""
         return library_fingerprint(self.layout, self.by)
 
     @cached_property
     def benchmark(self) -> BenchmarkData:
-        """What systems are evaluated on."""
+        """The benchmark data."""
         return load_benchmark_data(self.layout, encoder=self._encoder, say=self._say)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Identity of the library's encoder."""
+        """The identity of the library's encoder."""
         _, _, manifest = load_matrix(self.layout)
         found: dict[str, Any] = manifest["identity"]
         return found
@@ -141,13 +141,13 @@ class Evaluation:
         Raises
         ------
         TooLittleError
-            If there is none.
+            If there is no such split.
         """
         path = self.layout.splits / f"{self.by}.json"
         if not path.exists():
             raise TooLittleError(
-                f"there is no split by {self.by}: the library has too few groups, or none was "
-                "made yet",
+                f"there is no split by {self.by}: the library has too few groups, or the split "
+                "has not been made yet",
                 path=str(path),
                 remedy="Add recordings, then run `mess evaluate` or materialise `splits`",
             )
@@ -166,19 +166,19 @@ class Evaluation:
     def train_model(self, model: str) -> dict[str, Any]:
         """Train one model for every objective on the whole library, and serve its heads.
 
-        How good it is, is measured elsewhere, on folds (`retrieval`): the served head has seen
-        every work of the library.
+        A served head has been trained on every work of the library; its accuracy on unseen works
+        is measured by cross-validation (`retrieval`).
 
         Parameters
         ----------
         model : str
-            Of `mess_core.evaluation.systems.MODELS`.
+            A key of `mess_core.evaluation.systems.MODELS`.
 
         Returns
         -------
         dict
-            Head name to version, epoch, inner validation and ``reused``; or to ``problem`` where
-            the library holds too little to learn from.
+            Head name to version, epoch, inner validation and ``reused``; or to ``problem`` if the
+            library has too little to learn from.
 
         Raises
         ------
@@ -189,11 +189,11 @@ class Evaluation:
             raise MessError(
                 f"there is no model {model!r}", remedy=f"Use one of {', '.join(MODELS)}"
             )
-        wanted = set(head_names(model))
+        served = set(head_names(model))
         return {
             name: self._train_head(objective, model)
             for objective in _OBJECTIVES
-            if (name := head_name(objective, model)) in wanted
+            if (name := head_name(objective, model)) in served
         }
 
     def _train_head(self, objective: Objective, model: str) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class Evaluation:
             "fingerprint": fingerprint("head", model, self.library),
         }
         record_path = heads / name / "training.json"
-        with contextlib.suppress(MessError):  # nothing, or nothing that can be served
+        with contextlib.suppress(MessError):  # no head, or one that cannot be served
             record = read_json(record_path)
             served = load_head(heads, name, identity=self.identity)
             if record["fingerprint"] == made_from["fingerprint"] == served.made_from["fingerprint"]:
@@ -217,7 +217,7 @@ class Evaluation:
             training_set = select_training_set(self.benchmark, tracks)
             trained = fit_head(training_set, objective, model, made_from=made_from)
         except MessError as error:
-            withdraw_head(heads, name)  # a head of other data must not be served instead
+            withdraw_head(heads, name)  # an outdated head must not be served instead
             return {"problem": error.problem, "reused": False}
         record = {
             "fingerprint": made_from["fingerprint"],
@@ -230,23 +230,23 @@ class Evaluation:
         return {**record, "reused": False}
 
     def retrieval(self) -> tuple[pd.DataFrame, bool]:
-        """Scores of all systems on the folds of the split.
+        """Cross-validate all systems on the folds of the split.
 
         Returns
         -------
         scores : DataFrame
-            As `mess_core.evaluation.protocol.evaluate_systems` gives.
+            As returned by `mess_core.evaluation.protocol.evaluate_systems`.
         reused : bool
-            Whether they were cached.
+            Whether the scores were cached.
 
         Raises
         ------
         StoreError
-            If an input is not there.
+            If an input is missing.
         TooLittleError
             If there is no such split, or no fold has both training and test passages.
         DatasetError
-            If the split leaks, or is of another track table.
+            If the split leaks, or belongs to another track table.
         """
         return self._cached(
             f"retrieval-{self.by}",
@@ -258,28 +258,29 @@ class Evaluation:
     def ratings(
         self, folder: str | PathLike[str], *, engine: Engine = "demo"
     ) -> tuple[pd.DataFrame, bool]:
-        """Scores of all systems on triplets from PercePiano's ratings.
+        """Evaluate all systems on triplets from PercePiano's ratings.
 
-        Systems that learn do so from the library without the rated works. Where no passages are
-        stored, only notes are compared.
+        Systems that learn are fitted on the library without the rated works. If no passages are
+        stored, only systems that compare MIDI are evaluated.
 
         Parameters
         ----------
         folder : path-like
-            Of PercePiano.
+            The PercePiano folder.
         engine : {"demo", "fluidsynth", "auto"}
-            What renders its MIDI.
+            Renders its MIDI to audio.
 
         Returns
         -------
         scores : DataFrame
-            As `mess_core.evaluation.rated_protocol.evaluate_on_ratings` gives.
+            As returned by `mess_core.evaluation.rated_protocol.evaluate_on_ratings`.
         reused : bool
+            Whether the scores were cached.
 
         Raises
         ------
         DatasetError
-            If the folder is not PercePiano's.
+            If the folder is not a PercePiano folder.
         """
         from mess_core.datasets.rendering import engine_in_use
 
@@ -295,7 +296,7 @@ class Evaluation:
         return self._cached("ratings", made_from, partial(self._rated, folder, engine), library)
 
     def _rated(self, folder: str | PathLike[str], engine: Engine) -> pd.DataFrame:
-        used = cache(partial(matching_encoder, self.identity, self._encoder))
+        load = cache(partial(matching_encoder, self.identity, self._encoder))
 
         def make(names: Sequence[str], performances: Sequence[Any]) -> Clips:
             return rendered_clips(
@@ -303,7 +304,7 @@ class Evaluation:
                 performances,
                 self.layout.rendered,
                 identity=self.identity,
-                encoder=used,
+                encoder=load,
                 engine=engine,
                 say=self._say,
             )
@@ -318,27 +319,29 @@ class Evaluation:
 
     def _training_set_without(self, works: set[str]) -> TrainingSet:
         table = self.benchmark.passages
-        rated = [_is_of(str(one), works) for one in table["work_id"]]
-        left = table.loc[~np.asarray(rated), "track_id"].astype(str)
-        return select_training_set(self.benchmark, left.unique().tolist())
+        rated = [_is_part_of(str(one), works) for one in table["work_id"]]
+        others = table.loc[~np.asarray(rated), "track_id"].astype(str)
+        return select_training_set(self.benchmark, others.unique().tolist())
 
     def listeners(self) -> tuple[pd.DataFrame, bool]:
-        """Scores of all systems on the triplets that listeners answered, if there are any.
+        """Evaluate all systems on the triplets that listeners answered.
+
+        Only answers to the current triplets count, by listeners who passed their attention checks.
 
         Returns
         -------
         scores : DataFrame
-            As `mess_core.evaluation.listener_protocol.evaluate_on_listeners` gives; empty without
-            answers to the present triplets by listeners who passed their attention checks, and
-            then none are cached.
+            As returned by `mess_core.evaluation.listener_protocol.evaluate_on_listeners`. Empty,
+            and not cached, if there are no such answers.
         reused : bool
+            Whether the scores were cached.
         """
         import pandas as pd
 
         layout, judgements = self.layout, pd.DataFrame()
         if is_local(layout.root) and layout.judgements.exists() and layout.human_triplets.exists():
-            everything = read_judgements(layout)
-            current = everything[everything["triplets"] == read_triplets(layout).digest]
+            collected = read_judgements(layout)
+            current = collected[collected["triplets"] == read_triplets(layout).digest]
             judgements = vetted(current)
         if judgements.empty:
             cached_scores(layout, "listeners").drop()
@@ -358,7 +361,7 @@ class Evaluation:
         )
 
     def leaderboard(self) -> dict[str, Any]:
-        """Write all cached scores side by side: tables, Markdown and picture.
+        """Write the leaderboard of all cached scores: tables, Markdown and a figure.
 
         Returns
         -------
@@ -368,14 +371,14 @@ class Evaluation:
         Raises
         ------
         StoreError
-            If no system was evaluated yet, or on another state of the library.
+            If no system has been evaluated, or only on another state of the library.
         """
         import pandas as pd
 
         scores = cached_scores(self.layout, f"retrieval-{self.by}")
         if scores.record().get("library") != self.library:
             raise StoreError(
-                "is of another state of the library: tables, embeddings or MIDI have changed since",
+                "belongs to another state of the library: tables, embeddings or MIDI have changed",
                 path=str(scores.table_path),
                 remedy="Run `mess evaluate`, or materialise `retrieval_evaluation`",
             )
@@ -384,17 +387,17 @@ class Evaluation:
             with contextlib.suppress(StoreError):
                 cached = cached_scores(self.layout, name)
                 if cached.record().get("library") not in {None, self.library}:
-                    notes[name] = "left out: they are of another state of the library"
+                    notes[name] = "left out: computed on another state of the library"
                     continue
                 tables.append(cached.table())
                 notes[name] = "included"
-        everything = pd.concat(tables, ignore_index=True)
-        summary = summarise(everything)
+        answers = pd.concat(tables, ignore_index=True)
+        summary = summarise(answers)
         sequences: dict[str, list[str]] = {
             objective: [one.name for one in self.systems if one.objective == objective]
             for objective in _OBJECTIVES
         }
-        models = compare_models(everything, sequences)
+        models = compare_models(answers, sequences)
         found = {
             "summary": summary,
             "models": models,
@@ -410,7 +413,7 @@ class Evaluation:
         return found
 
     def _notes(self) -> dict[str, str]:
-        """What the figures of the leaderboard were made from."""
+        """Return notes on what the leaderboard is based on."""
         encoder = str(self.identity["encoder"])
         untrained = " (untrained: a control, not a model)"
         notes = {
@@ -438,32 +441,32 @@ def evaluate_library(
     engine: Engine = "demo",
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
-    """Prepare the benchmark data, train all models, evaluate all systems, compare them.
+    """Prepare the benchmark data, train all models, evaluate and compare all systems.
 
     Parameters
     ----------
     data : path-like or fsspec URL
-        Data root in which a library was built.
+        Data root of a library.
     percepiano : str
-        Folder of PercePiano; empty: without human ratings.
+        PercePiano folder; if empty, systems are not evaluated on human ratings.
     engine : {"demo", "fluidsynth", "auto"}
-        What renders notes.
+        Renders MIDI to audio.
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
 
     Returns
     -------
     dict
-        As `Evaluation.leaderboard` gives, and ``seconds`` by step.
+        As returned by `Evaluation.leaderboard`, with ``seconds`` per step.
 
     Raises
     ------
     MessError
-        If the library is not there or holds too little, or the folder is not PercePiano's.
+        If the library is missing or too small, or the folder is not a PercePiano folder.
     """
     layout = Layout(data)
     if percepiano:
-        read_ratings(percepiano)  # a typo in its name is reported now, not after minutes
+        read_ratings(percepiano)  # report a wrong path now, not after minutes
     seconds: dict[str, float] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:
@@ -493,6 +496,6 @@ def evaluate_library(
     return {**board, "seconds": seconds}
 
 
-def _is_of(work: str, works: set[str]) -> bool:
-    """Whether a work is one of these or a piece of one."""
+def _is_part_of(work: str, works: set[str]) -> bool:
+    """Return whether a work is one of these works or a piece of one."""
     return any(work == one or work.startswith(f"{one}-") for one in works)

@@ -1,4 +1,4 @@
-"""What systems are examined on, made from a data root and stored: splits, passages, triplets."""
+"""Prepare and store the benchmark data of a data root: splits, passages and triplets."""
 
 from __future__ import annotations
 
@@ -46,12 +46,19 @@ Say = Callable[[str], None]
 
 
 def store_splits(layout: Layout, *, folds: int = 5, seed: int = 0) -> dict[str, Any]:
-    """Make every kind of split that the track table allows, check it, freeze it.
+    """Make, check and freeze every kind of split that the track table allows.
+
+    Parameters
+    ----------
+    layout : Layout
+    folds : int
+        Number of folds.
+    seed : int
 
     Returns
     -------
     dict
-        Kind of split to its hash, folds and tracks, or to ``{"problem": why}``.
+        Kind of split to its hash, folds and tracks, or to ``{"problem": reason}``.
 
     Raises
     ------
@@ -83,7 +90,12 @@ def store_splits(layout: Layout, *, folds: int = 5, seed: int = 0) -> dict[str, 
 def store_passages(layout: Layout) -> pd.DataFrame:
     """Find the passages that several performers play, and store the table.
 
-    Tracks without a vector or segment targets (they failed, or are still to come) are left out.
+    Tracks without embeddings or segment targets (failed, or not computed yet) are left out.
+
+    Returns
+    -------
+    DataFrame
+        As returned by `find_passages`.
 
     Raises
     ------
@@ -94,17 +106,17 @@ def store_passages(layout: Layout) -> pd.DataFrame:
     """
     tracks = read_table(layout.tracks)
     _, rows, _ = load_matrix(layout)
-    described = [
+    has_targets = [
         layout.segment_targets(str(row.dataset), str(row.track_id)).exists()
         for row in tracks.itertuples()
     ]
-    usable = tracks["track_id"].isin(rows["track_id"]) & np.array(described, dtype=bool)
+    usable = tracks["track_id"].isin(rows["track_id"]) & np.array(has_targets, dtype=bool)
     table = find_passages(tracks[usable])
     if table.empty:
         raise TooLittleError(
-            "no passage is played by two performances with MIDI: there is nothing to compare",
+            "no passage is played in two performances with MIDI: there is nothing to compare",
             path=str(layout.root),
-            remedy="Add other performances of the same works, with their MIDI",
+            remedy="Add other performances of the same works, with MIDI",
         )
     write_table(layout.passages, table)
     return table
@@ -118,23 +130,25 @@ def store_single_factor_triplets(
     seed: int = 0,
     say: Say = lambda _: None,
 ) -> pd.DataFrame:
-    """Make single-factor triplets of the library's passages, render and embed them.
+    """Make single-factor triplets from the library's passages; render and embed their clips.
 
-    One performance of each passage is changed, of at most 60 passages spread over all.
+    One performance of each passage is used, from at most 60 passages spread evenly over the table.
 
     Parameters
     ----------
     layout : Layout
     encoder : Encoder, optional
-        The library's, if it is at hand.
+        The library's encoder, if it is already loaded.
     engine : {"demo", "fluidsynth", "auto"}
+        Renders the clips to audio.
     seed : int
     say : callable
+        Called with progress messages.
 
     Returns
     -------
     DataFrame
-        ``factor, clip_id, engine``.
+        One row per triplet: ``factor, clip_id, engine, seed``.
     """
     import pandas as pd
 
@@ -143,9 +157,9 @@ def store_single_factor_triplets(
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     chosen = _sources(passages, seed)
     excerpts = zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True)
-    made = single_factor_triplets(list(excerpts), seed=seed)
+    triplets = single_factor_triplets(list(excerpts), seed=seed)
     table = pd.DataFrame(
-        [(one.factor, one.source) for one in made], columns=["factor", "clip_id"]
+        [(one.factor, one.source) for one in triplets], columns=["factor", "clip_id"]
     ).assign(engine=engine_in_use(engine), seed=seed)
     single_factor_clips(layout, tracks, passages, table, encoder, say)
     write_table(layout.single_factor_triplets, table)
@@ -153,20 +167,33 @@ def store_single_factor_triplets(
 
 
 def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> pd.DataFrame:
-    """Draw the triplets that listeners are asked about, unless some are there that were answered.
+    """Draw and store the triplets for the listening test.
 
-    Where systems disagree is asked of the encoder's mean layer and the audio descriptors.
+    Existing triplets are not replaced once listeners have answered any. The "disagreement" triplets
+    are those on which the encoder's mean layer and the audio descriptors disagree.
+
+    Parameters
+    ----------
+    layout : Layout
+    count : int
+        Number of triplets.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        As returned by `sample_triplets`.
 
     Raises
     ------
     StoreError
-        If passages or embeddings are not there.
+        If passages or embeddings are missing.
     TooLittleError
         If no triplet can be drawn.
     """
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     if layout.human_triplets.exists() and layout.judgements.exists():
-        return read_table(layout.human_triplets)  # listeners' plans hang on this very table
+        return read_table(layout.human_triplets)  # listeners' plans depend on this table
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
     audio = standardised([dict(zip(AUDIO_TARGETS, row, strict=True)) for row in clips.audio])
@@ -184,36 +211,36 @@ def store_human_triplets(layout: Layout, *, count: int = 150, seed: int = 0) -> 
 
 
 def check_passages(layout: Layout) -> Finding:
-    """Every passage has several performances, of tracks that are there."""
+    """Check that every passage has several performances, all of known tracks."""
     table, tracks = read_table(layout.passages), read_table(layout.tracks)
-    lonely = table["passage_id"].value_counts() < 2
-    gone = set(table["track_id"]) - set(tracks["track_id"])
+    single = table["passage_id"].value_counts() < 2
+    missing = set(table["track_id"]) - set(tracks["track_id"])
     return Finding(
-        not lonely.any() and not gone and table["clip_id"].is_unique,
+        not single.any() and not missing and table["clip_id"].is_unique,
         {
             "clips": len(table),
             "passages": table["passage_id"].nunique(),
             "works": table["work_id"].nunique(),
-            "gone": sorted(gone)[:EXAMPLES],
+            "gone": sorted(missing)[:EXAMPLES],
         },
     )
 
 
 def check_single_factor_triplets(layout: Layout) -> Finding:
-    """Every factor is asked of most of the same clips, all of them stored passages."""
-    planted, passages = read_table(layout.single_factor_triplets), read_table(layout.passages)
+    """Check that every factor is applied to at least half of the clips, all stored passages."""
+    table, passages = read_table(layout.single_factor_triplets), read_table(layout.passages)
     known = set(passages["clip_id"])
-    per_factor = planted["factor"].value_counts()
+    per_factor = table["factor"].value_counts()
     return Finding(
         set(per_factor.index) == set(FACTORS)
-        and int(per_factor.min()) >= planted["clip_id"].nunique() / 2
-        and set(planted["clip_id"]) <= known,
+        and int(per_factor.min()) >= table["clip_id"].nunique() / 2
+        and set(table["clip_id"]) <= known,
         {str(factor): int(count) for factor, count in per_factor.items()},
     )
 
 
 def check_human_triplets(layout: Layout) -> Finding:
-    """The table can be judged, and each kind has its share."""
+    """Check that the triplets can be presented and that each kind has its share."""
     table = read_table(layout.human_triplets)
     parse_triplets(table)
     kinds = table["kind"].value_counts()
@@ -224,7 +251,7 @@ def check_human_triplets(layout: Layout) -> Finding:
 
 
 def _sources(passages: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One performance of each passage, drawn; at most `MOST_SOURCES`, spread over all."""
+    """Draw one performance of each passage, of at most `MOST_SOURCES` evenly spread passages."""
     drawn = passages.sample(frac=1.0, random_state=seed).drop_duplicates("passage_id").sort_index()
     if len(drawn) > MOST_SOURCES:
         drawn = drawn.iloc[np.linspace(0, len(drawn) - 1, MOST_SOURCES).astype(int)]

@@ -1,8 +1,8 @@
-"""One examination for all systems: who is asked what, on which side of which fold.
+"""Cross-validated comparison of systems on a frozen split.
 
-For every fold of a frozen split each system is fitted on the training tracks' clips and
-asked about the test tracks' clips only (`mess_core.evaluation.ground_truth`), then the same
-again on truths that were permuted anew (`mess_core.evaluation.permuted_labels`).
+In every fold, each system is fitted on clips of the training tracks and evaluated on clips of the
+test tracks only (`mess_core.evaluation.ground_truth`). The comparison is then repeated with
+permuted labels as a control (`mess_core.evaluation.permuted_labels`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 def evaluate_systems(
     benchmark: BenchmarkData, split: Split, systems: Sequence[System], *, say: Say = lambda _: None
 ) -> pd.DataFrame:
-    """Fit and ask every system in every fold, on the truth and on truths permuted anew.
+    """Fit and evaluate every system in every fold, on true and on permuted labels.
 
     Parameters
     ----------
@@ -50,39 +50,38 @@ def evaluate_systems(
     split : Split
     systems : sequence of System
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
 
     Returns
     -------
     DataFrame
-        ``system, criterion, metric, fold, query, cluster, value``: one row per answer;
-        clusters are works. Criteria that end with " (permuted)" are of `permuted_benchmark`,
-        permuted several times: systems are fitted to the very labels that they are asked
-        about, each on
-        what belongs to its objective.
+        ``system, criterion, metric, fold, query, cluster, value``: one row per query and metric;
+        clusters are works. Criteria that end with " (permuted)" use several permutations of the
+        labels (`permuted_benchmark`), for fitting and for evaluation alike; models are evaluated
+        only on permutations of their own objective.
 
     Raises
     ------
     DatasetError
-        If the split, or a training_set that is made by it, leaks.
+        If the split, or a training set made with it, leaks.
     TooLittleError
-        If no fold has anything to learn from and anything to ask. A system that finds too
-        little to learn from has no answers in that fold.
+        If no fold has both training and test passages. A system that has too little to learn
+        from in a fold has no rows for it.
     """
     import pandas as pd
 
     for number, fold in enumerate(split.folds):
         assert_no_leaks(track_leaks(benchmark.tracks, fold, split.by), f"in fold {number}")
-    found = _answers(benchmark, split, systems, None, say)
+    found = _evaluate_folds(benchmark, split, systems, None, say)
     if not found:
         raise TooLittleError(
-            "no fold has passages on both sides: there is nothing to learn or to ask",
+            "no fold has both training and test passages",
             remedy="Add performances of more works, with MIDI",
         )
-    for objective, deal in itertools.product(get_args(Objective), range(PERMUTATIONS)):
-        say(f"on shuffled truths, deal {deal + 1} of {PERMUTATIONS}: {objective}")
-        permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + deal)
-        found += _answers(permuted, split, systems, objective, say)
+    for objective, number in itertools.product(get_args(Objective), range(PERMUTATIONS)):
+        say(f"permuted {objective} labels: permutation {number + 1} of {PERMUTATIONS}")
+        permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + number)
+        found += _evaluate_folds(permuted, split, systems, objective, say)
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
     return pd.DataFrame(found, columns=columns)
 
@@ -90,12 +89,13 @@ def evaluate_systems(
 def training_set_leaks(
     benchmark: BenchmarkData, training_set: TrainingSet, fold: Fold
 ) -> list[Leak]:
-    """Whether a training_set holds anything of a fold's test tracks.
+    """Find test tracks and test segments of a fold in a training set.
 
-    Scalers, choices and weights come from the training_set alone, so that they are clean if it is.
+    Scalers, hyperparameters and weights are derived from the training set alone, so that they do
+    not leak if it does not.
     """
     learned = [track for track in training_set.tracks if track]
-    found = choice_leaks([Choice("the training_set", fold.train[0], frozenset(learned))], fold.test)
+    found = choice_leaks([Choice("the training set", fold.train[0], frozenset(learned))], fold.test)
     audio = dict(
         zip(benchmark.tracks["track_id"].astype(str), benchmark.tracks["audio_sha256"], strict=True)
     )
@@ -110,27 +110,27 @@ def training_set_leaks(
     return found + segment_leaks(*sides)
 
 
-def _answers(
+def _evaluate_folds(
     benchmark: BenchmarkData,
     split: Split,
     systems: Sequence[System],
     permuted: Objective | None,
     say: Say,
 ) -> list[dict[str, Any]]:
-    """All folds; of a permuted examination only what was permuted is asked."""
+    """Evaluate all folds; with permuted labels, only on the criteria that were permuted."""
     found: list[dict[str, Any]] = []
     for number, fold in enumerate(split.folds):
         queries = FoldQueries(benchmark, fold, split.seed)
         try:
             training_set = select_training_set(benchmark, fold.train, seed=split.seed)
         except MessError as error:
-            say(f"fold {number + 1} is passed over: {error.problem}")
+            say(f"fold {number + 1} is skipped: {error.problem}")
             continue
         if len(queries.clips) == 0:
             continue
         assert_no_leaks(
             training_set_leaks(benchmark, training_set, fold),
-            f"in the training_set of fold {number}",
+            f"in the training set of fold {number}",
         )
         for system in systems:
             if permuted is not None and system.objective not in {None, permuted}:
@@ -139,8 +139,8 @@ def _answers(
                 say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
             try:
                 score = system.fit(training_set)
-            except MessError as error:  # too little to learn from: it has no answers here
-                say(f"{system.name} could not learn: {error.problem}")
+            except MessError as error:  # too little to learn from in this fold
+                say(f"{system.name} could not be fitted: {error.problem}")
                 continue
             for row in queries.evaluate(
                 score, uses_ground_truth=system.uses_ground_truth, objective=permuted

@@ -1,8 +1,8 @@
-"""All systems on triplets from human ratings, each without having seen what it is asked.
+"""Evaluate systems on triplets from human ratings (PercePiano), with nested cross-validation.
 
-A distance that learns from ratings is nested by passage: passages that share bars with one
-that is asked about are left out of everything that is fitted or chosen; and, harder, by
-movement. Systems that learn from a library are fitted without the works that are rated.
+Distances that are learned from ratings are cross-validated by passage, with all passages that share
+bars in the same fold, and also by movement, which is harder. Systems that are fitted on a library
+do not see its recordings of the rated works.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MakeClips = Callable[[Sequence[str], Sequence[Any]], Clips]
 
 
 def rated_works(passages: Sequence[RatedPassage]) -> set[str]:
-    """Work ids of rated passages, as the track table spells them."""
+    """Return the work ids of rated passages, spelled as in the track table."""
     found = set()
     for one in passages:
         composer, _, title = one.movement.partition("_")
@@ -63,17 +63,19 @@ def rated_works(passages: Sequence[RatedPassage]) -> set[str]:
 
 
 def rated_clips(passages: Sequence[RatedPassage], make: MakeClips) -> dict[str, Clips]:
-    """Clips of all performances of each passage.
+    """Return the clips of all performances, by passage.
 
     Parameters
     ----------
     passages : sequence of RatedPassage
     make : callable
-        Names and performances to `Clips`, such as a partial `rendered_clips`.
+        Takes names and performances and returns `Clips`, such as a partial `rendered_clips`.
     """
     names = [f"{one.passage}:{player}" for one in passages for player in one.players]
-    read = [read_performance(path, pedal_down=HALF_PEDAL) for one in passages for path in one.midi]
-    clips, found, start = make(names, read), {}, 0
+    performances = [
+        read_performance(path, pedal_down=HALF_PEDAL) for one in passages for path in one.midi
+    ]
+    clips, found, start = make(names, performances), {}, 0
     for one in passages:
         stop = start + len(one.players)
         found[one.passage] = clips.take(range(start, stop))
@@ -89,21 +91,27 @@ def nested_distances(
     by: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Floats]:
-    """Distances for each passage from a model that was fitted without its group.
+    """Return the distances within each passage, from a model fitted without the passage's group.
 
-    Whatever is fitted (ratings freed of raters' habits, penalty, weights, regressors) is
-    fitted to the answers of the other groups' passages alone.
+    Everything that is fitted (raters' biases, penalty, weights, regressors) is fitted to answers
+    on passages of other groups.
 
     Parameters
     ----------
-    passages, descriptions
-        In the same order.
+    passages : sequence of RatedPassage
+    descriptions : sequence of PassageDescription
+        In the order of ``passages``.
     answers : DataFrame
-        As `read_ratings` gives.
+        As returned by `read_ratings`.
     by : sequence of str
-        Outer groups: ten folds of them, or one each where there are fewer. Inner choices
-        (penalty, weights) keep passages that share bars together.
+        Group of each passage for the outer folds: ten folds, or one per group if there are fewer
+        groups. The inner folds (penalty, weights) always group passages that share bars.
     seed : int
+
+    Returns
+    -------
+    dict of str to ndarray, float64, shape [performances, performances]
+        Passage to distances between its performances.
 
     Raises
     ------
@@ -115,10 +123,10 @@ def nested_distances(
     for number in np.unique(fold):
         inside = np.flatnonzero(fold != number).tolist()
         outside = np.flatnonzero(fold == number).tolist()
-        learned = Choice(
+        fitted_on = Choice(
             "the distance", f"fold {number}", frozenset(passages[i].group for i in inside)
         )
-        assert_no_leaks(choice_leaks([learned], [passages[i].group for i in outside]))
+        assert_no_leaks(choice_leaks([fitted_on], [passages[i].group for i in outside]))
         model = PerceivedDistance(seed=seed).fit(
             [descriptions[i] for i in inside],
             mean_ratings([passages[i] for i in inside], answers),
@@ -138,32 +146,33 @@ def evaluate_on_ratings(
     seed: int = 0,
     say: Say = lambda _: None,
 ) -> pd.DataFrame:
-    """Examine on a PercePiano folder.
+    """Evaluate systems on the triplets of a PercePiano folder.
 
     Parameters
     ----------
     folder : path-like
     systems : sequence of System
-        Asked about rendered clips; needs the next two.
+        Systems to evaluate on rendered clips; they need ``training_set_without`` and ``make``.
     training_set_without : callable, optional
-        Works to a `TrainingSet` that holds none of them.
+        Takes works and returns a `TrainingSet` without them.
     make : callable, optional
-        Names and performances to `Clips`; without it only notes are compared.
+        Takes names and performances and returns `Clips`. Without it, only systems that compare
+        MIDI are evaluated.
     seed : int
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
 
     Returns
     -------
     DataFrame
-        ``system, criterion, metric, fold, query, cluster, value``; queries are passages,
-        clusters those that share bars. "PercePiano (permuted)" is of ratings that were given
-        to other players of their passage once: learned from them and asked about them.
+        ``system, criterion, metric, fold, query, cluster, value``. Queries are passages; clusters
+        are groups of passages that share bars. For "PercePiano (permuted)", the players of each
+        passage are permuted once, for fitting and for evaluation alike.
 
     Raises
     ------
     DatasetError
-        If the folder is not PercePiano's.
+        If the folder is not a PercePiano folder.
     MidiError
         If a performance cannot be read.
     """
@@ -172,80 +181,85 @@ def evaluate_on_ratings(
     ratings, answers = read_ratings(folder)
     permuted = permuted_players(answers, seed=seed + 1)
     passages = rated_passages(ratings)
-    asked = {
+    triplets = {
         CRITERION: rated_triplets(passages, answers, seed=seed),
         f"{CRITERION}{PERMUTED}": rated_triplets(passages, permuted, seed=seed),
     }
-    asked[BY_MOVEMENT] = asked[CRITERION]
+    triplets[BY_MOVEMENT] = triplets[CRITERION]
     groups, movements = [one.group for one in passages], [one.movement for one in passages]
     names = [one.passage for one in passages]
-    found = [_rows("raters, other half", CRITERION, passages, asked[CRITERION], None)]
+    found = [_rows("raters, other half", CRITERION, passages, triplets[CRITERION], None)]
 
-    def tell(system: str, distances: Mapping[str, Floats], *criteria: str) -> None:
+    def evaluate(system: str, distances: Mapping[str, Floats], *criteria: str) -> None:
         for criterion in criteria or (CRITERION, f"{CRITERION}{PERMUTED}"):
-            found.append(_rows(system, criterion, passages, asked[criterion], distances))
+            found.append(_rows(system, criterion, passages, triplets[criterion], distances))
 
-    def learn(
+    def cross_validate(
         system: str,
         descriptions: Sequence[PassageDescription],
-        what: pd.DataFrame,
+        ratings: pd.DataFrame,
         by: Sequence[str],
         criterion: str,
     ) -> None:
         say(f"{system}: {criterion}")
-        tell(system, nested_distances(passages, descriptions, what, by=by, seed=seed), criterion)
+        distances = nested_distances(passages, descriptions, ratings, by=by, seed=seed)
+        evaluate(system, distances, criterion)
 
     say("describing passages")
-    described = [
+    descriptions = [
         describe_passage([read_performance(path, pedal_down=HALF_PEDAL) for path in one.midi])
         for one in passages
     ]
-    curves = [np.sum(list(one.curves.values()), axis=0) for one in described]
-    tell("midi, curves", dict(zip(names, curves, strict=True)))
+    curves = [np.sum(list(one.curves.values()), axis=0) for one in descriptions]
+    evaluate("midi, curves", dict(zip(names, curves, strict=True)))
     learned = "midi, learned from ratings"
-    learn(learned, described, answers, groups, CRITERION)
-    learn(learned, described, answers, movements, BY_MOVEMENT)
-    learn(learned, described, permuted, groups, f"{CRITERION}{PERMUTED}")
+    cross_validate(learned, descriptions, answers, groups, CRITERION)
+    cross_validate(learned, descriptions, answers, movements, BY_MOVEMENT)
+    cross_validate(learned, descriptions, permuted, groups, f"{CRITERION}{PERMUTED}")
     if make is None:
         return pd.concat(found, ignore_index=True)
     clips = rated_clips(passages, make)
-    by_ear = [_heard(clips[name]) for name in names]
-    learn("audio, learned from ratings", by_ear, answers, groups, CRITERION)
+    from_audio = [_describe_audio(clips[name]) for name in names]
+    cross_validate("audio, learned from ratings", from_audio, answers, groups, CRITERION)
     training_set = None
     if training_set_without is not None:
         try:
             training_set = training_set_without(rated_works(passages))
         except MessError as error:
-            say(f"nothing to learn from without the rated works: {error.problem}")
+            say(f"no training set without the rated works: {error.problem}")
     for system in systems:
         say(f"ratings: {system.name}")
         if system.describe is not None:
-            apart = {name: _described(system.describe(clips[name])) for name in names}
+            distances = {
+                name: _descriptor_distances(system.describe(clips[name])) for name in names
+            }
         elif training_set is not None:
             try:
                 score = system.fit(training_set)
             except MessError as error:
-                say(f"{system.name} could not learn: {error.problem}")
+                say(f"{system.name} could not be fitted: {error.problem}")
                 continue
-            apart = {name: -score(clips[name]) for name in names}
+            distances = {name: -score(clips[name]) for name in names}
         else:
             continue
-        tell(system.name, apart)
+        evaluate(system.name, distances)
     return pd.concat(found, ignore_index=True)
 
 
-def _described(table: Floats) -> Floats:
-    """Distances of descriptors that are standardised among the passage's performances."""
+def _descriptor_distances(table: Floats) -> Floats:
+    """Return distances between descriptors, standardised over the performances of the passage."""
     rows = [{str(column): float(v) for column, v in enumerate(row)} for row in table]
     return pair_distances(standardised(rows))
 
 
-def _heard(clips: Clips) -> PassageDescription:
-    """A passage as audio tells it: targets, and the encoder's mean layer."""
+def _describe_audio(clips: Clips) -> PassageDescription:
+    """Describe a passage by its audio targets and the encoder's mean layer."""
     table = np.hstack([clips.audio, clips.vectors.mean(axis=1)])
     rows = [{f"{column:04d}": float(v) for column, v in enumerate(row)} for row in table]
-    nothing = np.zeros((len(clips), len(clips)))
-    return PassageDescription(tuple(rows[0]), standardised(rows), dict.fromkeys(CURVES, nothing))
+    no_distance = np.zeros((len(clips), len(clips)))
+    return PassageDescription(
+        tuple(rows[0]), standardised(rows), dict.fromkeys(CURVES, no_distance)
+    )
 
 
 def _rows(
@@ -258,15 +272,15 @@ def _rows(
     import pandas as pd
 
     per_passage = accuracy_per_passage(triplets, distances)
-    asked = [one for one in passages if one.passage in per_passage]
+    scored = [one for one in passages if one.passage in per_passage]
     return pd.DataFrame(
         {
             "system": system,
             "criterion": criterion,
             "metric": "triplets",
             "fold": -1,
-            "query": [one.passage for one in asked],
-            "cluster": [one.group for one in asked],
-            "value": [per_passage[one.passage] for one in asked],
+            "query": [one.passage for one in scored],
+            "cluster": [one.group for one in scored],
+            "value": [per_passage[one.passage] for one in scored],
         }
     )

@@ -1,10 +1,10 @@
 """Triplets from human ratings (PercePiano): of a and b, which is nearer to x?
 
-Within a passage, x, a and b are drawn among players' performances. The truth is which of a
-and b is nearer to x over the 19 scales, averaged over a random half of the passage's raters
-and standardised within the passage. What the other half says by the same
-measure is the yardstick: it holds the noise of as many raters. A system that knew the true
-means without noise could be above it.
+Within a passage, x, a and b are drawn from the players' performances. The ground truth is which of
+a and b is nearer to x over the 19 scales, averaged over a random half of the passage's raters and
+standardised within the passage. The other half of the raters, scored in the same way, is the
+reference for systems: it is as noisy as the ground truth. A system that knew the true means without
+noise could score higher.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class RatedTriplets:
     index : ndarray, int64, shape [triplets, 3]
         Performances x, a, b.
     a_is_nearer : ndarray, bool, shape [triplets]
-        By one half of the raters.
+        Ground truth from one half of the raters.
     other_half : ndarray, float64, shape [performances, performances]
-        Distances by the other half.
+        Distances from the other half.
     """
 
     passage: str
@@ -57,20 +57,33 @@ class RatedTriplets:
     other_half: Floats
 
     def accuracy(self, distances: Floats) -> float:
-        """Share of triplets that distances [performances, performances] get right; ties half."""
+        """Return the share of triplets that distances order correctly; ties count half.
+
+        Parameters
+        ----------
+        distances : ndarray, float64, shape [performances, performances]
+        """
         x, a, b = self.index.T
         difference = distances[x, a] - distances[x, b]
-        right = np.where(difference == 0, 0.5, (difference < 0) == self.a_is_nearer)
-        return float(right.mean())
+        correct = np.where(difference == 0, 0.5, (difference < 0) == self.a_is_nearer)
+        return float(correct.mean())
 
 
 def mean_ratings(
     passages: Sequence[RatedPassage], answers: pd.DataFrame, *, prior: float = 5.0
 ) -> list[Floats]:
-    """Ratings to learn from: mean answers, freed of each rater's habit, per passage.
+    """Return mean ratings per passage, corrected for each rater's bias.
 
-    A rater's habit is the mean of what remains of their answers on a scale, shrunk as if
-    `prior` answers had been average. Only answers to these performances are looked at.
+    A rater's bias on a scale is the mean residual of their answers, shrunk towards zero as if they
+    had given `prior` more answers without bias. Only answers to these passages are used.
+
+    Parameters
+    ----------
+    passages : sequence of RatedPassage
+    answers : DataFrame
+        As returned by `read_ratings`.
+    prior : float
+        Strength of the shrinkage, in answers.
 
     Returns
     -------
@@ -80,12 +93,14 @@ def mean_ratings(
     scales = list(SCALES)
     answers = _per_rater(passages, answers)
     keys = [answers["passage"], answers["player"]]
-    freed = answers[scales].copy()
-    for _ in range(5):  # alternating means; they settle to three digits
-        rest = answers[scales] - freed.groupby(keys).transform("mean")
+    unbiased = answers[scales].copy()
+    for _ in range(5):  # alternating means converge to three digits
+        rest = answers[scales] - unbiased.groupby(keys).transform("mean")
         per_user = rest.groupby(answers["user"])
-        freed = answers[scales] - per_user.transform("sum") / (per_user.transform("count") + prior)
-    means = freed.groupby(keys).mean()
+        unbiased = answers[scales] - per_user.transform("sum") / (
+            per_user.transform("count") + prior
+        )
+    means = unbiased.groupby(keys).mean()
     return [
         standardise(means.loc[one.passage].reindex(list(one.players)).to_numpy(dtype=np.float64))
         for one in passages
@@ -100,20 +115,25 @@ def rated_triplets(
     triplets: int = 200,
     seed: int = 0,
 ) -> list[RatedTriplets]:
-    """Triplets under several random splits of the raters.
+    """Draw triplets under several random splits of the raters.
 
-    The raters of a passage are halved, and what one of them said of a performance on two
-    occasions is one answer: no rater is in both halves. Performances that only one half has
+    The raters of each passage are split into halves. Repeated answers by one rater to a performance
+    are averaged first, so that no rater is in both halves. Performances that only one half has
     rated are not drawn under that split.
 
     Parameters
     ----------
     passages : sequence of RatedPassage
     answers : DataFrame
-        As `read_ratings` gives.
+        As returned by `read_ratings`.
     splits, triplets : int
-        Splits of the raters, and triplets drawn per passage and split.
+        Number of splits, and number of triplets per passage and split.
     seed : int
+
+    Returns
+    -------
+    list of RatedTriplets
+        One per split and passage with at least three rated performances.
     """
     rng = np.random.default_rng(seed)
     scales = list(SCALES)
@@ -128,34 +148,43 @@ def rated_triplets(
             answers[side].groupby(["passage", "player"])[scales].mean() for side in (first, ~first)
         ]
         for one in passages:
-            said = [
+            halves = [
                 half.loc[one.passage].reindex(list(one.players)).to_numpy(dtype=np.float64)
                 for half in means
             ]
-            rated = np.flatnonzero(np.isfinite(said).any(axis=2).all(axis=0))
+            rated = np.flatnonzero(np.isfinite(halves).any(axis=2).all(axis=0))
             if len(rated) < _FEWEST:
                 continue
-            truth, other = (pair_distances(standardise(half)) for half in said)
+            reference, other = (pair_distances(standardise(half)) for half in halves)
             index = rng.permuted(np.tile(rated, (triplets, 1)), axis=1)[:, :3]
             x, a, b = index.T
-            found.append(RatedTriplets(one.passage, split, index, truth[x, a] < truth[x, b], other))
+            a_is_nearer = reference[x, a] < reference[x, b]
+            found.append(RatedTriplets(one.passage, split, index, a_is_nearer, other))
     return found
 
 
 def _per_rater(passages: Sequence[RatedPassage], answers: pd.DataFrame) -> pd.DataFrame:
-    """One row per passage, player and rater of these passages; deadpan renders left out."""
+    """Return one row per passage, player and rater of these passages, without deadpan renders."""
     player = answers["player"].astype(str)
     wanted = answers["passage"].isin([one.passage for one in passages]) & ~player.isin(DEADPAN)
-    kept = answers[wanted].assign(player=player[wanted])
-    return kept.groupby(["passage", "player", "user"])[list(SCALES)].mean().reset_index()
+    selected = answers[wanted].assign(player=player[wanted])
+    return selected.groupby(["passage", "player", "user"])[list(SCALES)].mean().reset_index()
 
 
 def accuracy_per_passage(
     triplets: Sequence[RatedTriplets], distances: Mapping[str, Floats] | None
 ) -> dict[str, float]:
-    """Mean accuracy over splits, by passage; of the other half of the raters if None is given."""
+    """Return the mean accuracy over splits, by passage.
+
+    Parameters
+    ----------
+    triplets : sequence of RatedTriplets
+    distances : mapping of str to ndarray, or None
+        Passage to distances between its performances; if None, the accuracy of the other half of
+        the raters is returned.
+    """
     found: dict[str, list[float]] = {}
     for one in triplets:
-        apart = one.other_half if distances is None else distances[one.passage]
-        found.setdefault(one.passage, []).append(one.accuracy(apart))
+        chosen = one.other_half if distances is None else distances[one.passage]
+        found.setdefault(one.passage, []).append(one.accuracy(chosen))
     return {passage: float(np.mean(values)) for passage, values in found.items()}

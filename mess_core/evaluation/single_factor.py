@@ -1,8 +1,8 @@
-"""Triplets whose answer is known exactly: one factor of a performance changed, less and more.
+"""Synthetic triplets with known ground truth, in which one factor of a performance is changed.
 
-x is a performance; a and b are the same notes with one factor changed in the same
-direction, one twice as far as the other: the less changed one is nearer, whatever a
-listener attends to. Changes are in the range of what players do.
+x is a performance; the other two clips are the same notes with one factor changed in the same
+direction, by one and by two steps. The clip with the smaller change is nearer to x, whatever
+listeners pay attention to. Changes stay within the range of what players do.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Change = Callable[[Performance, float, float], Performance]
 
 @dataclass(frozen=True)
 class SingleFactorTriplet:
-    """x, the less and the more changed clip.
+    """A performance (x) with a smaller (near) and a larger (far) change of one factor.
 
     Attributes
     ----------
     factor : str
-        Of `FACTORS`.
+        A key of `FACTORS`.
     source : str
-        Clip that x comes from.
+        Name of the clip that x comes from.
     x, near, far : Performance
     """
 
@@ -48,19 +48,19 @@ class SingleFactorTriplet:
 def single_factor_triplets(
     clips: Sequence[tuple[str, Performance]], *, seed: int = 0
 ) -> list[SingleFactorTriplet]:
-    """One triplet per clip and factor.
+    """Make one triplet per clip and factor.
 
     Parameters
     ----------
     clips : sequence of (name, Performance)
     seed : int
-        Decides phases and directions of the changes.
+        Random seed for the phases and directions of the changes.
 
     Returns
     -------
     list of SingleFactorTriplet
-        Where a change meets the end of its range (velocities at 127, keys that are struck
-        again at once) it is made the other way; where that is no clearer, there is no triplet.
+        If a change reaches the end of its range (velocities at 127, keys that are struck again
+        at once), the opposite direction is tried; if that fails, too, there is no triplet.
     """
     found = []
     for number, (name, clip) in enumerate(clips):
@@ -68,8 +68,8 @@ def single_factor_triplets(
         for factor, (base, change, amount) in FACTORS.items():
             x = base(clip)
             phase, sign = float(rng.uniform(0, 2 * np.pi)), float(rng.choice([-1.0, 1.0]))
-            for way in (sign, -sign):
-                near, far = (change(x, way * step * amount, phase) for step in (1, 2))
+            for direction in (sign, -sign):
+                near, far = (change(x, direction * step * amount, phase) for step in (1, 2))
                 if _clearly_farther(x, near, far):
                     found.append(SingleFactorTriplet(factor, name, x, near, far))
                     break
@@ -77,7 +77,7 @@ def single_factor_triplets(
 
 
 def _clearly_farther(x: Performance, near: Performance, far: Performance) -> bool:
-    """Whether most notes that change, or else the pedal, change more in one clip."""
+    """Return whether most changed notes (or, if none, the pedal) change more in `far`."""
     less, more = (
         np.abs(x.onset_s - other.onset_s)
         + np.abs(x.offset_s - other.offset_s)
@@ -92,7 +92,7 @@ def _clearly_farther(x: Performance, near: Performance, far: Performance) -> boo
 
 
 def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
-    """Local tempo sways by `amount` octaves with a period of 4 s; the whole lasts as long."""
+    """Modulate the local tempo by `amount` octaves with a period of 4 s; keep the duration."""
     start, end = float(one.onset_s[0]), one.end_s
     grid = np.arange(start, end + 0.1, 0.02)
     pace = 2.0 ** (-amount * np.sin(2 * np.pi * (grid - start) / _SWAY_S + phase))
@@ -103,7 +103,7 @@ def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
         moved: NDArray[np.float64] = np.interp(times, grid, warped)
         return moved
 
-    # A key is held as long as before relative to its surroundings; order may not change.
+    # Note lengths scale with the local tempo; the order of onsets must not change.
     onset = at(one.onset_s)
     return replace(
         one,
@@ -114,7 +114,7 @@ def _tempo_curve(one: Performance, amount: float, phase: float) -> Performance:
 
 
 def _dynamics(one: Performance, amount: float, phase: float) -> Performance:
-    """Velocity swells and falls by `amount` MIDI units with a period of 6 s."""
+    """Modulate the velocity by `amount` MIDI units with a period of 6 s."""
     since = one.onset_s - one.onset_s[0]
     swell = amount * np.sin(2 * np.pi * since / 6.0 + phase)
     velocity = np.clip(np.round(one.velocity + swell), 1, 127).astype(np.int64)
@@ -122,13 +122,13 @@ def _dynamics(one: Performance, amount: float, phase: float) -> Performance:
 
 
 def _articulation(one: Performance, amount: float, _phase: float) -> Performance:
-    """Keys are held 2**amount times as long, at most until they are struck again."""
+    """Hold keys 2**amount times as long, at most until they are struck again."""
     held = (one.offset_s - one.onset_s) * 2.0**amount
     return replace(one, offset_s=one.onset_s + np.minimum(held, _until_again(one)))
 
 
 def _until_again(one: Performance) -> NDArray[np.float64]:
-    """Seconds from each onset to the next of the same key; infinite for the last."""
+    """Return the seconds from each onset to the next one of the same key; infinite for the last."""
     left = np.full(len(one), np.inf)
     order = np.lexsort((one.onset_s, one.pitch))
     same = one.pitch[order[1:]] == one.pitch[order[:-1]]
@@ -137,7 +137,7 @@ def _until_again(one: Performance) -> NDArray[np.float64]:
 
 
 def _pedal(one: Performance, amount: float, _phase: float) -> Performance:
-    """The planted share of each two seconds with the pedal down changes by `amount`."""
+    """Hold the pedal for a share of 0.5 + `amount` of every two seconds."""
     share = (0.5 + amount) * _BAR_S
     down = np.arange(one.onset_s[0], one.end_s, _BAR_S)
     if share <= 0.0:
@@ -150,16 +150,16 @@ def _as_played(one: Performance) -> Performance:
 
 
 def _dry(one: Performance) -> Performance:
-    """Without pedal, which would hide how long keys are held, and no key shorter than 40 ms.
+    """Remove the pedal, which would mask how long keys are held, and hold keys at least 40 ms.
 
-    Half of that, the least that is left of a key in the farther clip, still sounds.
+    Half of that, the shortest note in the far clip, is still audible.
     """
     held = np.minimum((one.offset_s - one.onset_s).clip(_SHORTEST_S), _until_again(one))
     return replace(one, offset_s=one.onset_s + held, pedal_s=np.empty((0, 2)))
 
 
 def _half_pedalled(one: Performance) -> Performance:
-    """Half of each two seconds with the pedal down: a start from which both ways lead."""
+    """Hold the pedal for half of every two seconds, so that it can change in both directions."""
     return _pedal(one, 0.0, 0.0)
 
 
@@ -169,4 +169,4 @@ FACTORS: dict[str, tuple[Callable[[Performance], Performance], Change, float]] =
     "articulation": (_dry, _articulation, 0.5),
     "pedal": (_half_pedalled, _pedal, 0.22),
 }
-"""Factor to what is made of a clip first, the change, and the smaller amount of it."""
+"""Factor to (preparation of the clip, change, size of one step)."""

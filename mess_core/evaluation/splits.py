@@ -1,8 +1,8 @@
-"""Which performances train and which test: by work, by performer, by both, by recording.
+"""Train/test splits by work, by performer, by both, or by recording.
 
-A split is frozen as a file whose hash is part of it, so that two results can be known to be
-of the same split, and a changed file is refused. Segments have no split of their own: they
-go where their track goes.
+A split is frozen as a file that contains its own hash. The hash identifies the split that a result
+was computed on, and a file that was changed afterwards is rejected. Segments have no split of their
+own; they are on the side of their track.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Fold:
-    """Track ids to train and to test on; those in neither would leak."""
+    """Track ids to train and to test on; tracks in neither would leak."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -47,16 +47,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Split:
-    """Folds in which every track that can be tested is tested once.
+    """Cross-validation folds; every track is tested once, except those left out.
 
     Attributes
     ----------
     by : {"work", "performer", "both", "recording"}
-        What no train and test track share. "recording" is the weakest: only the audio itself.
+        What no training and test track have in common. "recording" is the weakest: only the
+        audio itself.
     seed : int
     folds : tuple of Fold
     left_out : dict of str to str
-        Track to the reason why no fold tests it.
+        Track to the reason why it is in no fold.
     """
 
     by: SplitBy
@@ -66,11 +67,11 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that decides which side a track is on."""
+        """Hash of everything that determines the side of each track."""
         return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()
 
     def fold_of(self) -> dict[str, int]:
-        """Track to the fold that tests it."""
+        """Return a mapping from track to the fold in which it is tested."""
         return {track: index for index, fold in enumerate(self.folds) for track in fold.test}
 
     def _content(self) -> dict[str, Any]:
@@ -90,19 +91,19 @@ def make_split(
     folds: int = 5,
     seed: int = 0,
 ) -> Split:
-    """Split a track table.
+    """Split a track table into folds.
 
-    Works that share a recording, or composer and title, are one work, whatever ids they have
-    (`mess_core.datasets.works.leak_safe_groups`). With "both", folds are of works, and a test
-    fold's performers are taken out of its training tracks.
+    Works that share a recording, or composer and title, count as one work, whatever their ids
+    (`mess_core.datasets.works.leak_safe_groups`). With "both", folds are made by work, and tracks
+    by a fold's test performers are removed from its training tracks.
 
     Parameters
     ----------
     tracks : DataFrame
-        As `mess_core.datasets.base.track_table` gives.
+        As returned by `mess_core.datasets.base.track_table`.
     by : {"work", "performer", "both", "recording"}
     folds : int
-        As many, or one per group if there are fewer groups.
+        Number of folds; one per group if there are fewer groups.
     seed : int
 
     Raises
@@ -144,14 +145,14 @@ def make_split(
         )
     if any(not fold.train for fold in made):
         raise DatasetError(
-            "a fold has no training track that shares neither work nor performer with its test",
+            "a fold has no training track of another work and performer than its test tracks",
             remedy="Split by work or by performer alone",
         )
     return Split(by, seed, tuple(made), left_out)
 
 
 def save_split(split: Split, path: Any) -> None:
-    """Freeze a split as JSON with its hash; `path` is a UPath."""
+    """Write a split with its hash as JSON; `path` is a UPath."""
     write_json(path, {**split._content(), "sha256": split.sha256})
 
 
@@ -161,7 +162,7 @@ def load_split(path: Any) -> Split:
     Raises
     ------
     StoreError
-        If it is not there, was written by another version, or is not what its hash says.
+        If it is missing, was written by another version, or does not match its hash.
     """
     record = read_json(path)
     try:
@@ -176,7 +177,7 @@ def load_split(path: Any) -> Split:
         ) from error
     if split.sha256 != stated:
         raise StoreError(
-            "was changed after it was frozen: its hash is another one",
+            "was changed after it was frozen: its hash does not match",
             path=str(path),
             remedy="Make it again, or restore the file that results were computed on",
         )
@@ -184,7 +185,7 @@ def load_split(path: Any) -> Split:
 
 
 def segment_sides(track_of_segment: Sequence[str], fold: Fold) -> dict[str, list[int]]:
-    """Segments by side, as their tracks': ``train`` and ``test`` to segment numbers."""
+    """Return the segment numbers by side (``train``, ``test``), given the track of each segment."""
     train, test = set(fold.train), set(fold.test)
     return {
         "train": [i for i, track in enumerate(track_of_segment) if track in train],
@@ -193,7 +194,7 @@ def segment_sides(track_of_segment: Sequence[str], fold: Fold) -> dict[str, list
 
 
 def spelled_works(tracks: pd.DataFrame) -> list[str | None]:
-    """The work that composer and title say, whatever id the table has; None without either."""
+    """Return the work id from composer and title of each track, or None if either is missing."""
     from mess_core.datasets.works import work_id
 
     return [
@@ -205,7 +206,10 @@ def spelled_works(tracks: pd.DataFrame) -> list[str | None]:
 
 
 def work_groups(tracks: pd.DataFrame) -> list[str]:
-    """Tracks that may hold the same music: by work id, by composer and title, by recording."""
+    """Return a group per track; tracks that may contain the same music have the same group.
+
+    Tracks are grouped by work id, by composer and title, and by recording.
+    """
     from mess_core.datasets.works import joined_by, leak_safe_groups
 
     groups = leak_safe_groups(tracks["work_id"].astype(str).tolist(), _audio(tracks))

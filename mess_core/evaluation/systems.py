@@ -1,7 +1,7 @@
-"""The systems that are compared: each learns on training clips and scores pairs of clips.
+"""The systems that are compared, from baselines to a sequence of learned heads.
 
-From baselines to the ladder of learned heads. A system never sees a test clip before it
-scores it, and scalers are fitted on training clips.
+A system is fitted on training clips, including any scaler, and then scores pairs of test clips that
+it has not seen.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["MODELS", "Scorer", "System", "baselines", "fit_head", "model_sequenc
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Clips], Floats]
-"""Clips to similarity, [clips, clips]; higher is nearer."""
+"""Takes clips and returns their similarity, [clips, clips]; higher is nearer."""
 
 _RERANKED = 10
 _HIGH_RECALL = 0.8
@@ -43,22 +43,23 @@ _HIGH_RECALL = 0.8
 
 @dataclass(frozen=True)
 class System:
-    """Something that scores pairs of clips.
+    """A system that scores the similarity of pairs of clips.
 
     Attributes
     ----------
     name, family : str
         Family is "control", "midi", "audio", "encoder" or "head".
     fit : callable
-        `TrainingSet` to `Scorer`.
+        Takes a `TrainingSet` and returns a `Scorer`.
     objective : {"content", "expression"} or None
-        What a model is for; its own criterion.
+        The objective that the system is trained for, and so the criterion it is compared on.
     uses_ground_truth : bool
-        Whether it reads the numbers that define the expression truth: not scored there.
+        Whether it uses the descriptors that define the expression ground truth. Such a system is
+        not evaluated on the expression criterion.
     describe : callable or None
-        Of systems that are descriptors: `Clips` to numbers, [clips, descriptors].
+        For systems that are descriptors: takes `Clips` and returns numbers, [clips, descriptors].
     learns : bool
-        Whether anything of it depends on the training_set, if only scales.
+        Whether anything is fitted on the training set, even if only the scales.
     """
 
     name: str
@@ -71,25 +72,25 @@ class System:
 
 
 def baselines(layers: Sequence[int], encoder: str) -> list[System]:
-    """Systems that learn nothing but scales (and, one of them, which layer).
+    """Return the baselines, which learn only scales or the choice of a layer.
 
     Parameters
     ----------
     layers : sequence of int
-        Names of the encoder's layers, in the order of the vectors.
+        Numbers of the encoder's layers, in the order of the vectors.
     encoder : str
-        For the names.
+        Name of the encoder.
     """
     short = encoder.partition("@")[0]
     systems = [
         System("random", "control", _random, learns=False),
-        _described("midi, first published", "midi", _first_published),
-        _described("midi, corrected", "midi", _corrected),
-        _described("audio descriptors", "audio", _audio),
+        _descriptor_system("midi, first published", "midi", _first_published),
+        _descriptor_system("midi, corrected", "midi", _corrected),
+        _descriptor_system("audio descriptors", "audio", _audio),
         System(f"{short}, mean layer", "encoder", lambda _: _mean_layer, learns=False),
     ]
-    for place, layer in enumerate(layers):
-        fit = partial(_fixed_layer, place)
+    for index, layer in enumerate(layers):
+        fit = partial(_fixed_layer, index)
         systems.append(System(f"{short}, layer {layer}", "encoder", fit, learns=False))
     for objective in ("content", "expression"):
         fit = partial(_chosen_layer, objective)
@@ -104,11 +105,11 @@ MODELS: dict[str, Settings] = {
     "linear, centred": Settings("linear", "infonce", centred=True),
     "MLP": Settings("mlp", "infonce"),
 }
-"""The ladder's models in order; each is compared with the best one below it."""
+"""The sequence of models, simplest first; each is compared with the best earlier one."""
 
 
 def model_sequence(objective: Objective) -> list[System]:
-    """The models for one objective, the reranker last."""
+    """Return the models for one objective, simplest first, ending with the reranker."""
     models = [
         System(f"{objective}: {name}", "head", partial(_head, objective, name), objective)
         for name in MODELS
@@ -127,21 +128,25 @@ def fit_head(
     *,
     made_from: dict[str, Any] | None = None,
 ) -> Trained:
-    """Train one model on a training_set.
+    """Train one model on a training set.
 
     Parameters
     ----------
     training_set : TrainingSet
     objective : {"content", "expression"}
     model : str
-        Of `MODELS`.
+        A key of `MODELS`.
     made_from : dict, optional
-        For the head's manifest.
+        Provenance to record in the head's manifest.
+
+    Returns
+    -------
+    Trained
 
     Raises
     ------
     MessError
-        If the training_set is too small.
+        If the training set is too small.
     """
     settings = Settings(**{**vars(MODELS[model]), "seed": training_set.seed})
     library = range(training_set.library)
@@ -169,26 +174,24 @@ def fit_head(
 
 
 def _expression(training_set: TrainingSet) -> NDArray[np.int64]:
-    """Triplets of the library's passages."""
-    values, passages = (
-        training_set.values[: training_set.library],
-        list(training_set.passages[: training_set.library]),
-    )
+    """Return the expression triplets of the library's passages."""
+    values = training_set.values[: training_set.library]
+    passages = list(training_set.passages[: training_set.library])
     return expression_triplets(
         expression_distances(values, passages, expression_unit(values, passages))
     )
 
 
 def _head(objective: Objective, model: str, training_set: TrainingSet) -> Scorer:
-    return _scored(_fitted(objective, model, training_set).head)
+    return _head_scorer(_fitted(objective, model, training_set).head)
 
 
-@lru_cache(maxsize=8)  # the reranker begins with what the model below it has learned
+@lru_cache(maxsize=8)  # the reranker reuses the linear model
 def _fitted(objective: Objective, model: str, training_set: TrainingSet) -> Trained:
     return fit_head(training_set, objective, model)
 
 
-def _scored(head: Head) -> Scorer:
+def _head_scorer(head: Head) -> Scorer:
     def score(clips: Clips) -> Floats:
         unit = head(clips.vectors).astype(np.float64)
         found: Floats = unit @ unit.T
@@ -198,9 +201,9 @@ def _scored(head: Head) -> Scorer:
 
 
 def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
-    """The best linear head's first hits, ordered anew by what pairs have in common."""
+    """Rerank the first hits of the linear head by interaction features of the pairs."""
     trained = _fitted(objective, "linear, InfoNCE", training_set)
-    base = _scored(trained.head)
+    base = _head_scorer(trained.head)
     library = range(training_set.library)
     clips = training_set.clips.take(library)
     passages = [training_set.passages[row] for row in library]
@@ -209,7 +212,7 @@ def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
         tracks = [training_set.tracks[row] for row in library]
         unseen = [training_set.works[row] in trained.held_out for row in library]
         if _recall(base(clips), passages, tracks, unseen) < _HIGH_RECALL:
-            return base  # it could only order what is not there
+            return base  # too few relevant clips among the first hits to rerank
         performers = [training_set.performers[row] for row in library]
         triplets = content_triplets(passages, performers, tracks, seed=training_set.seed)
         learned = clips
@@ -229,24 +232,24 @@ def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
         own = np.asarray(clips.recordings)
         found = first.copy()
         for query, row in enumerate(first):
-            others = np.flatnonzero(own != own[query])  # its own recording is never asked for
+            others = np.flatnonzero(own != own[query])  # never its own recording
             hits = others[np.argsort(-row[others], kind="stable")][:_RERANKED]
             repeated = np.full(len(hits), query)
-            again = reranker.score(interactions(clips.vectors, scaled, repeated, hits))
-            # Above everything that was not reranked, in the new order.
-            found[query, hits] = 2.0 + np.argsort(np.argsort(again)) / len(hits)
+            rescored = reranker.score(interactions(clips.vectors, scaled, repeated, hits))
+            # Reranked hits come before all others, in their new order.
+            found[query, hits] = 2.0 + np.argsort(np.argsort(rescored)) / len(hits)
         return found
 
     return score
 
 
 def _recall(
-    similarity: Floats, passages: Sequence[str], tracks: Sequence[str], asked: Sequence[bool]
+    similarity: Floats, passages: Sequence[str], tracks: Sequence[str], queries: Sequence[bool]
 ) -> float:
-    """Mean recall of the first hits, of the queries that are asked, among all clips."""
+    """Return the mean recall of the first hits over the chosen queries, among all clips."""
     names, own = np.asarray(passages), np.asarray(tracks)
     found = []
-    for query in np.flatnonzero(asked):
+    for query in np.flatnonzero(queries):
         row = similarity[query]
         relevant = (names == names[query]) & (own != own[query])
         candidates = np.flatnonzero(own != own[query])
@@ -258,8 +261,8 @@ def _recall(
 
 def _random(training_set: TrainingSet) -> Scorer:
     def score(clips: Clips) -> Floats:
-        named = hashlib.sha256("\n".join(clips.ids).encode()).digest()
-        rng = np.random.default_rng([training_set.seed, int.from_bytes(named[:8])])
+        digest = hashlib.sha256("\n".join(clips.ids).encode()).digest()
+        rng = np.random.default_rng([training_set.seed, int.from_bytes(digest[:8])])
         found: Floats = rng.random((len(clips), len(clips)))
         return found
 
@@ -277,16 +280,16 @@ def _mean_layer(clips: Clips) -> Floats:
     return _cosines(clips.vectors.mean(axis=1))
 
 
-def _layer(place: int, clips: Clips) -> Floats:
-    return _cosines(clips.vectors[:, place])
+def _layer(index: int, clips: Clips) -> Floats:
+    return _cosines(clips.vectors[:, index])
 
 
-def _fixed_layer(place: int, _training_set: TrainingSet) -> Scorer:
-    return partial(_layer, place)
+def _fixed_layer(index: int, _training_set: TrainingSet) -> Scorer:
+    return partial(_layer, index)
 
 
 def _chosen_layer(objective: Objective, training_set: TrainingSet) -> Scorer:
-    """The layer that orders the training clips' triplets best."""
+    """Choose the layer that orders the training triplets best."""
     library = range(training_set.library)
     clips = training_set.clips.take(library)
     passages = [training_set.passages[row] for row in library]
@@ -300,22 +303,24 @@ def _chosen_layer(objective: Objective, training_set: TrainingSet) -> Scorer:
     else:
         triplets = _expression(training_set)
     if len(triplets) == 0:
-        raise MessError("no training passage has three performances to choose a layer by")
-    right = []
-    for place in range(clips.vectors.shape[1]):
-        similarity = _layer(place, clips)
+        raise MessError(
+            "no training passage has three performances, which choosing a layer requires"
+        )
+    accuracy = []
+    for index in range(clips.vectors.shape[1]):
+        similarity = _layer(index, clips)
         x, near, far = triplets.T
-        right.append(float((similarity[x, near] > similarity[x, far]).mean()))
-    return partial(_layer, int(np.argmax(right)))
+        accuracy.append(float((similarity[x, near] > similarity[x, far]).mean()))
+    return partial(_layer, int(np.argmax(accuracy)))
 
 
-def _described(name: str, family: str, describe: Callable[[Clips], Floats]) -> System:
-    fit = partial(_by_numbers, describe)
+def _descriptor_system(name: str, family: str, describe: Callable[[Clips], Floats]) -> System:
+    fit = partial(_fit_descriptors, describe)
     return System(name, family, fit, uses_ground_truth=family == "midi", describe=describe)
 
 
-def _by_numbers(describe: Callable[[Clips], Floats], training_set: TrainingSet) -> Scorer:
-    """Minus the distance of descriptors that are standardised on the training clips."""
+def _fit_descriptors(describe: Callable[[Clips], Floats], training_set: TrainingSet) -> Scorer:
+    """Score by minus the distance of descriptors, standardised on the training clips."""
     scale = moments(describe(training_set.clips.take(range(training_set.library))))
 
     def score(clips: Clips) -> Floats:

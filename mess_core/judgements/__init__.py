@@ -1,1 +1,1 @@
-"""What people answered in the listening test: triplets, plans, responses, agreement."""
+"""The listening test: triplets, listening plans, responses of listeners, and their agreement."""

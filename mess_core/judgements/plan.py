@@ -1,8 +1,8 @@
-"""Triplets to be judged, and the order and sides in which one listener meets them.
+"""Triplets of the listening test, and the order and sides in which each listener hears them.
 
-A plan follows from the listener's anonymous id and the triplets alone, by hashes rather than a
-random generator: it is the same after a reload, on another machine, and in later versions of
-Python and NumPy.
+A listening plan depends only on the listener's anonymous id and on the triplets. It is derived
+from hashes instead of a random generator, so it is the same after a reload, on another machine,
+and in later versions of Python and NumPy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 Side = Literal["a", "b"]
 
 KINDS = ("same_passage", "across_works", "disagreement", "attention")
-"""What a triplet was sampled for; ``attention``: one side is X's very clip."""
+"""Kinds of triplets. In an ``attention`` check, one side is the same clip as X."""
 
 TRIPLET_COLUMNS = (
     "triplet_id", "kind",
@@ -63,7 +63,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Triplet:
-    """Is `a` or `b` played more like `x`? `expected` is known of attention checks only."""
+    """Is `a` or `b` played more like `x`? Only attention checks have an `expected` answer."""
 
     triplet_id: str
     kind: str
@@ -74,12 +74,13 @@ class Triplet:
 
     @property
     def attention(self) -> bool:
+        """Whether the triplet is an attention check."""
         return self.kind == "attention"
 
 
 @dataclass(frozen=True)
 class Triplets:
-    """All triplets, sorted by id, and a digest of what they say."""
+    """All triplets, sorted by id, and a digest of their content."""
 
     rows: tuple[Triplet, ...]
     digest: str
@@ -87,19 +88,19 @@ class Triplets:
 
 @dataclass(frozen=True)
 class Step:
-    """One question to one listener.
+    """One trial of a listener's plan.
 
     Attributes
     ----------
     position : int
-        From 0.
+        Index of the trial in the plan, from 0.
     triplet : Triplet
     repeat : bool
-        Whether the listener meets the triplet for the second time.
+        Whether the listener hears the triplet for the second time.
     swapped : bool
-        Whether the table's side b is shown left, as "A".
+        Whether side b of the table is shown on the left, as "A".
     ticket : str
-        Names this question to the page without telling which triplet it is.
+        Identifies the trial to the page without revealing the triplet.
     """
 
     position: int
@@ -108,47 +109,47 @@ class Step:
     swapped: bool
     ticket: str
 
-    def shown(self, place: Literal["x", "left", "right"]) -> Clip:
-        """The clip at a place of the page."""
-        if place == "x":
+    def shown(self, slot: Literal["x", "left", "right"]) -> Clip:
+        """Return the clip that the page shows as X, on the left or on the right."""
+        if slot == "x":
             return self.triplet.x
-        return self.triplet.a if self.side(place) == "a" else self.triplet.b
+        return self.triplet.a if self.side(slot) == "a" else self.triplet.b
 
-    def side(self, place: Literal["left", "right"]) -> Side:
-        """The table's side that is shown at a place of the page."""
-        return "a" if (place == "left") != self.swapped else "b"
+    def side(self, slot: Literal["left", "right"]) -> Side:
+        """Return the side of the table that the page shows on the left or on the right."""
+        return "a" if (slot == "left") != self.swapped else "b"
 
 
 def check_listener(listener: object) -> str:
-    """The id itself if it is one.
+    """Return the id of a listener if it is valid.
 
     Raises
     ------
     JudgementError
-        If it is anything but 12 lower-case letters and digits.
+        If it is not a string of 12 lower-case letters and digits.
     """
     if not isinstance(listener, str) or not _LISTENER.fullmatch(listener):
         raise JudgementError(
-            "that is not the id of a listener (12 lower-case letters and digits)",
-            remedy="Open listening-test.html, which makes one",
+            "this is not the id of a listener (12 lower-case letters and digits)",
+            remedy="Open listening-test.html, which creates one",
         )
     return listener
 
 
 def parse_triplets(table: pd.DataFrame, path: str | None = None) -> Triplets:
-    """Check a table of triplets and take it apart.
+    """Validate a table of triplets and parse its rows.
 
     Parameters
     ----------
     table : DataFrame
-        With `TRIPLET_COLUMNS`; further columns are ignored, the order of rows too.
+        With the columns `TRIPLET_COLUMNS`. Other columns and the order of rows are ignored.
     path : str, optional
-        Named in errors.
+        Path of the table, for error messages.
 
     Raises
     ------
     StoreError
-        If columns are missing, there are no rows or two of one id, or a row makes no sense.
+        If columns are missing, the table is empty, an id is duplicated, or a row is invalid.
     """
 
     def refused(problem: str) -> StoreError:
@@ -169,26 +170,28 @@ def parse_triplets(table: pd.DataFrame, path: str | None = None) -> Triplets:
     for one, following in itertools.pairwise(rows):
         if one.triplet_id == following.triplet_id:
             raise refused(f"has two triplets {one.triplet_id!r}")
-    said = "\n".join(repr(row) for row in rows)
-    return Triplets(tuple(rows), hashlib.sha256(said.encode()).hexdigest()[:16])
+    # Stored answers refer to this digest: renaming a class or field of the triplets changes it.
+    content = "\n".join(repr(row) for row in rows)
+    return Triplets(tuple(rows), hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
 def listening_plan(listener: str, triplets: Triplets) -> list[Step]:
-    """What a listener is asked, in order.
+    """Return the trials of a listener, in order.
 
-    Each triplet comes once. A tenth comes a second time with sides swapped, at least 10
-    questions later where the plan is long enough. Attention checks are spread evenly; a table
-    without any is given one per 15 questions, whose side a is X's own clip.
+    Every triplet occurs once. A tenth of them occur a second time with sides swapped, at least 10
+    trials later if the plan is long enough. Attention checks are spread evenly. If the table has
+    none, one per 15 trials is made by using the clip of X as side a.
 
     Parameters
     ----------
     listener : str
+        Id of the listener.
     triplets : Triplets
 
     Returns
     -------
     list of Step
-        Their positions are their places in the list.
+        Sorted by ``position``.
 
     Raises
     ------
@@ -200,14 +203,14 @@ def listening_plan(listener: str, triplets: Triplets) -> list[Step]:
         (one for one in triplets.rows if not one.attention),
         key=lambda one: _draw(seed, "order", one.triplet_id),
     )
-    asked = _with_repeats(seed, ordered)
-    checks = [one for one in triplets.rows if one.attention] or _made_checks(seed, ordered, asked)
+    trials = _with_repeats(seed, ordered)
+    checks = [one for one in triplets.rows if one.attention] or _made_checks(seed, ordered, trials)
     checks.sort(key=lambda one: _draw(seed, "order", one.triplet_id))
-    share = len(asked) / max(1, len(checks))
+    share = len(trials) / max(1, len(checks))
     for number, check in reversed(list(enumerate(checks))):
-        # In the middle half of its share of the plan: spread, yet not foreseen.
+        # In the middle half of its share of the plan: evenly spread but not predictable.
         inside = 0.25 + 0.5 * _draw(seed, "place", check.triplet_id)
-        asked.insert(round((number + inside) * share), (check, False))
+        trials.insert(round((number + inside) * share), (check, False))
     return [
         Step(
             position,
@@ -216,29 +219,29 @@ def listening_plan(listener: str, triplets: Triplets) -> list[Step]:
             (_draw(seed, "sides", triplet.triplet_id) < 0.5) != repeat,
             _digest(seed, "ticket", f"{position} {triplet.triplet_id}")[:16],
         )
-        for position, (triplet, repeat) in enumerate(asked)
+        for position, (triplet, repeat) in enumerate(trials)
     ]
 
 
 def _with_repeats(seed: str, ordered: list[Triplet]) -> list[tuple[Triplet, bool]]:
     count = round(_REPEATED * len(ordered))
-    # Early enough that ten others fit in between; in a short plan, as early as possible.
+    # Early enough to leave ten trials in between; in a short plan, as early as possible.
     early = list(range(max(count, len(ordered) - _GAP)))
     early.sort(key=lambda index: _draw(seed, "repeat", ordered[index].triplet_id))
-    placed = [(float(index), one, False) for index, one in enumerate(ordered)]
+    trials = [(float(index), one, False) for index, one in enumerate(ordered)]
     for index in early[:count]:
         one = ordered[index]
         first = min(index + _GAP, len(ordered))
-        place = first + (len(ordered) - first) * _draw(seed, "again", one.triplet_id)
-        placed.append((place - 0.5, one, True))
-    placed.sort(key=lambda entry: entry[0])
-    return [(one, repeat) for _, one, repeat in placed]
+        position = first + (len(ordered) - first) * _draw(seed, "again", one.triplet_id)
+        trials.append((position - 0.5, one, True))
+    trials.sort(key=lambda trial: trial[0])
+    return [(one, repeat) for _, one, repeat in trials]
 
 
 def _made_checks(
-    seed: str, ordered: list[Triplet], asked: list[tuple[Triplet, bool]]
+    seed: str, ordered: list[Triplet], trials: list[tuple[Triplet, bool]]
 ) -> list[Triplet]:
-    count = max(1, round(len(asked) / (_PER_CHECK - 1)))
+    count = max(1, round(len(trials) / (_PER_CHECK - 1)))
     chosen = sorted(ordered, key=lambda one: _draw(seed, "check", one.triplet_id))[:count]
     return [
         Triplet(
@@ -256,16 +259,16 @@ def _made_checks(
 def _triplet(record: Mapping[Any, Any]) -> Triplet:
     triplet_id, kind = record["triplet_id"], record["kind"]
     if not isinstance(triplet_id, str) or not triplet_id:
-        raise ValueError("its id is not a text")
+        raise ValueError("its id is not a string")
     if kind not in KINDS:
-        raise ValueError(f"its kind {kind!r} is none of {', '.join(KINDS)}")
+        raise ValueError(f"its kind {kind!r} is not one of {', '.join(KINDS)}")
     x, a, b = (_clip(record, side) for side in ("x", "a", "b"))
-    # Parquet has no empty text where a writer left the value out.
+    # A missing value in a Parquet table is read as None or NaN.
     expected = record["expected"] if isinstance(record["expected"], str) else ""
     if expected not in ("a", "b", ""):
-        raise ValueError(f"`expected` is {expected!r}, not a side")
+        raise ValueError(f"`expected` is {expected!r}, not 'a' or 'b'")
     if (kind == "attention") != bool(expected):
-        raise ValueError("`expected` is for attention checks, and they need it")
+        raise ValueError("`expected` must be set for attention checks and only for them")
     side: Side | Literal[""] = "a" if expected == "a" else "b" if expected == "b" else ""
     return Triplet(triplet_id, str(kind), x, a, b, side)
 
@@ -285,5 +288,5 @@ def _digest(seed: str, purpose: str, name: str) -> str:
 
 
 def _draw(seed: str, purpose: str, name: str) -> float:
-    """Uniform in [0, 1), always the same for the same names."""
+    """Return a reproducible pseudo-random number, uniform in [0, 1)."""
     return int(_digest(seed, purpose, name)[:13], 16) / 16**13

@@ -1,8 +1,8 @@
-"""Answers of listeners: one file of lines per listener, appended to and never rewritten.
+"""Append-only log of the listeners' responses: one JSON Lines file per listener.
 
-A line is written by one call and flushed to the disk before the listener is told that it is
-kept. Of a server killed in between, a torn last line may be left: it is passed over in
-reading, and the next answer begins on a line of its own.
+Each line is written by a single call and flushed to disk before the page receives confirmation.
+If the server is killed while writing, the file may end in an incomplete line. Such a line is
+skipped when reading, and the next response starts on a new line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mess_core.judgements.plan import (
     listening_plan,
     parse_triplets,
 )
-from mess_core.judgements.responses import LONGEST_S, MOST_PLAYS, Answer
+from mess_core.judgements.responses import LONGEST_S, MOST_PLAYS, Response
 from mess_core.store.layout import Layout, is_local
 from mess_core.store.tables import read_table, write_table
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA",
-    "answered",
     "append_response",
     "export_judgements",
     "judgements_state",
     "read_judgements",
     "read_triplets",
+    "responses_by_position",
 ]
 
 SCHEMA = 3
-"""Of a line. In version 2 the listener was called ``judge``; such lines are read, too."""
-_MOST_QUESTIONS = 1_000_000
-_PATIENCE_S = 10.0
+"""Version of the line format. Lines of version 2, which call the listener ``judge``, are read."""
+_MOST_TRIALS = 1_000_000
+_LOCK_TIMEOUT_S = 10.0
 _COLUMNS: dict[str, type] = {
     "listener": str, "position": int, "triplet_id": str, "kind": str, "repeat": bool,
     "attention": bool, "expected": str, "answer": str, "shown": str, "swapped": bool,
@@ -52,34 +52,36 @@ _COLUMNS: dict[str, type] = {
 
 
 def read_triplets(layout: Layout) -> Triplets:
-    """The triplets that listeners are asked about.
+    """Read the triplets of the listening test.
 
     Raises
     ------
     StoreError
-        If the table is missing or is not one of triplets.
+        If the table is missing or invalid.
     """
-    place = layout.human_triplets
-    if not place.exists():
+    path = layout.human_triplets
+    if not path.exists():
         raise StoreError(
-            "there are no triplets to listener yet",
-            path=str(place),
+            "there are no triplets for the listening test yet",
+            path=str(path),
             remedy="Materialise the `human_triplets` asset",
         )
-    return parse_triplets(read_table(place), str(place))
+    return parse_triplets(read_table(path), str(path))
 
 
-def answered(layout: Layout, listener: str, triplets: Triplets) -> dict[int, dict[str, Any]]:
-    """A listener's answers about these triplets, by position.
+def responses_by_position(
+    layout: Layout, listener: str, triplets: Triplets
+) -> dict[int, dict[str, Any]]:
+    """Return a listener's stored responses to these triplets, by position in the plan.
 
     Raises
     ------
     JudgementError
         If `listener` is not a valid id.
     StoreError
-        If the answers cannot be read.
+        If the responses cannot be read.
     """
-    lines, _ = _lines(_place(layout, listener))
+    lines, _ = _lines(_path(layout, listener))
     found: dict[int, dict[str, Any]] = {}
     for line in lines:
         if line["triplets"] == triplets.digest:
@@ -87,75 +89,77 @@ def answered(layout: Layout, listener: str, triplets: Triplets) -> dict[int, dic
     return found
 
 
-def append_response(layout: Layout, listener: str, triplets: Triplets, answer: Answer) -> bool:
-    """Append an answer to the listener's file.
+def append_response(layout: Layout, listener: str, triplets: Triplets, response: Response) -> bool:
+    """Append a response to the listener's file.
 
     Parameters
     ----------
     layout : Layout
     listener : str
+        Id of the listener.
     triplets : Triplets
-    answer : Answer
+        The triplets that the listener's plan was made from.
+    response : Response
 
     Returns
     -------
     bool
-        False if the same answer was kept already.
+        False if the same response is stored already.
 
     Raises
     ------
     JudgementError
-        If it belongs to no question of the listener's plan, or differs from what was kept.
+        If the response does not match the listener's plan, or differs from the stored one.
     StoreError
-        If it cannot be written.
+        If the response cannot be written.
     """
     from filelock import FileLock, Timeout
 
     plan = listening_plan(listener, triplets)
-    if not 0 <= answer.position < len(plan):
-        raise JudgementError(f"there is no question at position {answer.position}")
-    step = plan[answer.position]
-    if answer.ticket != step.ticket:
+    if not 0 <= response.position < len(plan):
+        raise JudgementError(f"there is no question at position {response.position}")
+    step = plan[response.position]
+    if response.ticket != step.ticket:
         raise JudgementError(
-            f"the answer belongs to another question than that at position {answer.position}",
+            f"the answer does not belong to the question at position {response.position}",
             remedy="The triplets may have changed: reload the page",
         )
-    place = _place(layout, listener)
+    path = _path(layout, listener)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # A second server on the same folder is kept out too.
-        with FileLock(place.with_name(f".{listener}.lock"), timeout=_PATIENCE_S):
-            before = answered(layout, listener, triplets).get(answer.position)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A file lock also excludes a second server on the same folder.
+        with FileLock(path.with_name(f".{listener}.lock"), timeout=_LOCK_TIMEOUT_S):
+            before = responses_by_position(layout, listener, triplets).get(response.position)
             if before is None:
-                _append(place, _record(listener, triplets, step, answer))
-            elif before["shown"] != answer.shown:
+                _append(path, _record(listener, triplets, step, response))
+            elif before["shown"] != response.shown:
                 raise JudgementError(
-                    f"question {answer.position + 1} was answered otherwise already",
-                    remedy="The first answer is kept: reload the page",
+                    f"question {response.position + 1} already has a different answer",
+                    remedy="The first answer counts: reload the page",
                 )
     except (OSError, Timeout) as error:
         raise StoreError(
             f"the answer cannot be written ({error})",
-            path=str(place),
+            path=str(path),
             remedy="Free some space or check the permissions of the folder, then answer again",
         ) from error
     return before is None
 
 
 def read_judgements(layout: Layout) -> pd.DataFrame:
-    """Answers of all listeners, in the order in which each gave them.
+    """Read the responses of all listeners, each listener's in the order given.
 
     Returns
     -------
     DataFrame
-        Column ``answer`` is "a" or "b" in terms of the triplets table, whichever side it was
-        ``shown`` on; ``triplets`` is the digest of that table. In ``attrs["bad_lines"]``: how
-        many lines could not be read, such as what a killed server left of one.
+        Column ``answer`` is the side "a" or "b" of the triplets table, ``shown`` the side of the
+        page, and ``triplets`` the digest of the triplets table. ``attrs["bad_lines"]`` is the
+        number of unreadable lines, for example one that a killed server left incomplete.
 
     Raises
     ------
     StoreError
-        If the answers lie in an object store or a file cannot be read.
+        If the data root is in an object store or a file cannot be read.
     """
     import pandas as pd
 
@@ -175,19 +179,19 @@ def read_judgements(layout: Layout) -> pd.DataFrame:
 
 
 def judgements_state(layout: Layout) -> tuple[str | None, float]:
-    """What tells whether there are new answers, and when the last one was given.
+    """Return a digest that changes with every new response, and the time of the last one.
 
     Returns
     -------
     state : str or None
-        Another one after every answer; None without any.
+        None if there are no responses.
     last : float
-        Seconds since the epoch.
+        Seconds since the epoch; 0 if there are no responses.
 
     Raises
     ------
     StoreError
-        If the answers lie in an object store.
+        If the data root is in an object store.
     """
     files = [(path.name, path.stat()) for path in sorted(_folder(layout).glob("*.jsonl"))]
     if not files:
@@ -197,24 +201,24 @@ def judgements_state(layout: Layout) -> tuple[str | None, float]:
 
 
 def export_judgements(layout: Layout) -> pd.DataFrame:
-    """Write the answers of all listeners as one Parquet table.
+    """Write the responses of all listeners to one Parquet table.
 
     Returns
     -------
     DataFrame
-        As from `read_judgements`.
+        As returned by `read_judgements`.
 
     Raises
     ------
     StoreError
-        As in `read_judgements`, or if there are none, or the table cannot be written.
+        As `read_judgements`, and if there are no responses or the table cannot be written.
     """
     table = read_judgements(layout)
     if table.empty:
         raise StoreError(
             "holds no judgements yet",
             path=str(layout.judgements),
-            remedy="Run `mess listen` and open its page listening-test.html",
+            remedy="Run `mess listen`, open listening-test.html and answer some questions",
         )
     write_table(layout.judgements_table, table)
     return table
@@ -224,22 +228,22 @@ def _folder(layout: Layout) -> Path:
     folder = layout.judgements
     if not is_local(folder):
         raise StoreError(
-            "answers of listeners are kept in local folders only: an object store cannot append",
+            "the listening test needs a local data root: object stores cannot append to a file",
             path=str(folder),
-            remedy="Judge with a local --data, and copy evaluation/judgements afterwards",
+            remedy="Run it with a local --data and copy evaluation/judgements afterwards",
         )
     return Path(str(folder))
 
 
-def _place(layout: Layout, listener: str) -> Path:
+def _path(layout: Layout, listener: str) -> Path:
     return _folder(layout) / f"{check_listener(listener)}.jsonl"
 
 
-def _record(listener: str, triplets: Triplets, step: Step, answer: Answer) -> dict[str, Any]:
+def _record(listener: str, triplets: Triplets, step: Step, response: Response) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    x, left, right = answer.plays
-    x_s, left_s, right_s = (round(one, 3) for one in answer.listened)
+    x, left, right = response.plays
+    x_s, left_s, right_s = (round(one, 3) for one in response.listened)
     return {
         "listener": listener,
         "position": step.position,
@@ -248,10 +252,10 @@ def _record(listener: str, triplets: Triplets, step: Step, answer: Answer) -> di
         "repeat": step.repeat,
         "attention": step.triplet.attention,
         "expected": step.triplet.expected,
-        "answer": step.side(answer.shown),
-        "shown": answer.shown,
+        "answer": step.side(response.shown),
+        "shown": response.shown,
         "swapped": step.swapped,
-        "seconds": round(answer.seconds, 3),
+        "seconds": round(response.seconds, 3),
         "plays_x": x,
         "plays_a": right if step.swapped else left,
         "plays_b": left if step.swapped else right,
@@ -264,35 +268,35 @@ def _record(listener: str, triplets: Triplets, step: Step, answer: Answer) -> di
     }
 
 
-def _append(place: Path, record: dict[str, Any]) -> None:
-    """One line by one write, on the disk when this returns."""
-    new = not place.exists()
-    descriptor = os.open(place, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+def _append(path: Path, record: dict[str, Any]) -> None:
+    """Append one line in a single write and flush it to disk."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        line = (b"\n" if torn else b"") + json.dumps(record).encode() + b"\n"
+        incomplete = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        line = (b"\n" if incomplete else b"") + json.dumps(record).encode() + b"\n"
         if os.write(descriptor, line) != len(line):
             raise OSError("the disk is full")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     if new:
-        folder = os.open(place.parent, os.O_RDONLY)
+        folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
 
-def _lines(place: Path) -> tuple[list[dict[str, Any]], int]:
-    """Whole lines of a listener's file, and how many are not."""
+def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the valid lines of a listener's file and the number of invalid ones."""
     try:
-        content = place.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return [], 0
     except OSError as error:
-        raise StoreError(f"cannot be read ({error})", path=str(place)) from error
+        raise StoreError(f"cannot be read ({error})", path=str(path)) from error
     found, bad = [], 0
     for text in content.split(b"\n"):
         if not text.strip():
@@ -301,29 +305,29 @@ def _lines(place: Path) -> tuple[list[dict[str, Any]], int]:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        line = _renamed(line)
-        if isinstance(line, dict) and _whole(line, place.stem):
+        line = _upgraded(line)
+        if isinstance(line, dict) and _is_valid(line, path.stem):
             found.append(line)
         else:
             bad += 1
     return found, bad
 
 
-def _renamed(line: object) -> object:
-    """A line of the present version, from one of version 2."""
+def _upgraded(line: object) -> object:
+    """Convert a line of version 2 to the current version."""
     if isinstance(line, dict) and line.get("schema") == 2 and "judge" in line:
         line = {**line, "listener": line["judge"], "schema": SCHEMA}
         del line["judge"]
     return line
 
 
-def _whole(line: object, listener: str) -> bool:
+def _is_valid(line: object, listener: str) -> bool:
     return (
         isinstance(line, dict)
         and all(type(line.get(name)) is kind for name, kind in _COLUMNS.items())
         and line["listener"] == listener
         and line["schema"] == SCHEMA
-        and 0 <= line["position"] < _MOST_QUESTIONS
+        and 0 <= line["position"] < _MOST_TRIALS
         and 0 <= line["seconds"] <= LONGEST_S
         and all(1 <= line[f"plays_{clip}"] <= MOST_PLAYS for clip in "xab")
         and all(0 <= line[f"listened_{clip}"] <= LONGEST_S for clip in "xab")

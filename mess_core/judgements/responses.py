@@ -1,4 +1,4 @@
-"""What a listener's page sends as an answer, taken apart and believed in nothing."""
+"""Responses sent by the page of the listening test, validated field by field."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from typing import Any, Literal
 
 from mess_core.errors import JudgementError
 
-__all__ = ["LONGEST_S", "MOST_PLAYS", "Answer"]
+__all__ = ["LONGEST_S", "MOST_PLAYS", "Response"]
 
 LONGEST_S = 3600.0
-"""Seconds that one answer may take; who takes a break is counted with this."""
+"""Longest response time in seconds; a longer one (a break) is recorded as this."""
 
 MOST_PLAYS = 1000
+"""Most times that one clip can be played."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a listener chose.
+class Response:
+    """A listener's response to one trial.
 
     Attributes
     ----------
     position : int
-        Of the question in the listener's plan, from 0.
+        Index of the trial in the listener's plan, from 0.
     ticket : str
-        Of that question.
-    shown : "left" or "right"
+        Ticket of the trial.
+    shown : {"left", "right"}
+        The chosen side as shown on the page.
     seconds : float
-        From the question to the answer, at most `LONGEST_S`.
+        Response time, at most `LONGEST_S`.
     plays : tuple of int
         How often X, the left and the right clip were played; each at least once.
     listened : tuple of float
-        Up to which second each was played.
+        Latest second reached in X, the left and the right clip.
     """
 
     position: int
@@ -42,32 +44,32 @@ class Answer:
     listened: tuple[float, float, float]
 
     @classmethod
-    def from_record(cls, record: object) -> Answer:
-        """Take apart what a page sent, believing nothing of it.
+    def from_record(cls, record: object) -> Response:
+        """Validate an untrusted record sent by the page and return it as a `Response`.
 
         Raises
         ------
         JudgementError
-            If a part is missing, unknown, of a wrong type or out of range.
+            If a field is missing, unknown, of the wrong type or out of range.
         """
         names = {"listener", "position", "ticket", "answer", "seconds", "plays", "listened"}
         if not isinstance(record, dict) or set(record) != names:
-            raise JudgementError(f"an answer is a record of {', '.join(sorted(names))}")
+            raise JudgementError(f"an answer must have the fields {', '.join(sorted(names))}")
         position, seconds, plays = record["position"], record["seconds"], record["plays"]
         if type(position) is not int:
-            raise JudgementError("the position of an answer is a whole number")
+            raise JudgementError("the position of an answer must be an integer")
         if not isinstance(record["ticket"], str):
-            raise JudgementError("the ticket of an answer is a text")
+            raise JudgementError("the ticket of an answer must be a string")
         if record["answer"] not in ("left", "right"):
-            raise JudgementError("an answer is left or right")
+            raise JudgementError("an answer must be 'left' or 'right'")
         if not _is_time(seconds):
-            raise JudgementError(f"an answer takes 0 to {LONGEST_S:g} seconds")
-        counts = _of_clips(plays, "how often x, left and right were played")
-        reached = _of_clips(record["listened"], "how far x, left and right were played")
+            raise JudgementError(f"the response time must be 0 to {LONGEST_S:g} seconds")
+        counts = _per_clip(plays, "plays")
+        reached = _per_clip(record["listened"], "listened")
         if not all(_is_time(one) for one in reached):
-            raise JudgementError(f"a clip is played for 0 to {LONGEST_S:g} seconds")
+            raise JudgementError(f"the time listened to a clip must be 0 to {LONGEST_S:g} seconds")
         if not all(type(count) is int and 1 <= count <= MOST_PLAYS for count in counts):
-            raise JudgementError("all three clips are to be heard before an answer")
+            raise JudgementError("all three clips must be played before answering")
         shown: Literal["left", "right"] = "left" if record["answer"] == "left" else "right"
         return cls(
             position,
@@ -84,7 +86,7 @@ def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= LONGEST_S
 
 
-def _of_clips(record: object, what: str) -> list[Any]:
+def _per_clip(record: object, field: str) -> list[Any]:
     if not isinstance(record, dict) or set(record) != {"x", "left", "right"}:
-        raise JudgementError(f"an answer says {what}")
-    return [record[place] for place in ("x", "left", "right")]
+        raise JudgementError(f"`{field}` must have one value each for x, left and right")
+    return [record[slot] for slot in ("x", "left", "right")]

@@ -1,10 +1,9 @@
-"""Which triplets people are asked about: a third each of three kinds, seeded.
+"""Sampling of triplets for the listening test, a third of each kind.
 
-- ``same_passage``: x, a, b are one passage by three performers: how, with the what held fixed;
-- ``across_works``: three works matched in density and in the pace of their chords, so that
-  the answer is not the tempo's;
-- ``disagreement``: two systems answer differently, each with conviction: there an answer
-  decides most.
+- ``same_passage``: the same passage by three performers, so that only the performance differs;
+- ``across_works``: three works matched in note density and chord rate, so that listeners cannot
+  decide by tempo alone;
+- ``disagreement``: two systems disagree by a wide margin, so that an answer is most informative.
 """
 
 from __future__ import annotations
@@ -31,7 +30,17 @@ Floats = NDArray[np.float64]
 
 
 def matching_values(performances: Sequence[Performance]) -> Floats:
-    """log2 notes per second and log2 chords per second of clips, [clips, 2]."""
+    """Return log2 notes per second and log2 chords per second of each clip.
+
+    Parameters
+    ----------
+    performances : sequence of Performance
+        The notes of each clip.
+
+    Returns
+    -------
+    ndarray, float64, shape [clips, 2]
+    """
     found = []
     for one in performances:
         span = max(float(one.onset_s[-1] - one.onset_s[0]), 0.1)
@@ -47,19 +56,20 @@ def sample_triplets(
     count: int = 150,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Draw triplets of clips for listeners.
+    """Draw triplets of clips for the listening test.
 
     Parameters
     ----------
     passages : DataFrame
-        As `find_passages` gives.
+        As returned by `find_passages`.
     matching : ndarray, float64, shape [clips, 2]
-        What triplets across works are matched in, in octaves.
+        Values in which triplets across works are matched, in octaves; see `matching_values`.
     systems : pair of ndarray, float64, shape [clips, clips]
-        Similarities by two systems, of which the third kind takes where they disagree.
+        Similarities by two systems; the third kind uses triplets on which they disagree.
     count : int
-        A kind that has too few is made up for by the others.
+        Number of triplets. If one kind has too few, the other kinds fill the gap.
     seed : int
+        Random seed.
 
     Returns
     -------
@@ -78,25 +88,25 @@ def sample_triplets(
         "same_passage": _same_passage(passages, rng),
         "across_works": _across_works(passages, matching, rng),
     }
-    either = [triplet for pool in pools.values() for triplet in pool]
-    pools["disagreement"] = _disagreements(either, systems)
-    taken: set[tuple[int, frozenset[int]]] = set()
+    candidates = [triplet for pool in pools.values() for triplet in pool]
+    pools["disagreement"] = _disagreements(candidates, systems)
+    used: set[tuple[int, frozenset[int]]] = set()
     rows: list[dict[str, Any]] = []
     wanted = {kind: count // 3 + (number < count % 3) for number, kind in enumerate(pools)}
-    for last in (False, True):  # the second time round, what is missing comes from any kind
+    for fill in (False, True):  # the second pass fills gaps with triplets of any kind
         for kind, pool in pools.items():
-            left = count - len(rows) if last else wanted[kind]
+            left = count - len(rows) if fill else wanted[kind]
             for x, a, b in pool:
                 if left <= 0:
                     break
-                if (key := (x, frozenset((a, b)))) in taken:
+                if (key := (x, frozenset((a, b)))) in used:
                     continue
-                taken.add(key)
+                used.add(key)
                 left -= 1
                 rows.append(_row(kind, passages, (x, a, b)))
     if not rows:
         raise TooLittleError(
-            "no triplet can be drawn: no passage has three performances and no three works match",
+            "no triplets can be drawn: no passage has three performances and no three works match",
             remedy="Add performances of the same works, with MIDI",
         )
     return pd.DataFrame(rows)
@@ -136,18 +146,18 @@ def _across_works(
 def _disagreements(
     pool: list[tuple[int, int, int]], systems: tuple[Floats, Floats]
 ) -> list[tuple[int, int, int]]:
-    """Every clip of the drawn triplets asked about as x, the most contested first."""
-    turned = [turn for x, a, b in pool for turn in ((x, a, b), (a, b, x), (b, x, a))][:_DRAWN]
-    if not turned:
+    """Return the triplets with each clip as x, sorted by how strongly the systems disagree."""
+    rotated = [one for x, a, b in pool for one in ((x, a, b), (a, b, x), (b, x, a))][:_DRAWN]
+    if not rotated:
         return []
-    x, a, b = np.array(turned).T
+    x, a, b = np.array(rotated).T
     margins = []
     for similarity in systems:
         difference = similarity[x, a] - similarity[x, b]
         margins.append(difference / max(float(np.std(difference)), 1e-12))
-    contested = -margins[0] * margins[1]
-    order = np.argsort(-contested, kind="stable")
-    return [turned[one] for one in order[contested[order] > 0].tolist()]
+    disagreement = -margins[0] * margins[1]
+    order = np.argsort(-disagreement, kind="stable")
+    return [rotated[one] for one in order[disagreement[order] > 0].tolist()]
 
 
 def _row(kind: str, passages: pd.DataFrame, triplet: tuple[int, int, int]) -> dict[str, Any]:

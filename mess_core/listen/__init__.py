@@ -1,1 +1,1 @@
-"""The page to search by ear: `mess listen`."""
+"""Web pages of `mess listen`: search by ear, and the listening test."""

@@ -1,4 +1,4 @@
-"""The web application behind the page: JSON about one library, its audio, and static files."""
+"""Web application of `mess listen`: a JSON API for one library, its audio, and static files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
@@ -37,7 +37,7 @@ _LARGEST_UPLOAD = 500 * 2**20
 _SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".aif", ".aiff"}
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
-    # The waveform player styles its shadow root by a style element.
+    # The waveform player inserts a style element into its shadow root.
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 Hits = Annotated[int, Query(ge=1, le=200)]
@@ -45,28 +45,29 @@ Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
 
 def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastAPI:
-    """Make the application for one data root.
+    """Create the application for one data root.
 
     Parameters
     ----------
     root : path-like or fsspec URL
     hosts : sequence of str
-        Host names that requests may name beside this machine's own; ``*`` for any. Others are
-        refused, so that no foreign page can read the library through the visitor's browser.
+        Host names to accept in addition to those of this machine; ``*`` accepts any. Requests
+        to other names are refused, so that pages of other sites cannot read the library through
+        the visitor's browser.
 
     Returns
     -------
     FastAPI
-        Without any request it reads nothing; a library that is not there yet is shown as such.
+        The library is opened at the first request. If there is none yet, the page says so.
     """
     app = FastAPI(title="MESS", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
     allowed = ["127.0.0.1", "localhost", "[::1]", *hosts]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
     app.middleware("http")(_headers)
-    app.exception_handler(MessError)(_told)
-    served = LibraryCache(root)
-    for path, answer in (
+    app.exception_handler(MessError)(_problem)
+    cache = LibraryCache(root)
+    for path, endpoint in (
         ("library", _library),
         ("similar", _similar),
         ("passages", _passages),
@@ -77,15 +78,17 @@ def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastA
         ("peaks", _peaks),
         ("audio", _audio),
     ):
-        app.get(f"/api/{path}", response_model=None)(_bound(answer, served))
-    app.post("/api/query", response_model=None)(_bound(_query, served))
+        app.get(f"/api/{path}", response_model=None)(_bound(endpoint, cache))
+    app.post("/api/query", response_model=None)(_bound(_query, cache))
     app.include_router(listening_test_routes(root), prefix="/api/listening-test")
+    # Links to the listening test from before its page was renamed.
+    app.get("/judge.html", response_class=RedirectResponse)(lambda: "/listening-test.html")
     app.mount("/", StaticFiles(directory=_STATIC, html=True))
     return app
 
 
-def _bound(answer: Callable[..., Any], served: LibraryCache) -> Callable[..., Any]:
-    return partial(answer, served)
+def _bound(endpoint: Callable[..., Any], cache: LibraryCache) -> Callable[..., Any]:
+    return partial(endpoint, cache)
 
 
 async def _headers(
@@ -100,17 +103,17 @@ async def _headers(
     return response
 
 
-async def _told(_request: Request, error: Exception) -> JSONResponse:
-    """A problem as JSON: 404 for what is not there, 422 for what cannot be asked."""
+async def _problem(_request: Request, error: Exception) -> JSONResponse:
+    """Return an error as JSON: 404 if something is missing, 422 for an invalid request."""
     assert isinstance(error, MessError)
     missing = isinstance(error, StoreError | EncoderError) or "missing" in error.problem
     found = {"problem": str(error), "kind": type(error).__name__, "remedy": error.remedy}
     return JSONResponse(found, status_code=404 if missing else 422)
 
 
-def _library(served: LibraryCache) -> dict[str, Any]:
+def _library(cache: LibraryCache) -> dict[str, Any]:
     try:
-        library = served.library()
+        library = cache.library()
     except StoreError as error:
         return {"state": "empty", "problem": str(error), "tracks": [], "aspects": [], "heads": []}
     columns = ["track_id", "title", "composer", "performer", "year", "split", "work_id"]
@@ -141,7 +144,7 @@ def _library(served: LibraryCache) -> dict[str, Any]:
 
 
 def _similar(
-    served: LibraryCache,
+    cache: LibraryCache,
     track: str,
     where: Where,
     aspects: str = "",
@@ -152,7 +155,7 @@ def _similar(
     other_performer: bool = False,
 ) -> dict[str, Any]:
     wanted = parse_aspects(aspects) or None
-    hits = served.library().similar(
+    hits = cache.library().similar(
         track,
         wanted,
         k=k,
@@ -166,7 +169,7 @@ def _similar(
 
 
 def _passages(
-    served: LibraryCache,
+    cache: LibraryCache,
     track: str,
     start_s: float,
     where: Where,
@@ -175,7 +178,7 @@ def _passages(
     same_work: bool = False,
     other_performer: bool = False,
 ) -> dict[str, Any]:
-    hits = served.library().passages(
+    hits = cache.library().passages(
         track,
         start_s,
         k=k,
@@ -187,34 +190,34 @@ def _passages(
     return {"hits": _records(hits), "query": _plain(hits.attrs["query"])}
 
 
-def _explain(served: LibraryCache, query: str, hit: str) -> dict[str, Any]:
-    return {"rows": _records(served.library().explain(query, hit))}
+def _explain(cache: LibraryCache, query: str, hit: str) -> dict[str, Any]:
+    return {"rows": _records(cache.library().explain(query, hit))}
 
 
-def _moment(served: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
-    found = moment(served.library(), query, hit, time_s)
+def _moment(cache: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
+    found = moment(cache.library(), query, hit, time_s)
     return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
 
 
-def _map(served: LibraryCache) -> dict[str, Any]:
-    return served.map()
+def _map(cache: LibraryCache) -> dict[str, Any]:
+    return cache.map()
 
 
-def _heatmap(served: LibraryCache) -> dict[str, Any]:
-    return heatmap(served.library().layout)
+def _heatmap(cache: LibraryCache) -> dict[str, Any]:
+    return heatmap(cache.library().layout)
 
 
-def _peaks(served: LibraryCache, track: str) -> dict[str, Any]:
-    found, duration_s = peaks(audio_file(served.library().tracks, track))
+def _peaks(cache: LibraryCache, track: str) -> dict[str, Any]:
+    found, duration_s = peaks(audio_file(cache.library().tracks, track))
     return {"peaks": found, "duration_s": duration_s}
 
 
-def _audio(served: LibraryCache, track: str) -> FileResponse:
-    return FileResponse(audio_file(served.library().tracks, track))
+def _audio(cache: LibraryCache, track: str) -> FileResponse:
+    return FileResponse(audio_file(cache.library().tracks, track))
 
 
 async def _query(
-    served: LibraryCache,
+    cache: LibraryCache,
     request: Request,
     where: Where,
     name: str = "recording.wav",
@@ -223,36 +226,36 @@ async def _query(
     start_s: float | None = None,
     k: Hits = 20,
 ) -> dict[str, Any]:
-    """Search with a recording, sent as the plain body of the request."""
+    """Search with a recording, sent as the body of the request."""
     refuse_foreign(request, "a recording")
     suffix = Path(name).suffix.lower()
     if suffix not in _SUFFIXES:
-        raise AudioError(f"{name} is not a kind of audio that is read", remedy="Use WAV or FLAC")
+        raise AudioError(f"{name} is not in a supported audio format", remedy="Use WAV or FLAC")
     with tempfile.TemporaryDirectory(prefix="mess-query-") as folder:
-        place = Path(folder) / f"query{suffix}"
+        path = Path(folder) / f"query{suffix}"
         size = 0
-        with place.open("wb") as file:
-            async for piece in request.stream():
-                size += len(piece)
+        with path.open("wb") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
                 if size > _LARGEST_UPLOAD:
                     raise AudioError(
                         f"{name} is larger than {_LARGEST_UPLOAD // 2**20} MB",
-                        remedy="Cut it, or use `mess search FILE`",
+                        remedy="Shorten it, or use `mess search FILE`",
                     )
-                file.write(piece)
+                file.write(chunk)
         try:
             return await run_in_threadpool(
-                _answer, served, place, aspects, head, start_s, k, parse_filters(where)
+                _search_audio, cache, path, aspects, head, start_s, k, parse_filters(where)
             )
         except AudioError as error:
             raise AudioError(
-                f"{name} {error.problem}".replace(str(place), name), remedy=error.remedy
+                f"{name} {error.problem}".replace(str(path), name), remedy=error.remedy
             ) from error
 
 
-def _answer(
-    served: LibraryCache,
-    place: Path,
+def _search_audio(
+    cache: LibraryCache,
+    path: Path,
     aspects: str,
     head: str | None,
     start_s: float | None,
@@ -260,14 +263,14 @@ def _answer(
     where: dict[str, list[Any]],
 ) -> dict[str, Any]:
     wanted = parse_aspects(aspects) or None
-    hits = served.library().query_audio(
-        place,
+    hits = cache.library().query_audio(
+        path,
         start_s=start_s,
         aspects=wanted,
         head=head,
         k=k,
         where=where,
-        encoder=served.encoder(),
+        encoder=cache.encoder(),
     )
     return _ranked(hits, list(wanted or {}))
 
@@ -286,7 +289,7 @@ def _records(table: Any) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: missing values are null."""
+    """Convert to plain JSON types; missing values become None."""
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list):

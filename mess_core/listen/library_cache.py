@@ -1,4 +1,4 @@
-"""The library that the page shows, opened again when another version is served."""
+"""Cache of the library behind the page, reopened when a new version is published."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LibraryCache", "changed"]
 
 
 class LibraryCache:
-    """One data root, its opened library, and what is costly to compute for it.
+    """The opened library of a data root, with its map and encoder.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ class LibraryCache:
         self._encoder: Encoder | None = None
 
     def library(self) -> Library:
-        """The library as it is served now.
+        """Return the current version of the library.
 
         Raises
         ------
         StoreError
-            If there is none yet, or it is damaged.
+            If there is no library yet, or it is damaged.
         """
         with self._lock:
-            stamp = self._now()
+            stamp = self._current_stamp()
             if self._library is None or stamp != self._stamp:
                 self._library, self._stamp = Library.open(self._root), stamp
                 self._map = self._encoder = None
             return self._library
 
     def map(self) -> dict[str, Any]:
-        """See `mess_core.listen.overview.library_map`."""
+        """Return the cached result of `mess_core.listen.overview.library_map`."""
         with self._lock:
             library = self.library()
             if self._map is None:
@@ -58,12 +58,12 @@ class LibraryCache:
             return self._map
 
     def encoder(self) -> Encoder:
-        """The library's encoder, loaded at the first recording that is searched with.
+        """Return the library's encoder, loaded when a recording is first used as a query.
 
         Raises
         ------
         EncoderError
-            If it cannot be loaded.
+            If the encoder cannot be loaded.
         """
         with self._lock:
             library = self.library()
@@ -71,8 +71,8 @@ class LibraryCache:
                 self._encoder = matching_encoder(library.identity, None)
             return self._encoder
 
-    def _now(self) -> tuple[Any, ...]:
-        """What tells one version from another, cheap enough to look at before each answer."""
+    def _current_stamp(self) -> tuple[Any, ...]:
+        """Return a stamp of the current version, cheap enough to compute for every request."""
         layout = Layout(self._root)
         watched = (
             layout.root / "latest",
@@ -86,7 +86,7 @@ class LibraryCache:
 
 
 def changed(path: Any) -> Any:
-    """Something that differs once a file was written anew; None where there is none."""
+    """Return a stamp that differs after a file is rewritten; None if the file does not exist."""
     try:
         found = path.stat()
     except (OSError, StoreError):

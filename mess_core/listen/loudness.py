@@ -1,6 +1,6 @@
-"""Clips of a triplet as a listener hears them: equally loud, faded, as WAV.
+"""Loudness-matched, faded WAV clips for the listening test.
 
-Loudness is ITU-R BS.1770-4's (K-weighting, gated), by pyloudnorm.
+Loudness is measured with pyloudnorm according to ITU-R BS.1770-4 (K-weighting, gating).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["integrated_loudness", "matched", "wav_clips"]
 _FADE_S = 0.02
 _BLOCK_S = 0.4
 _LEVEL = -26.0
-"""In LUFS, of all clips of all triplets: so that none is a shock after a soft one."""
+"""Target loudness in LUFS, the same for all triplets: a jump in level would startle listeners."""
 
 _HEADROOM_DB = 1.0
 _MOST_GAIN_DB = 25.0
@@ -28,21 +28,22 @@ _SLACK_S = 0.1
 
 
 def wav_clips(passages: Sequence[tuple[Path, float, float]]) -> list[bytes]:
-    """Decode passages, make them equally loud, and write each as mono 16-bit WAV.
+    """Decode passages, match their loudness, and encode each as mono 16-bit WAV.
 
     Parameters
     ----------
     passages : sequence of (path, start_s, end_s)
-        What is compared with each other.
+        The clips of one triplet, which are matched to each other. Times are in seconds.
 
     Returns
     -------
     list of bytes
+        One WAV file per passage.
 
     Raises
     ------
     AudioError
-        If one cannot be decoded, ends before its passage does, or cannot be made audible.
+        If a file cannot be decoded or is too short, or a passage is silent or too soft.
     """
     import soundfile as sf
 
@@ -53,49 +54,47 @@ def wav_clips(passages: Sequence[tuple[Path, float, float]]) -> list[bytes]:
             raise AudioError(
                 f"ends before its passage from {start_s:g} to {end_s:g} s",
                 path=path,
-                remedy="Scan the data set again and find the passages anew",
+                remedy="Scan the data set again and recompute the passages",
             )
         waves.append(wave)
-    written = []
+    encoded = []
     for wave in matched(waves, SAMPLE_RATE):
         file = io.BytesIO()
         sf.write(file, _faded(wave), SAMPLE_RATE, format="WAV", subtype="PCM_16")
-        written.append(file.getvalue())
-    return written
+        encoded.append(file.getvalue())
+    return encoded
 
 
 def matched(waves: Sequence[NDArray[np.float32]], rate: int) -> list[NDArray[np.float32]]:
-    """Waves made equally loud: -26 LUFS, or as near to it as the highest peak allows.
+    """Return waves with equal loudness: -26 LUFS, or less if a peak would exceed -1 dBFS.
 
     Parameters
     ----------
     waves : sequence of numpy.ndarray, float32, shape [samples]
     rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Returns
     -------
     list of numpy.ndarray, float32, shape [samples]
-        None has a peak above -1 dBFS.
 
     Raises
     ------
     AudioError
-        If one is silent, or so soft (more than 25 dB below the others' level) that its noise
-        would be heard instead of it.
+        If a wave is silent or needs more than 25 dB of gain, which would make its noise audible.
     """
     loudness = [integrated_loudness(wave, rate) for wave in waves]
     if not np.isfinite(loudness).all():
-        raise AudioError("a clip is silent", remedy="Leave its passage out of the triplets")
-    room = [
+        raise AudioError("a clip is silent", remedy="Exclude its passage from the triplets")
+    highest_levels = [
         level - 20 * np.log10(np.abs(wave).max()) - _HEADROOM_DB
         for wave, level in zip(waves, loudness, strict=True)
     ]
-    target = min(_LEVEL, *room)
+    target = min(_LEVEL, *highest_levels)
     if target - min(loudness) > _MOST_GAIN_DB:
         raise AudioError(
-            f"a clip is too soft to be heard beside others ({min(loudness):.0f} LUFS)",
-            remedy="Leave its passage out of the triplets",
+            f"a clip is too soft to be compared with the others ({min(loudness):.0f} LUFS)",
+            remedy="Exclude its passage from the triplets",
         )
     return [
         wave * np.float32(10 ** ((target - one) / 20))
@@ -104,25 +103,25 @@ def matched(waves: Sequence[NDArray[np.float32]], rate: int) -> list[NDArray[np.
 
 
 def integrated_loudness(wave: NDArray[np.float32], rate: int) -> float:
-    """Gated loudness of a mono wave in LUFS; minus infinity for silence.
+    """Return the gated loudness of a mono wave in LUFS; minus infinity for silence.
 
     Parameters
     ----------
     wave : numpy.ndarray, float32, shape [samples]
-        Shorter than a block of 0.4 s, it is measured as one.
+        A wave shorter than a gating block of 0.4 s is measured as a single block.
     rate : int
-        In Hz.
+        Sample rate in Hz.
 
     Raises
     ------
     AudioError
-        If there are no samples.
+        If the wave has no samples.
     """
     import pyloudnorm
 
     if len(wave) == 0:
-        raise AudioError("a clip holds no samples")
-    # Its filters of De Man (2018) are right at every sample rate, the default ones at 48 kHz.
+        raise AudioError("a clip has no samples")
+    # The filters of De Man (2018) are exact at every sample rate, the default ones only at 48 kHz.
     block_s = min(_BLOCK_S, (len(wave) - 1) / rate)
     meter = pyloudnorm.Meter(rate, filter_class="DeMan", block_size=block_s)
     return float(meter.integrated_loudness(wave.astype(np.float64)))

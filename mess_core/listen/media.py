@@ -1,4 +1,4 @@
-"""Audio of the library for a browser: a local file to serve, and its outline to draw."""
+"""Audio files and waveform peaks for the browser."""
 
 from __future__ import annotations
 
@@ -22,24 +22,31 @@ _RATE = 8_000
 
 
 def audio_file(tracks: pd.DataFrame, track: str) -> Path:
-    """Local file of a track's audio; a remote one is downloaded once to a cache.
+    """Return the local audio file of a track, after downloading a remote one to a cache.
 
-    Only paths that stand in the track table are ever opened.
+    Only paths listed in the track table are opened.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        With the columns ``track_id, audio_path``.
+    track : str
+        Track id.
 
     Raises
     ------
     AudioError
-        If the track is unknown, has no audio, or its file is gone.
+        If the track is unknown or has no audio, or its file is missing.
     """
     rows = tracks.loc[tracks["track_id"] == track, "audio_path"]
     if rows.empty or not isinstance(rows.iloc[0], str):
         raise AudioError(
             f"track {track!r} has no audio here",
-            remedy="Search works without; to listen, register the audio and materialise tracks",
+            remedy="Searching works without audio; to listen, add the audio and materialise tracks",
         )
-    place = UPath(rows.iloc[0])
-    if is_local(place):
-        local = Path(str(place))
+    path = UPath(rows.iloc[0])
+    if is_local(path):
+        local = Path(str(path))
     else:
         import fsspec
 
@@ -51,30 +58,31 @@ def audio_file(tracks: pd.DataFrame, track: str) -> Path:
         raise AudioError(
             "the audio file is missing",
             path=str(local),
-            remedy="Put it back, or materialise tracks again",
+            remedy="Restore it, or materialise tracks again",
         )
     return local
 
 
 def peaks(path: Path, count: int = 1000) -> tuple[list[float], float]:
-    """Outline of a recording.
+    """Return the peaks of a recording for drawing its waveform.
 
     Parameters
     ----------
     path : Path
     count : int
-        At most as many values are returned.
+        Largest number of peaks to return.
 
     Returns
     -------
     peaks : list of float
-        Largest magnitude of each part of the recording, 0..1.
+        Largest magnitude in each of equally long parts of the recording, 0..1.
     duration_s : float
+        Duration in seconds.
 
     Raises
     ------
     AudioError
-        If it cannot be decoded.
+        If the recording cannot be decoded.
     """
     return _peaks(str(path), path.stat().st_mtime_ns, count)
 

@@ -1,4 +1,4 @@
-"""Which moment of a hit belongs to a moment of the query."""
+"""Corresponding moments of a query and a hit, for switching between them during playback."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ How = Literal["notes", "sound", "passage", "start"]
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a hit.
+    """The moment of a hit that corresponds to a moment of the query.
 
     Attributes
     ----------
     time_s : float
+        Seconds in the hit.
     how : {"notes", "sound", "passage", "start"}
-        By aligned notes of the same work, by aligned chroma of the same work, the most alike
-        passage, or the beginning where nothing else can be said.
+        How it was found: by aligning the notes or the chroma of two performances of the same
+        work, as the most similar passage, or, if all of these fail, the start of the hit.
     confidence : float
-        Share of notes that agree, similarity of the chroma, or cosine; 0..1.
+        Share of aligned notes, similarity of the aligned chroma, or cosine similarity; 0..1.
     """
 
     time_s: float
@@ -44,7 +45,7 @@ class Moment:
 
 
 def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
-    """The moment of `hit` that belongs to `time_s` of `query`.
+    """Return the moment of `hit` that corresponds to `time_s` of `query`.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
     Raises
     ------
     SearchError
-        If a track is unknown.
+        If a track is not in the library.
     """
     rows = library.tracks.set_index("track_id")
     for track in (query, hit):
@@ -67,23 +68,23 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
         return Moment(time_s, "notes", 1.0)
     one, other = rows.loc[query], rows.loc[hit]
     same = isinstance(one["work_id"], str) and one["work_id"] == other["work_id"]
-    ways: list[tuple[How, str, Callable[[str, str], TimeMap | None]]] = [
+    aligners: list[tuple[How, str, Callable[[str, str], TimeMap | None]]] = [
         ("notes", "midi_path", _by_notes),
         ("sound", "audio_path", _by_sound),
     ]
     if same:
-        for how, column, mapped in ways:
+        for how, column, aligned in aligners:
             paths = one[column], other[column]
             if all(isinstance(path, str) for path in paths):
-                found = mapped(*paths)
-                if found is not None:
-                    there, confidence = found(time_s)
+                time_map = aligned(*paths)
+                if time_map is not None:
+                    there, confidence = time_map(time_s)
                     if confidence >= TRUSTED:
                         last = float(other["duration_s"])
                         return Moment(min(max(there, 0.0), last), how, confidence)
     try:
         begin, _, score = library.moment(query, time_s, hit)
-    except (SearchError, StoreError):  # no passages of these tracks: still something to play
+    except (SearchError, StoreError):  # these tracks have no passages: play the hit from its start
         return Moment(0.0, "start", 0.0)
     return Moment(begin, "passage", score)
 
@@ -112,17 +113,17 @@ def _by_sound(a: str, b: str) -> TimeMap | None:
 
 
 def chroma_map(a: NDArray[np.float32], b: NDArray[np.float32]) -> TimeMap:
-    """Time map between two recordings by dynamic time warping of their chroma.
+    """Align two recordings by dynamic time warping of their chroma.
 
     Parameters
     ----------
     a, b : ndarray, float32, shape [12, frames]
-        Chroma every 0.2 s.
+        Chroma with a hop of 0.2 s.
 
     Returns
     -------
     callable
-        Seconds in `a` to seconds in `b` and the mean similarity within 5 s, 0..1.
+        Maps seconds in `a` to seconds in `b` and the mean similarity over 5 s around them, 0..1.
 
     References
     ----------
@@ -133,11 +134,11 @@ def chroma_map(a: NDArray[np.float32], b: NDArray[np.float32]) -> TimeMap:
     _, path = librosa.sequence.dtw(a, b, metric="cosine")
     path = path[::-1]
     unit_a, unit_b = (x / np.maximum(np.linalg.norm(x, axis=0), 1e-9) for x in (a, b))
-    alike = (unit_a[:, path[:, 0]] * unit_b[:, path[:, 1]]).sum(axis=0)
+    similarity = (unit_a[:, path[:, 0]] * unit_b[:, path[:, 1]]).sum(axis=0)
     frames = np.arange(a.shape[1])
     counts = np.bincount(path[:, 0], minlength=len(frames))
     there = np.bincount(path[:, 0], weights=path[:, 1], minlength=len(frames)) / counts
-    agreed = np.bincount(path[:, 0], weights=alike, minlength=len(frames)) / counts
+    agreed = np.bincount(path[:, 0], weights=similarity, minlength=len(frames)) / counts
     window = np.ones(25)
     agreed = np.convolve(agreed, window, "same") / np.convolve(np.ones(len(agreed)), window, "same")
 

@@ -1,4 +1,4 @@
-"""What is sent to this server by a page of its own, and what is not."""
+"""Protection against requests that other sites send through the visitor's browser."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ __all__ = ["refuse_foreign"]
 
 
 def refuse_foreign(request: Request, sent: str) -> None:
-    """Refuse what another site's page sends through the visitor's browser.
+    """Refuse a request that a page of another site sends through the visitor's browser.
 
     Parameters
     ----------
     request : Request
     sent : str
-        What is sent, for the message.
+        Name of the content sent, for the error message.
 
     Raises
     ------
     SearchError
-        If the request names an origin other than this server. Programs name none.
+        If the ``Origin`` header differs from this server. Requests without the header, which
+        come from programs other than browsers, are accepted.
     """
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        raise SearchError(f"{sent} was sent from another page", remedy="Open this page itself")
+        raise SearchError(
+            f"{sent} was sent from another site", remedy="Open the page of this server"
+        )

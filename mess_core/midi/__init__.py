@@ -1,4 +1,4 @@
-"""Performances as note arrays, and how two of them line up."""
+"""Piano performances as note arrays, and the alignment of two or more of them."""
 
 from mess_core.midi.alignment import Alignment, align
 from mess_core.midi.performance import Performance, read_performance

@@ -1,11 +1,10 @@
-"""Score-free alignment of two performances of the same work, note by note.
+"""Score-free, note-by-note alignment of two performances of the same work.
 
-First dynamic time warping (librosa's) over chords: each chord is a pitch vector at its
-mean onset, so the cost follows the notes and not the clock. Then notes of one pitch are
-matched to each other near that path, twice with a narrowing tolerance, and the map is
-drawn through the chords whose notes were matched, in ascending order in both
-performances. What has no counterpart (a repeat that only one plays, a wrong or left-out
-note) is not matched, and confidence says where.
+Dynamic time warping (librosa's) first aligns chords: each chord is a pitch vector at its mean
+onset, so the cost depends on the notes and not on the clock. Notes of one pitch are then matched
+near that path, twice with a decreasing tolerance, and the time map is drawn through the chords
+with matched notes, in ascending order in both performances. Notes without a counterpart (a repeat
+that only one plays, a wrong or omitted note) are not matched, and the confidence shows where.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from mess_core.midi.performance import Performance, read_performance
 __all__ = ["TRUSTED", "Alignment", "align"]
 
 TRUSTED = 0.5
-"""Confidence from which a region counts as the same music."""
+"""Confidence from which a passage counts as the same music."""
 
 _MAX_CELLS = 250_000_000
 _CONFIDENCE_CHORDS = 9
@@ -34,17 +33,27 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Alignment:
-    """How times of one performance map to another.
+    """Time map from one performance (a) to another (b) of the same work.
 
     Attributes
     ----------
     a_s, b_s : ndarray, float64, shape [anchors]
-        Moments of the two performances that belong together, both ascending.
+        Corresponding times of the two performances in seconds, both ascending.
     agreement : ndarray, float64, shape [anchors]
-        Share of notes around each anchor that have a counterpart, in the performance where it
-        is smaller, 0..1.
+        Share of the notes around each anchor that have a counterpart, 0 to 1, in the performance
+        where it is smaller.
     a_note, b_note : ndarray, int64, shape [matches]
-        Indices of notes that correspond; each note at most once.
+        Indices of corresponding notes; each note occurs at most once.
+
+    Examples
+    --------
+    >>> anchors = np.array([0.0, 1.0, 2.0])
+    >>> notes = np.arange(3)
+    >>> alignment = Alignment(anchors, 2 * anchors, np.array([1.0, 1.0, 0.0]), notes, notes)
+    >>> alignment.map_time([0.5, 3.0]).tolist()
+    [1.0, 6.0]
+    >>> alignment.trusted([0.5, 2.0]).tolist()
+    [True, False]
     """
 
     a_s: Floats
@@ -54,17 +63,17 @@ class Alignment:
     b_note: Ints
 
     def map_time(self, t_s: ArrayLike) -> Floats:
-        """Time in b (s) of a time in a (s); beyond the ends the last tempo is kept."""
+        """Map times in a (s) to times in b (s); the tempo is extrapolated beyond the ends."""
         return _interpolated(np.asarray(t_s, dtype=np.float64), self.a_s, self.b_s)
 
     def confidence(self, t_s: ArrayLike) -> Floats:
-        """Confidence 0..1 at times in a (s): how far both play the same notes there."""
+        """Return the confidence, 0 to 1, that both play the same notes at times in a (s)."""
         times = np.asarray(t_s, dtype=np.float64)
         agreement: Floats = np.interp(times, self.a_s, self.agreement)
         return agreement
 
     def trusted(self, t_s: ArrayLike) -> NDArray[np.bool_]:
-        """Whether times in a (s) lie where the two play the same music."""
+        """Return whether both play the same music at times in a (s)."""
         trusted: NDArray[np.bool_] = self.confidence(t_s) >= TRUSTED
         return trusted
 
@@ -83,8 +92,23 @@ def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Perform
     Raises
     ------
     MidiError
-        If a file cannot be used, has fewer than two chords, has nothing in common with the
-        other, or both are too long to be compared as a whole.
+        If a file cannot be used, has fewer than two chords, has no notes in common with the
+        other, or if both are too long to be aligned as a whole.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mess_core as mess
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, factor in (("slow", 1.0), ("fast", 1.25)):
+    ...         notes = perform(demo_score(0), Expression(tempo_factor=factor), seed=0)
+    ...         write_midi(notes, f"{folder}/{name}.mid")
+    ...     alignment = mess.align(f"{folder}/slow.mid", f"{folder}/fast.mid")
+    >>> bool(alignment.map_time(10.0) < 10.0)
+    True
+    >>> bool(alignment.trusted(10.0))
+    True
     """
     sides = []
     for given in (a, b):
@@ -107,7 +131,7 @@ def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Perform
 
 
 def _warped(first: Performance, second: Performance) -> tuple[Floats, Floats]:
-    """Times of chords on the path of dynamic time warping, ascending in both."""
+    """Return the times of chords on the dynamic time warping path, ascending in both."""
     import librosa
 
     x, y = _chord_features(first), _chord_features(second)  # [chords, 140]
@@ -131,7 +155,7 @@ def _warped(first: Performance, second: Performance) -> tuple[Floats, Floats]:
 
 
 def _chord_features(performance: Performance) -> Floats:
-    """Unit vectors of each chord: 128 keys, and softly the pitch classes, [chords, 140]."""
+    """Return chords as unit vectors: 128 keys and half-weight pitch classes, [chords, 140]."""
     chords = performance.chord_of_note
     keys = np.zeros((int(chords[-1]) + 1, 128))
     keys[chords, performance.pitch] = 1.0
@@ -143,23 +167,23 @@ def _chord_features(performance: Performance) -> Floats:
 
 
 def _best_per_chord(path: Ints, similarity: Floats) -> Ints:
-    """Indices of path steps such that both sides strictly ascend, the most alike kept."""
-    kept: list[int] = []
+    """Return indices of path steps that ascend strictly on both sides, preferring similar ones."""
+    chosen: list[int] = []
     for step in range(len(path)):
-        if kept and (path[step] <= path[kept[-1]]).any():
-            if similarity[step] > similarity[kept[-1]] and (
-                len(kept) < 2 or (path[step] > path[kept[-2]]).all()
+        if chosen and (path[step] <= path[chosen[-1]]).any():
+            if similarity[step] > similarity[chosen[-1]] and (
+                len(chosen) < 2 or (path[step] > path[chosen[-2]]).all()
             ):
-                kept[-1] = step
+                chosen[-1] = step
             continue
-        kept.append(step)
-    return np.asarray(kept, dtype=np.int64)
+        chosen.append(step)
+    return np.asarray(chosen, dtype=np.int64)
 
 
 def _matched_notes(
     first: Performance, second: Performance, mapped_s: Floats, tolerance_s: float
 ) -> tuple[Ints, Ints]:
-    """Notes of one pitch that are each other's nearest once times are mapped, [matches] each."""
+    """Return notes of one pitch that are mutual nearest neighbours in mapped time, [matches]."""
     a_notes, b_notes = [], []
     for pitch in np.intersect1d(first.pitch, second.pitch):
         mine = np.flatnonzero(first.pitch == pitch)
@@ -177,7 +201,7 @@ def _matched_notes(
 
 
 def _nearest(values: Floats, among: Floats) -> Ints:
-    """Index in ascending `among` of the nearest to each value."""
+    """Return the index in ascending `among` of the element nearest to each value."""
     right = np.clip(np.searchsorted(among, values), 1, max(1, len(among) - 1))
     if len(among) == 1:
         return np.zeros(len(values), dtype=np.int64)
@@ -189,42 +213,42 @@ def _nearest(values: Floats, among: Floats) -> Ints:
 def _chord_times(
     first: Performance, second: Performance, a_note: Ints, b_note: Ints
 ) -> tuple[Ints, Floats]:
-    """Chords of the first with matched notes, and their times in the second, ascending."""
+    """Return chords of the first with matched notes and their times in the second, ascending."""
     import pandas as pd
 
     chord = first.chord_of_note[a_note]
     within = first.onset_s[a_note] - first.chord_onset_s[chord]
     median = pd.Series(second.onset_s[b_note] - within).groupby(chord).median()
     chords, times = median.index.to_numpy(), median.to_numpy()
-    kept = _longest_ascending(times)
-    return chords[kept], times[kept]
+    ascending = _longest_ascending(times)
+    return chords[ascending], times[ascending]
 
 
 def _longest_ascending(values: Floats) -> Ints:
-    """Indices of a longest strictly ascending subsequence (patience sorting)."""
+    """Return the indices of a longest strictly ascending subsequence (patience sorting)."""
     import bisect
 
     tails: list[float] = []
     ends: list[int] = []
     before = np.full(len(values), -1, dtype=np.int64)
     for index, value in enumerate(values.tolist()):
-        place = bisect.bisect_left(tails, value)
-        if place == len(tails):
+        position = bisect.bisect_left(tails, value)
+        if position == len(tails):
             tails.append(value)
             ends.append(index)
         else:
-            tails[place], ends[place] = value, index
-        before[index] = ends[place - 1] if place else -1
-    kept = []
+            tails[position], ends[position] = value, index
+        before[index] = ends[position - 1] if position else -1
+    chain = []
     index = ends[-1] if ends else -1
     while index >= 0:
-        kept.append(index)
+        chain.append(index)
         index = int(before[index])
-    return np.asarray(kept[::-1], dtype=np.int64)
+    return np.asarray(chain[::-1], dtype=np.int64)
 
 
 def _matched_share(performance: Performance, matched: Ints, at_s: Floats) -> Floats:
-    """Share of notes with a counterpart in the chords around each time, [times]."""
+    """Return the share of notes with a counterpart in the chords around each time, [times]."""
     chords = len(performance.chord_onset_s)
     total = np.bincount(performance.chord_of_note, minlength=chords).astype(np.float64)
     found = np.bincount(performance.chord_of_note[matched], minlength=chords).astype(np.float64)

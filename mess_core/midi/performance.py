@@ -1,6 +1,6 @@
 """A piano performance as arrays: notes, chords, registers, pedal.
 
-Parsing is ``pretty_midi``'s; everything after it is arrays, so that the largest
+``pretty_midi`` parses the file. All further processing uses arrays, so that even the longest
 performances (tens of thousands of notes) take milliseconds.
 """
 
@@ -19,7 +19,7 @@ from mess_core.paths import locate
 __all__ = ["CHORD_S", "Performance", "read_performance"]
 
 CHORD_S = 0.03
-"""Onsets within this many seconds of a chord's first one belong to the chord."""
+"""Maximum time in seconds from the first onset of a chord to its other onsets."""
 
 _PEDAL_DOWN = 64
 _MAX_NOTES = 2_000_000
@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Performance:
-    """Notes sorted by onset, then pitch.
+    """A piano performance as notes, sorted by onset and then by pitch.
 
     Attributes
     ----------
@@ -40,7 +40,21 @@ class Performance:
     pitch, velocity : ndarray, int64, shape [notes]
         MIDI numbers.
     pedal_s : ndarray, float64, shape [presses, 2]
-        Down and up times of the sustain pedal.
+        Down and up times of the sustain pedal, in seconds.
+
+    Examples
+    --------
+    >>> performance = Performance(
+    ...     onset_s=np.array([0.0, 0.01, 1.0]),
+    ...     offset_s=np.array([0.5, 0.5, 1.5]),
+    ...     pitch=np.array([60, 64, 67]),
+    ...     velocity=np.array([70, 60, 65]),
+    ...     pedal_s=np.array([[0.4, 0.9]]),
+    ... )
+    >>> len(performance), performance.chord_of_note.tolist()
+    (3, [0, 0, 1])
+    >>> performance.sounding_offset_s.tolist()
+    [0.9, 0.9, 1.5]
     """
 
     onset_s: Floats
@@ -54,7 +68,7 @@ class Performance:
 
     @property
     def end_s(self) -> float:
-        """When the last key is released, in seconds."""
+        """Time at which the last key is released, in seconds."""
         return float(self.offset_s.max())
 
     @cached_property
@@ -78,7 +92,7 @@ class Performance:
 
     @cached_property
     def beats_s(self) -> Floats:
-        """Beats found without a score, in seconds, float64 [beats]; empty if too few chords.
+        """Beat times in seconds found without a score, float64 [beats]; empty for few chords.
 
         See `mess_core.midi.rhythm.note_values`.
         """
@@ -92,7 +106,7 @@ class Performance:
 
     @cached_property
     def sounding_offset_s(self) -> Floats:
-        """When each note stops sounding: key up, or pedal up if that holds it longer."""
+        """Time in seconds at which each note ends: key up or, if held longer, pedal up, [notes]."""
         if len(self.pedal_s) == 0:
             return self.offset_s
         down, up = self.pedal_s[:, 0], self.pedal_s[:, 1]
@@ -101,7 +115,7 @@ class Performance:
         return np.where(held, up[press], self.offset_s)
 
     def excerpt(self, start_s: float, end_s: float) -> Performance | None:
-        """Notes struck between two times, with the pedal then; None if there are none."""
+        """Return the notes struck between two times (s) and the pedal there; None if no notes."""
         first, last = np.searchsorted(self.onset_s, [start_s, end_s])
         if first == last:
             return None
@@ -116,42 +130,56 @@ class Performance:
 
     @property
     def pedal_fraction(self) -> float:
-        """Share of the time from first onset to last offset with the pedal down."""
+        """Share of the time from first onset to last offset with the pedal down, 0 to 1."""
         start, end = float(self.onset_s[0]), self.end_s
         down = np.clip(self.pedal_s, start, end)
         return float(np.sum(down[:, 1] - down[:, 0]) / max(end - start, 1e-9))
 
 
 def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN) -> Performance:
-    """Read a MIDI file's piano notes.
+    """Read the piano notes of a MIDI file.
 
     Parameters
     ----------
     path : path-like or fsspec URL
     pedal_down : int
-        Controller value from which the sustain pedal counts as down. MIDI says 64; the dampers
-        of instruments that send every position begin to lift far below that.
+        Controller value from which the sustain pedal counts as down. The MIDI standard says 64;
+        on instruments that send every position, the dampers begin to lift far below that.
 
     Returns
     -------
     Performance
-        Drum channels are left out; notes of no length are given 1 ms.
+        Without drum channels; notes of zero length last 1 ms.
 
     Raises
     ------
     MidiError
-        If the file is missing, empty, truncated, or holds no pitched notes.
+        If the file is missing, empty, truncated, or contains no pitched notes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mess_core as mess
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+    >>> notes = perform(demo_score(0), Expression(velocity=70), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_midi(notes, f"{folder}/take.mid")
+    ...     performance = mess.read_performance(f"{folder}/take.mid")
+    >>> len(performance) == len(notes.pitch)
+    True
+    >>> round(performance.end_s)
+    25
     """
     import io
     import warnings
 
     import pretty_midi
 
-    place = locate(path)
-    if not place.is_file():
+    file = locate(path)
+    if not file.is_file():
         raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
     try:
-        content = place.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         raise MidiError(
             f"cannot be read ({error})",
@@ -165,7 +193,7 @@ def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tempo events outside track 0 are harmless here
             midi = pretty_midi.PrettyMIDI(io.BytesIO(content))
-    except Exception as error:  # mido raises whatever the damaged bytes lead to
+    except Exception as error:  # mido raises many kinds of errors on damaged files
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise MidiError(
             f"is truncated or is not MIDI ({reason})", path=fspath(path), remedy=_REMEDY

@@ -1,9 +1,9 @@
 """Several performances of one work, each compared with the others.
 
-All are aligned to one of them; their common intervals, freed of each player's deviations
-by the median over players, give note values and so a beat that all share. On it every
-performance has a tempo curve, and relative to the mean of the others a tempo, dynamics
-and articulation curve. What only some play, or plays differently, stays out.
+All performances are aligned to one of them. The median of their intervals over players removes
+individual deviations and gives note values, and thus a beat that all share. On this beat, every
+performance has a tempo curve and, relative to the mean of the others, a tempo, a dynamics and an
+articulation curve. Passages that only some play, or play differently, are excluded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["AlignedPerformance", "AlignedPerformances", "align_performances"]
 _PERSISTENCE = -0.1
 _SHORTEST_S = 0.02
 _SAME_MOMENT = -6.0  # log2 units between chords that no performance separates
-_UNLIKELY = 1.0  # octaves that a beat's relative tempo may leave its neighbours' median by
+_UNLIKELY = 1.0  # octaves between a beat's relative tempo and its neighbours' median
 _FAR_BEATS = 2.0  # from a beat to the nearest matched chord
 _MEDIAN_BEATS = 9
 
@@ -40,13 +40,24 @@ class AlignedPerformances:
     reference : int
         Index of the performance that the others were aligned to.
     beats_s : ndarray, float64, shape [performances, beats]
-        When each performance passes each beat, in seconds.
+        Time at which each performance passes each beat, in seconds.
     log2_tempo : ndarray, float64, shape [performances, beats - 1]
         log2(BPM / 60) of each beat.
     velocity : ndarray, float64, shape [performances, beats - 1]
-        Mean MIDI velocity of the notes that correspond.
+        Mean MIDI velocity of the corresponding notes.
     log2_length : ndarray, float64, shape [performances, beats - 1]
-        Mean log2 of key-down time over the beat's duration, of the notes that correspond.
+        Mean log2 of key-down time over the beat's duration, of the corresponding notes.
+
+    Examples
+    --------
+    >>> beats_s = np.array([[0.0, 0.5, 1.0], [0.0, 1.0, 2.0]])
+    >>> tempo = log2_tempo(np.array([0.0, 0.5, 1.0])), log2_tempo(np.array([0.0, 1.0, 2.0]))
+    >>> velocity = np.array([[60.0, 60.0], [70.0, 80.0]])
+    >>> aligned = AlignedPerformances(0, beats_s, np.stack(tempo), velocity, np.zeros((2, 2)))
+    >>> aligned.relative(aligned.log2_tempo).tolist()
+    [[1.0, 1.0], [-1.0, -1.0]]
+    >>> aligned.relative(aligned.velocity).tolist()
+    [[-10.0, -20.0], [10.0, 20.0]]
     """
 
     reference: int
@@ -56,11 +67,11 @@ class AlignedPerformances:
     log2_length: Floats
 
     def spread(self, performance: int) -> tuple[float, float]:
-        """Rubato and tempo variability of one performance, in octaves; see `tempo_spread`."""
+        """Return rubato and tempo variability of one performance in octaves; see `tempo_spread`."""
         return tempo_spread(self.log2_tempo[performance])
 
     def relative(self, curve: Floats) -> Floats:
-        """A curve minus the mean of the other performances', [performances, beats - 1]."""
+        """Return curves minus the mean of the other performances, [performances, beats - 1]."""
         known = np.isfinite(curve)
         count = known.sum(axis=0) - known
         total = np.where(known, curve, 0.0)
@@ -72,7 +83,7 @@ class AlignedPerformances:
 
 @dataclass(frozen=True)
 class AlignedPerformance:
-    """One of several aligned performances, seen against the others."""
+    """One of several aligned performances, relative to the others."""
 
     group: AlignedPerformances
     index: int
@@ -102,13 +113,13 @@ class AlignedPerformance:
 
 
 def align_performances(performances: Sequence[Performance]) -> AlignedPerformances:
-    """Bring performances of one work onto a common beat.
+    """Align performances of one work to a common beat.
 
     Parameters
     ----------
     performances : sequence of Performance
-        At least two. One that has less than half of its notes in common with the reference
-        (the performance with the median number of notes) gets NaN throughout.
+        At least two. A performance that shares less than half of its notes with the reference
+        (the performance with the median number of notes) is NaN throughout.
 
     Returns
     -------
@@ -118,6 +129,22 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
     ------
     MidiError
         If there are fewer than two, or too few chords in common to find a beat.
+
+    Examples
+    --------
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform
+    >>> performances = []
+    >>> for factor in (1.0, 1.25):
+    ...     notes = perform(demo_score(0), Expression(tempo_factor=factor), seed=0)
+    ...     performances.append(
+    ...         Performance(
+    ...             notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s
+    ...         )
+    ...     )
+    >>> aligned = align_performances(performances)
+    >>> relative = aligned.relative(aligned.log2_tempo)
+    >>> (2 ** np.nanmedian(relative, axis=1)).round(2).tolist()
+    [0.8, 1.25]
     """
     if len(performances) < 2:
         raise MidiError("one performance alone cannot be compared")
@@ -136,12 +163,12 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
         try:
             alignment = align(first, other)
         except MidiError:
-            continue  # nothing in common: it stays out
+            continue  # nothing in common: its rows stay NaN
         if alignment.agreement.mean() < TRUSTED:
             continue
         anchor = np.searchsorted(first.chord_onset_s, alignment.a_s - 1e-9)
-        kept = alignment.agreement >= TRUSTED
-        time_s[row, anchor[kept]] = alignment.b_s[kept]
+        usable = alignment.agreement >= TRUSTED
+        time_s[row, anchor[usable]] = alignment.b_s[usable]
         trusted = alignment.trusted(first.onset_s[alignment.a_note])
         a_note, b_note = alignment.a_note[trusted], alignment.b_note[trusted]
         _fill(row, first, a_note, b_note, other, velocity, length)
@@ -178,7 +205,7 @@ def _fill(
     velocity: Floats,
     length: Floats,
 ) -> None:
-    """Mean velocity and log2 key-down seconds of the matched notes of each chord."""
+    """Fill one row with mean velocity and log2 key-down seconds of each chord's matched notes."""
     chord = first.chord_of_note[a_note]
     count = np.bincount(chord, minlength=velocity.shape[1])
     seconds = np.log2(other.offset_s[b_note] - other.onset_s[b_note])
@@ -188,12 +215,12 @@ def _fill(
 
 
 def _shared_positions(time_s: Floats) -> Floats:
-    """Beat position of each chord of the reference from the intervals of all, [chords]."""
+    """Return the beat position of each reference chord from all intervals, [chords]."""
     import warnings
 
     interval = np.diff(time_s, axis=1)
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # chords that nobody separates
+        warnings.simplefilter("ignore", RuntimeWarning)  # chords that no performance separates
         log_interval = np.where(interval > _SHORTEST_S, np.log2(interval), np.nan)
         typical = np.nanmedian(log_interval, axis=1, keepdims=True)
         shared = np.nanmedian(log_interval - typical, axis=0)
@@ -209,20 +236,20 @@ def _shared_positions(time_s: Floats) -> Floats:
 
 
 def _neighbours(position: Floats, beats: Floats) -> Floats:
-    """The chords before and after each beat, [beats, 2]."""
+    """Return the positions of the chords before and after each beat, [beats, 2]."""
     after = np.clip(np.searchsorted(position, beats), 1, len(position) - 1)
     both: Floats = np.stack([position[after - 1], position[after]], axis=1)
     return both
 
 
 def _without_unlikely(tempo: Floats) -> Floats:
-    """NaN where a performance leaves the others so suddenly that notes were mismatched."""
+    """Set to NaN where a performance departs so suddenly that notes were mismatched."""
     import warnings
 
     from scipy.ndimage import median_filter
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # beats that nobody plays
+        warnings.simplefilter("ignore", RuntimeWarning)  # beats that no performance plays
         own = tempo - np.nanmedian(tempo, axis=1, keepdims=True)
         relative = own - np.nanmedian(own, axis=0)
     filled = np.where(np.isfinite(relative), relative, 0.0)
@@ -231,7 +258,7 @@ def _without_unlikely(tempo: Floats) -> Floats:
 
 
 def _per_beat(values: Floats, bins: NDArray[np.int64], count: int) -> Floats:
-    """Mean over the chords of each beat, [performances, beats - 1]."""
+    """Return the mean over the chords of each beat, [performances, beats - 1]."""
     result = np.full((len(values), count), np.nan)
     for row, one in enumerate(values):
         known = np.isfinite(one)

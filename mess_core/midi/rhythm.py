@@ -1,10 +1,10 @@
-"""What note values a player's intervals stand for, and so how fast the player is there.
+"""Note values of a player's intervals, and the local tempo that follows from them.
 
-Onsets alone do not say whether an interval is a slow sixteenth or a quick eighth. The
-usual way out is a hidden Markov model whose states are tempi: tempo changes cost, and so
-do unusual note values (Cemgil and Kappen, "Monte Carlo methods for tempo tracking and
-rhythm quantization", JAIR 2003; Nakamura et al., IEEE/ACM TASLP 2017). Here the most
-probable path is found exactly, over 64 tempi and 13 note values.
+Onsets alone do not determine whether an interval is a slow sixteenth or a fast eighth. The usual
+solution is a hidden Markov model whose states are tempi, with costs for tempo changes and for
+unusual note values (Cemgil and Kappen, "Monte Carlo methods for tempo tracking and rhythm
+quantization", JAIR 2003; Nakamura et al., IEEE/ACM TASLP 2017). Here the most probable path is
+found exactly, over 64 tempi and 13 note values.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TREND_BEATS = 9
 
 @dataclass(frozen=True)
 class NoteValues:
-    """Decoded intervals.
+    """Note values decoded from successive intervals.
 
     Attributes
     ----------
@@ -52,25 +52,25 @@ class NoteValues:
 
     @property
     def beat(self) -> float:
-        """Units to a beat: the power of two that lasts nearest to 0.6 s."""
+        """Units per beat: the power of two whose duration is nearest to 0.6 s."""
         return float(2.0 ** np.round(np.log2(_BEAT_S / self.unit_s)))
 
     @property
     def position(self) -> Floats:
-        """Score position of each onset in beats, [intervals + 1], from 0."""
+        """Score position of each onset in beats from 0, float64 [intervals + 1]."""
         position: Floats = np.concatenate([[0.0], np.cumsum(2.0**self.value)]) / self.beat
         return position
 
 
 def note_values(intervals_s: Floats, *, persistence: float | None = None) -> NoteValues:
-    """Most probable note values of successive intervals.
+    """Return the most probable note values of successive intervals.
 
     Parameters
     ----------
     intervals_s : ndarray, float64, shape [intervals]
         Seconds between successive chords, all positive; at least one.
     persistence : float, optional
-        Log probability that a note value is the one before; None treats each on its own.
+        Log probability that a note value repeats the last one; None treats each separately.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def note_values(intervals_s: Floats, *, persistence: float | None = None) -> Not
     for first in range(0, len(intervals_s), _BLOCK):
         part = np.clip(intervals_s[first : first + _BLOCK], _SHORTEST_S, _LONGEST_S)
         log_interval = np.log2(part)
-        # An onset's own inaccuracy weighs more in a short interval.
+        # The inaccuracy of single onsets matters more in short intervals.
         spread = np.hypot(_SPREAD, _TIMING_S * np.log2(np.e) / part)
         tempi = float(np.median(log_interval)) + _TEMPI
         value, tempo = _most_probable(
@@ -92,17 +92,17 @@ def note_values(intervals_s: Floats, *, persistence: float | None = None) -> Not
 
 
 def beat_times(onset_s: Floats, position: Floats, beats: Floats, *, smooth: bool = False) -> Floats:
-    """When beats are passed, in seconds, by interpolation between onsets.
+    """Return the times of beats in seconds, by interpolation between onsets.
 
     Parameters
     ----------
     onset_s, position : ndarray, float64, shape [onsets]
         Ascending times and score positions (beats).
     beats : ndarray, float64, shape [beats]
-        Positions to be timed.
+        Positions whose times are returned.
     smooth : bool
-        Average the time over a beat around each: less precise, and less disturbed by single
-        onsets that were matched wrongly.
+        Average the time over one beat around each position: less precise, but less sensitive
+        to single onsets that were matched wrongly.
 
     Returns
     -------
@@ -117,18 +117,18 @@ def beat_times(onset_s: Floats, position: Floats, beats: Floats, *, smooth: bool
 
 
 def log2_tempo(beats_s: Floats) -> Floats:
-    """log2 of beats per minute / 60 between successive beat times, [beats - 1]."""
+    """Return log2(BPM / 60) between successive beat times, float64 [beats - 1]."""
     tempo: Floats = -np.log2(np.maximum(np.diff(beats_s), 1e-3))
     return tempo
 
 
 def tempo_spread(log2_tempo: Floats) -> tuple[float, float]:
-    """Spread of local tempo around its slow trend, and of the trend, both in octaves.
+    """Return the spread of tempo around its slow trend, and that of the trend, in octaves.
 
     Parameters
     ----------
     log2_tempo : ndarray, float64, shape [beats]
-        NaN where it is not known.
+        NaN where the tempo is not known.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def tempo_spread(log2_tempo: Floats) -> tuple[float, float]:
 def _viterbi(
     log_interval: Any, spread: Any, tempi: Any, values: Any, cost: Any, step: float, stay: float
 ) -> Any:
-    """Indices of the most probable note value and tempo of each interval."""
+    """Return the indices of the most probable note value and tempo of each interval."""
     count, rows, columns = len(log_interval), len(values), len(tempi)
     score = np.empty((rows, columns))
     best = np.empty((rows, columns))

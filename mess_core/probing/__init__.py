@@ -1,8 +1,8 @@
-"""Which layer encodes which musical property: leak-proof linear probing."""
+"""Find which layer encodes which musical property, by linear probing without leakage."""
 
 from mess_core.probing.aspects import ASPECTS, Aspect, resolve_aspects
 from mess_core.probing.curve_probing import discover_curves
-from mess_core.probing.discovery import Discovery, discover
+from mess_core.probing.discovery import Discovery, ProbingSettings, discover
 from mess_core.probing.folds import grouped_folds
 from mess_core.probing.ridge import RidgePath
 
@@ -10,6 +10,7 @@ __all__ = [
     "ASPECTS",
     "Aspect",
     "Discovery",
+    "ProbingSettings",
     "RidgePath",
     "discover",
     "discover_curves",

@@ -1,7 +1,15 @@
-"""The 13 aspects that users search by, resolved from probing results to layers.
+"""The 13 aspects that users search by, and the layers that probing assigns to them.
 
-No layer is written down here: an aspect takes the layers that inner folds chose for its
-targets, and its confidence comes from the lower end of the interval of that choice's score.
+No layer is hard-coded. An aspect uses the layers that inner folds chose for its targets, and
+its confidence is set by the lower bound of the interval of that choice's score.
+
+Examples
+--------
+>>> from mess_core.probing import ASPECTS
+>>> len(ASPECTS)
+13
+>>> ASPECTS["texture"]
+('spectral_rolloff', 'zero_crossing_rate')
 """
 
 from __future__ import annotations
@@ -31,14 +39,14 @@ ASPECTS: dict[str, tuple[str, ...]] = {
     "expressiveness": ("velocity_std", "velocity_range"),
     "legato": ("articulation_ratio",),
 }
-"""Aspect to the targets that define it."""
+"""Names of the targets that define each aspect."""
 
 Confidence = Literal["high", "medium", "low", "none"]
 
 
 @dataclass(frozen=True)
 class Aspect:
-    """Where an aspect is read from.
+    """Layers that encode an aspect, with the evidence for them.
 
     Attributes
     ----------
@@ -46,13 +54,19 @@ class Aspect:
     weights : dict
         Layer number to weight; the weights sum to 1.
     confidence : {"high", "medium", "low", "none"}
-        From the lower end of the 95 % interval of R²: above 0.8, above 0.5, above 0; "none"
-        means that the layers are not shown to hold the aspect and `weights` is a fallback.
+        Set by the lower bound of the 95 % interval of R²: above 0.8, above 0.5, above 0. "none"
+        means that no layer was shown to encode the aspect and `weights` is a fallback.
     r2, r2_low : float
-        Score and lower end of its interval, means over the aspect's targets with evidence; NaN
-        without results.
+        Score and lower bound of its interval, averaged over the aspect's targets that have
+        evidence; NaN without results.
     reason : str
-        One sentence for people.
+        One sentence that explains the choice of layers.
+
+    Examples
+    --------
+    >>> tempo = Aspect("tempo", {7: 1.0}, "high", r2=0.9, r2_low=0.85, reason="from layer 7")
+    >>> tempo.available
+    True
     """
 
     name: str
@@ -64,16 +78,16 @@ class Aspect:
 
     @property
     def available(self) -> bool:
-        """Whether probing supports the aspect at all."""
+        """Whether any layer was shown to encode the aspect."""
         return self.confidence != "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the fields as plain values for JSON."""
         return asdict(self)
 
 
 class ProbingResults(Protocol):
-    """What aspects are resolved from: the part of a `Discovery` that they need."""
+    """The part of a `Discovery` that aspects are resolved from."""
 
     @property
     def table(self) -> pd.DataFrame: ...
@@ -84,43 +98,56 @@ class ProbingResults(Protocol):
 
 
 def resolve_aspects(results: ProbingResults | pd.DataFrame) -> dict[str, Aspect]:
-    """Map each aspect to the layers that predict its targets best.
+    """Return each aspect with the layers that predict its targets best.
 
     Parameters
     ----------
     results : Discovery or DataFrame
-        A `Discovery` gives each aspect the layers that inner folds chose, weighted by how
-        often, and the score of that choice out of fold: nothing is picked on the scores that
-        it is judged by. Layers without evidence get no weight. Of a bare table (``layer,
-        target, r2, r2_low``) the best layer is taken, which is slightly optimistic.
+        From a `Discovery`, each aspect gets the layers that inner folds chose, weighted by how
+        often they were chosen, and the out-of-fold score of that choice: the score that is
+        reported does not select the layer. Layers without evidence get no weight. From a plain
+        table (``layer, target, r2, r2_low``), the best layer is taken, which is slightly
+        optimistic.
 
     Returns
     -------
     dict
-        All of `ASPECTS`. Those that no layer predicts above the mean of the target get equal
-        weights over all layers, confidence "none", and the reason.
+        Name to `Aspect`, for all of `ASPECTS`. Aspects that no layer predicts better than the
+        mean of the target get equal weights over all layers, confidence "none" and the reason.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame(
+    ...     {"layer": [0, 1], "target": "tempo", "r2": [0.2, 0.9], "r2_low": [0.1, 0.85]}
+    ... )
+    >>> aspects = resolve_aspects(table)
+    >>> aspects["tempo"].weights, aspects["tempo"].confidence
+    ({1: 1.0}, 'high')
+    >>> aspects["legato"].available
+    False
     """
     if hasattr(results, "summary"):
         table = results.table
-        layers = _numbers(table)
+        layers = _layer_numbers(table)
         if any(note.startswith("WARNING") for note in results.notes):
             return fallback_aspects(layers, reason="the folds of these results split works")
         return {
             name: _chosen(name, targets, table, results.summary, layers)
             for name, targets in ASPECTS.items()
         }
-    layers = _numbers(results)
+    layers = _layer_numbers(results)
     return {name: _best(name, targets, results, layers) for name, targets in ASPECTS.items()}
 
 
 def fallback_aspects(
     layers: list[int], *, reason: str = "there are no probing results"
 ) -> dict[str, Aspect]:
-    """Equal weights over `layers` for every aspect, and it says so."""
+    """Return every aspect with equal weights over `layers`, confidence "none" and `reason`."""
     return {name: _fallback(name, layers, reason) for name in ASPECTS}
 
 
-def _numbers(table: pd.DataFrame) -> list[int]:
+def _layer_numbers(table: pd.DataFrame) -> list[int]:
     return sorted(int(layer) for layer in table["layer"].unique())
 
 
@@ -131,23 +158,26 @@ def _chosen(
     summary: pd.DataFrame,
     layers: list[int],
 ) -> Aspect:
-    mine = summary[summary["target"].isin(targets)]
-    if mine.empty:
+    probed = summary[summary["target"].isin(targets)]
+    if probed.empty:
         return _unprobed(name, targets, layers)
-    held, rest = mine[mine["evidence"].astype(bool)], mine[~mine["evidence"].astype(bool)]
-    without = "; ".join(f"{row.target}: {row.reason}" for row in rest.itertuples())
-    if held.empty:
-        score, low = float(mine["chosen_r2"].mean()), float(mine["chosen_r2_low"].mean())
+    has_evidence = probed["evidence"].astype(bool)
+    supported, unsupported = probed[has_evidence], probed[~has_evidence]
+    without = "; ".join(f"{row.target}: {row.reason}" for row in unsupported.itertuples())
+    if supported.empty:
+        score, low = float(probed["chosen_r2"].mean()), float(probed["chosen_r2_low"].mean())
         return _fallback(name, layers, without, score, low)
-    score, low = float(held["chosen_r2"].mean()), float(held["chosen_r2_low"].mean())
-    rows = table[table["target"].isin(held["target"]) & table["evidence"] & (table["chosen"] > 0)]
+    score, low = float(supported["chosen_r2"].mean()), float(supported["chosen_r2_low"].mean())
+    rows = table[
+        table["target"].isin(supported["target"]) & table["evidence"] & (table["chosen"] > 0)
+    ]
     share = rows.groupby("layer")["chosen"].sum()
     weights = {int(layer): float(part / share.sum()) for layer, part in share.items()}
-    told = " and ".join(held["target"])
-    where = ", ".join(str(layer) for layer in weights)
+    predicted = " and ".join(supported["target"])
+    chosen = ", ".join(str(layer) for layer in weights)
     reason = (
-        f"layer {where}, chosen in inner folds, predicts {told} with R² {score:.2f} "
-        f"(lower end {low:.2f})"
+        f"layer {chosen}, chosen in inner folds, predicts {predicted} with R² {score:.2f} "
+        f"(lower bound {low:.2f})"
     )
     if without:
         reason += f"; without evidence {without}"
@@ -155,25 +185,27 @@ def _chosen(
 
 
 def _best(name: str, targets: tuple[str, ...], results: pd.DataFrame, layers: list[int]) -> Aspect:
-    mine = results[results["target"].isin(targets)]
-    probed = sorted(mine["target"].unique())
+    rows = results[results["target"].isin(targets)]
+    probed = sorted(rows["target"].unique())
     if not probed:
         return _unprobed(name, targets, layers)
-    if "evidence" in mine:
-        if not mine["evidence"].any():
-            told = f"no layer is evidence for {', '.join(probed)}"
-            return _fallback(name, layers, told, mine["r2"].max(), mine["r2_low"].max())
-        supported = mine.loc[mine["evidence"].astype(bool), "layer"].unique()
-        mine = mine[mine["layer"].isin(supported)]
-    by_layer = mine.groupby("layer")[["r2", "r2_low"]].mean()
+    if "evidence" in rows:
+        if not rows["evidence"].any():
+            reason = f"no layer gives evidence for {', '.join(probed)}"
+            return _fallback(name, layers, reason, rows["r2"].max(), rows["r2_low"].max())
+        supported = rows.loc[rows["evidence"].astype(bool), "layer"].unique()
+        rows = rows[rows["layer"].isin(supported)]
+    by_layer = rows.groupby("layer")[["r2", "r2_low"]].mean()
     best = int(by_layer["r2"].idxmax())
     score, low = float(by_layer.loc[best, "r2"]), float(by_layer.loc[best, "r2_low"])
     if not np.isfinite(score) or not low > 0:
-        found = f"best is layer {best} with R² {score:.2f}, lower end {low:.2f}"
+        found = f"the best is layer {best} with R² {score:.2f}, lower bound {low:.2f}"
         return _fallback(
             name, layers, f"no layer predicts {', '.join(probed)}: {found}", score, low
         )
-    reason = f"layer {best} predicts {', '.join(probed)} with R² {score:.2f} (lower end {low:.2f})"
+    reason = (
+        f"layer {best} predicts {', '.join(probed)} with R² {score:.2f} (lower bound {low:.2f})"
+    )
     return Aspect(name, {best: 1.0}, _confidence(low), score, low, reason)
 
 
@@ -189,4 +221,4 @@ def _fallback(
     name: str, layers: list[int], reason: str, r2: float = float("nan"), low: float = float("nan")
 ) -> Aspect:
     weights = {layer: 1.0 / len(layers) for layer in layers}
-    return Aspect(name, weights, "none", r2, low, f"{reason}; falls back to all layers equally")
+    return Aspect(name, weights, "none", r2, low, f"{reason}; all layers are weighted equally")

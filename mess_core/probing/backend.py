@@ -1,4 +1,4 @@
-"""Where the linear algebra runs: NumPy and SciPy, or torch on a GPU, behind the array API."""
+"""Linear algebra through the array API: NumPy and SciPy on the CPU, or torch on a GPU."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ Floats = NDArray[np.float64]
 
 
 def resolve_device(device: str) -> str:
-    """Check a device name: "cpu" (NumPy), or one of torch ("cuda", "cuda:1", "torch-cpu").
+    """Return a device name after checking that the device is available.
+
+    "cpu" computes with NumPy; "cuda", "cuda:1" and "torch-cpu" with torch.
 
     Raises
     ------
     ProbingError
-        If the device is not there.
+        If the device is not available.
     """
     if device in {"cpu", "torch-cpu"}:
         return device
@@ -34,13 +36,14 @@ def resolve_device(device: str) -> str:
 
     if device.split(":")[0] != "cuda" or not torch.cuda.is_available():
         raise ProbingError(
-            f"no device {device!r} to probe on", remedy="Use 'cpu', or 'cuda' where torch has one"
+            f"no device {device!r} is available for probing",
+            remedy="Use 'cpu', or 'cuda' if torch finds a GPU",
         )
     return device
 
 
 def array_for(values: Any, device: str) -> Any:
-    """`values` as a float64 array on a device of `resolve_device`."""
+    """Return `values` as a float64 array on a device accepted by `resolve_device`."""
     if device == "cpu":
         return np.asarray(values, dtype=np.float64)
     import torch
@@ -51,21 +54,21 @@ def array_for(values: Any, device: str) -> Any:
 
 
 def namespace(array: Any) -> Any:
-    """Array API namespace of a NumPy array or torch tensor (array-api-compat)."""
+    """Return the array API namespace of a NumPy array or torch tensor (array-api-compat)."""
     from array_api_compat import array_namespace
 
     return array_namespace(array)
 
 
 def device_of(array: Any) -> Any:
-    """Where an array is (array-api-compat)."""
+    """Return the device of an array (array-api-compat)."""
     from array_api_compat import device
 
     return device(array)
 
 
 def to_numpy(array: Any) -> Floats:
-    """Copy to host memory if needed."""
+    """Return a NumPy array, copied to host memory if needed."""
     if isinstance(array, np.ndarray):
         return array
     host: Floats = array.detach().cpu().numpy()

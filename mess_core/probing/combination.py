@@ -1,7 +1,8 @@
-"""One prediction from all layers, by choices made in inner folds only.
+"""Combine the predictions of all layers, with choices made in inner folds only.
 
-The layer with the least inner error; and stacked regression (Breiman, 1996): weights of
-layers, not negative and summing to one, that fit the inner out-of-fold predictions best.
+There are two combinations: the layer with the smallest inner error, and stacked regression
+(Breiman, 1996), whose non-negative layer weights sum to one and fit the inner out-of-fold
+predictions best.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class Combined:
     Attributes
     ----------
     chosen, weighted : ndarray, float64, shape [rows, targets]
-        From the chosen layer, and from the weighted mean of layers.
+        Predictions of the chosen layer, and of the weighted mean of layers.
     share : ndarray, float64, shape [layers, targets]
         Share of the outer folds whose inner folds chose the layer.
     weight : ndarray, float64, shape [layers, targets]
-        Mean weight over outer folds.
+        Weight of each layer, averaged over outer folds.
     """
 
     chosen: Floats
@@ -42,7 +43,7 @@ class Combined:
 def combine_layers(
     layers: Sequence[Nested], y: Floats, splits: Sequence[Split], targets: int
 ) -> Combined:
-    """Combine the nested results of all layers, for the first `targets` columns of `y`."""
+    """Return combined predictions from all layers, for the first `targets` columns of `y`."""
     rows = len(y)
     chosen, weighted = np.empty((rows, targets)), np.empty((rows, targets))
     share, weight = np.zeros((len(layers), targets)), np.zeros((len(layers), targets))
@@ -61,15 +62,20 @@ def combine_layers(
 
 
 def simplex_weights(predictions: Floats, y: Floats) -> Floats:
-    """Weights of least squared error, not negative, with sum 1.
+    """Return non-negative weights that sum to one and minimise the squared error.
 
-    Non-negative least squares (SciPy's) on differences from `y`: with weights that sum to
-    one the error is the weighted sum of the single errors; the sum is held by a heavy row.
+    Solved by non-negative least squares (SciPy) on the residuals: since the weights sum to
+    one, the residual of the weighted prediction is the weighted sum of the residuals. An
+    extra row with a large weight enforces the sum.
 
     Parameters
     ----------
     predictions : ndarray, float64, shape [rows, layers]
     y : ndarray, float64, shape [rows]
+
+    Returns
+    -------
+    ndarray, float64, shape [layers]
     """
     from scipy.optimize import nnls
 
@@ -78,7 +84,7 @@ def simplex_weights(predictions: Floats, y: Floats) -> Floats:
     count = residual.shape[1]
     if not scale > 0:
         return np.full(count, 1 / count)
-    # Only the inner products matter, so a triangular factor stands for any number of rows.
+    # Only inner products matter, so a triangular factor can replace any number of rows.
     factor = np.linalg.qr(residual / scale, mode="r")
     heavy = 1e3 * np.sqrt(len(y))
     matrix = np.concatenate([factor, np.full((1, count), heavy)])

@@ -1,4 +1,4 @@
-"""How well a layer predicts curves: many outputs at once, and their main shape."""
+"""Predict whole curves from each layer: all points at once, and the main shape."""
 
 from __future__ import annotations
 
@@ -49,64 +49,76 @@ def discover_curves(
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Predict whole curves from each layer.
+    """Return how well each layer predicts whole curves.
 
     Parameters
     ----------
     X : array_like, shape [rows, layers, dim]
     curves : mapping of name to array_like, shape [rows, points]
-        Rows with a missing point are left out; a curve that fewer than 10 rows or too few
-        works have, or that never changes, is left out whole.
+        Rows with a missing point are left out. A curve is left out entirely if it is constant,
+        or if fewer than 10 rows or too few works have it.
     works, groups, folds, inner_folds, alphas, layers, resamples, seed, device, progress
         As in `mess_core.probing.discover`.
 
     Returns
     -------
     DataFrame
-        One row per layer and curve, out of fold: ``r2, r2_low, r2_high`` (mean over points,
-        95 %), ``pc1_r2`` (R² of the first principal component, found in the training part),
-        ``pc1_share`` (variance that it explains there), ``n, works``; ``chosen`` (share of outer
-        folds whose inner folds chose the layer), and of that choice, the same in all rows of a
-        curve, ``chosen_r2, chosen_r2_low, chosen_r2_high, chosen_pc1_r2``.
+        One row per layer and curve, all scores out of fold: ``r2, r2_low, r2_high`` (mean over
+        points and its 95 % interval), ``pc1_r2`` (R² of the first principal component of the
+        training part), ``pc1_share`` (share of variance that it explains there), ``n, works``,
+        ``chosen`` (share of outer folds whose inner folds chose the layer). The scores of that
+        choice, ``chosen_r2, chosen_r2_low, chosen_r2_high, chosen_pc1_r2``, are the same in all
+        rows of a curve.
 
     Raises
     ------
     ProbingError
-        If shapes disagree.
+        If shapes disagree, embeddings are not finite, or the device is not available.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((60, 2, 4))  # 2 layers
+    >>> arcs = np.outer(X[:, 1, 0], np.sin(np.linspace(0, 3, 8)))  # encoded in layer 1
+    >>> works = [f"work {number // 3}" for number in range(60)]
+    >>> found = discover_curves(X, {"dynamic_arc": arcs}, works, resamples=50)
+    >>> int(found.loc[found["r2"].idxmax(), "layer"])
+    1
     """
     import pandas as pd
 
     x = checked_features(X, "X", len(works))
     names = checked_names(works, "works", len(x))
-    together = names if groups is None else checked_names(groups, "groups", len(x))
+    fold_groups = names if groups is None else checked_names(groups, "groups", len(x))
     numbers = checked_layers(layers, x.shape[1])
     penalties = np.sort(np.asarray(alphas, dtype=np.float64))
-    place = resolve_device(device)
+    device = resolve_device(device)
     rows: list[dict[str, Any]] = []
     for name, values in curves.items():
         y = np.asarray(values, dtype=np.float64)
         if y.ndim != 2 or len(y) != len(x):
             raise ProbingError(f"curve {name} must be [rows, points], not {list(y.shape)}")
         whole = np.isfinite(y).all(axis=1)
-        kept = together[whole].tolist()
-        if split_problem(kept, folds, inner_folds, seed=seed) is not None:
+        whole_groups = fold_groups[whole].tolist()
+        if split_problem(whole_groups, folds, inner_folds, seed=seed) is not None:
             continue
         y = y[whole]
         y = y[:, varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)]
         if y.shape[1] == 0:
             continue
-        splits = nested_splits(kept, folds, inner_folds, seed=seed)
-        bootstrap = GroupBootstrap.of(kept, resamples=resamples, seed=seed)
+        splits = nested_splits(whole_groups, folds, inner_folds, seed=seed)
+        bootstrap = GroupBootstrap.of(whole_groups, resamples=resamples, seed=seed)
         nested = []
         for position, layer in enumerate(numbers):
             nested.append(
                 nested_predictions(
-                    x[whole, position], y, splits, penalties, targets=y.shape[1], device=place
+                    x[whole, position], y, splits, penalties, targets=y.shape[1], device=device
                 )
             )
             if progress is not None:
                 progress(f"{name}: layer {layer}")
-        share, chosen = _chosen_by_inner_error(nested, y, splits)
+        share, chosen = _choose_by_inner_error(nested, y, splits)
         for layer, result, part in zip(numbers, nested, share, strict=True):
             guess = result.predicted
             main, explained = first_component_r2(y, guess, splits)
@@ -129,12 +141,13 @@ def discover_curves(
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _chosen_by_inner_error(
+def _choose_by_inner_error(
     layers: Sequence[Nested], y: Floats, splits: Sequence[Split]
 ) -> tuple[Floats, Floats]:
-    """Share of folds that chose each layer by its inner error, and the choice's predictions.
+    """Return the share of folds that chose each layer, and the predictions of that choice.
 
-    One layer for the whole curve: errors are summed over points in units of their variance.
+    Each fold chooses one layer for the whole curve, by the inner error summed over points in
+    units of their variance.
     """
     share, chosen = np.zeros(len(layers)), np.empty_like(y)
     for index, split in enumerate(splits):
@@ -147,7 +160,7 @@ def _chosen_by_inner_error(
 
 
 def _interval(name: str, draws: Floats) -> dict[str, float]:
-    """95 % interval of the mean over points; NaN without draws."""
+    """Return the 95 % interval of the mean over points; NaN without draws."""
     means = draws.mean(axis=-1)
     known = means[np.isfinite(means)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
@@ -157,10 +170,10 @@ def _interval(name: str, draws: Floats) -> dict[str, float]:
 def first_component_r2(
     y: Floats, predicted: Floats, splits: Sequence[Split]
 ) -> tuple[float, float]:
-    """R² of the first principal component out of fold, and the variance that it explains.
+    """Return the out-of-fold R² of the first principal component, and its share of variance.
 
-    Each fold's component is that of its training part, against whose mean the error is
-    measured; errors are pooled over folds, so its sign does not matter.
+    Each fold takes the component and the mean from its training part. Errors are pooled over
+    folds, so the sign of the component does not matter.
 
     Parameters
     ----------
@@ -172,8 +185,8 @@ def first_component_r2(
         mean = y[split.train].mean(axis=0)
         _, spread, directions = np.linalg.svd(y[split.train] - mean, full_matrices=False)
         shares.append(spread[0] ** 2 / np.square(spread).sum())
-        truth = (y[split.test] - mean) @ directions[0]
+        observed = (y[split.test] - mean) @ directions[0]
         guess = (predicted[split.test] - mean) @ directions[0]
-        lost += float(np.square(truth - guess).sum())
-        total += float(np.square(truth).sum())
+        lost += float(np.square(observed - guess).sum())
+        total += float(np.square(observed).sum())
     return 1 - lost / total if total > 0 else float("nan"), float(np.mean(shares))

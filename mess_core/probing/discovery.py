@@ -1,10 +1,10 @@
 """Layer discovery: predict every target from every layer, on works never seen in training.
 
-Outer folds keep a work on one side. Penalty, layer and layer weights are chosen in inner
-folds, grouped the same way, of the training part only. Control targets, one random number
-per work (after Hewitt and Liang, 2019), tell how much a layer gains from merely knowing the
-work: nothing where folds keep works together, much where they do not.
-Everything reported is out of fold.
+Outer folds keep each work on one side. The penalty, the layer and the layer weights are
+chosen in inner folds of the training part, grouped in the same way. Control targets, one
+random number per work (after Hewitt and Liang, 2019), measure how much a layer gains from
+identifying the work: nothing if folds keep works on one side, a lot if they do not. All
+scores are out of fold.
 """
 
 from __future__ import annotations
@@ -50,27 +50,29 @@ class Discovery:
         One row per layer and target, all scores out of fold:
 
         - ``layer, target, n, works``
-        - ``r2, r2_low, r2_high`` (95 %), ``pearson, spearman, rmse`` (in the target's unit)
+        - ``r2, r2_low, r2_high`` (95 % interval), ``pearson, spearman, rmse`` (in the target's
+          unit)
         - ``alpha`` (median over folds), ``dof`` (effective degrees of freedom)
-        - ``p`` against permuted works, corrected for trying all layers; ``q``, false
+        - ``p``: p-value from permuting works, corrected for testing all layers; ``q``: false
           discovery rate over the targets of the layer
-        - ``r2_within, r2_within_low, r2_within_high, n_within``: works' means removed, on works
-          with several performances
-        - ``control_r2`` (mean over random-per-work targets: above 0 only where works leak),
-          ``selectivity`` (``r2`` less that, if it is above 0)
-        - ``untrained_r2`` (same layer of the untrained encoder), ``untrained_gain_low`` (lower
-          end of the 95 % interval of the difference); NaN where none was given
+        - ``r2_within, r2_within_low, r2_within_high, n_within``: R² after removing the mean of
+          each work, on works with several performances
+        - ``control_r2``: mean R² over control targets (one random number per work), above 0 only
+          if works leak; ``selectivity``: ``r2`` minus ``control_r2`` where that is above 0
+        - ``untrained_r2``: R² of the same layer of the untrained encoder;
+          ``untrained_gain_low``: lower bound of the 95 % interval of the difference; NaN if no
+          untrained encoder was given
         - ``chosen``: share of outer folds whose inner folds chose this layer; ``weight``: its
           mean weight in the combination of layers
-        - ``evidence``: interval above 0, q at most 0.05 and better than the untrained layer,
-          as far as each was computed
+        - ``evidence``: whether the interval is above 0, ``q`` is at most 0.05 and the layer is
+          better than its untrained counterpart, as far as each was computed
     summary : DataFrame
         One row per target: ``layer`` (chosen most often), ``chosen_r2, chosen_r2_low,
         chosen_r2_high, chosen_r2_within`` (layer chosen in inner folds), ``weighted_r2, ...``
-        (layers combined), and in the same way ``untrained_r2`` (its layer chosen likewise),
-        ``descriptors_r2``, ``mean_r2``; ``untrained_gain_low``, lower end of the interval of
-        ``chosen_r2 - untrained_r2``; ``p, q`` of the largest score over layers, and how many
-        ``arrangements`` of the targets the permutations found; ``evidence`` and ``reason``.
+        (combined layers), ``untrained_r2`` (layer of the untrained encoder, chosen in the same
+        way), ``descriptors_r2``, ``mean_r2``; ``untrained_gain_low``, lower bound of the interval
+        of ``chosen_r2 - untrained_r2``; ``p, q`` of the largest score over layers, and the number
+        of distinct ``arrangements`` among the permutations; ``evidence`` and ``reason``.
     predictions : dict
         Target to out-of-fold predictions, float64 [layers, tracks], NaN where missing.
     chosen : dict
@@ -78,7 +80,20 @@ class Discovery:
     settings : dict
         Folds, penalties, seeds and shapes.
     notes : list of str
-        What a reader should know: warnings, targets left out and why.
+        Warnings, and targets that were left out with the reason.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((60, 2, 4))
+    >>> Y = pd.DataFrame({"tempo": X[:, 1, 0] + 0.1 * rng.standard_normal(60)})
+    >>> works = [f"work {number // 3}" for number in range(60)]
+    >>> found = discover(X, Y, works, permutations=100)
+    >>> found.pivot("r2").shape  # targets x layers
+    (1, 2)
+    >>> found.aspects()["tempo"].weights
+    {1: 1.0}
     """
 
     table: pd.DataFrame
@@ -89,13 +104,13 @@ class Discovery:
     chosen: dict[str, Floats] = field(default_factory=dict)
 
     def aspects(self) -> dict[str, Aspect]:
-        """Aspect to layer weights, confidence and reason; see `resolve_aspects`."""
+        """Return each aspect with its layer weights and confidence; see `resolve_aspects`."""
         if self.table.empty:
             return fallback_aspects(self.settings["layers"], reason="no target could be probed")
         return resolve_aspects(self)
 
     def pivot(self, score: str = "r2") -> pd.DataFrame:
-        """Targets x layers of one column of `table`."""
+        """Return one column of `table` as a DataFrame, targets x layers."""
         order = list(dict.fromkeys(self.table["target"]))
         return self.table.pivot(index="target", columns="layer", values=score).loc[order]
 
@@ -115,36 +130,36 @@ def discover(
     allow_empty: bool = False,
     **options: Any,
 ) -> Discovery:
-    """Find which layer encodes which target.
+    """Return which layer encodes which target, by nested cross-validation over works.
 
     Parameters
     ----------
     X : array_like, shape [tracks, layers, dim]
-        Track embeddings; or of segments, one row each, with the work of each in `works`.
+        Track embeddings, or segment embeddings with one row per segment.
     Y : DataFrame, one row per track, one column per target
-        NaN = missing; each target uses the tracks that have it.
+        NaN marks a missing value; each target uses the tracks that have a value.
     works : sequence of str, length tracks
-        Work of each track: no work is in training and test at once.
+        Work of each track. No work is in both the training and the test part.
     groups : sequence of str, length tracks, optional
-        What folds, permutations and intervals keep together instead of works: coarser groups
+        Groups that folds, permutations and intervals use instead of works: coarser groups
         (see `mess_core.datasets.leak_safe_groups`), players, or the tracks of segments. A
-        note warns where a work is then on both sides.
+        note warns if this puts a work on both sides.
     ungrouped : bool
-        Shuffle single rows into folds, as first published. Leaks; for comparison only.
+        Shuffle single rows into folds, as first published. Works leak: for comparison only.
     layers : sequence of int, optional
         Numbers of the layers in `X`; 0, 1, ... if not given.
     untrained : array_like, shape [tracks, layers, any], optional
-        The same layers of an untrained encoder of the same architecture: a layer that does
-        not beat its untrained counterpart is not offered as evidence.
+        The same layers of an untrained encoder of the same architecture. A layer that is not
+        better than its untrained counterpart is not accepted as evidence.
     descriptors : array_like, shape [tracks, any], optional
-        Plain audio descriptors as another baseline; NaN becomes the column's mean over all.
+        Audio descriptors as another baseline; NaN is replaced by the mean of the column.
     settings : ProbingSettings, optional
         Or its fields as keyword arguments: ``folds=5, permutations=500, seed=0, ...``.
     progress : callable, optional
-        Called with a line per step.
+        Called with one line of text per step.
     allow_empty : bool
-        Return an empty table, with the reasons in `notes`, instead of raising where no
-        target can be probed.
+        If no target can be probed, return an empty table with the reasons in `notes` instead
+        of raising an error.
 
     Returns
     -------
@@ -153,7 +168,7 @@ def discover(
     Raises
     ------
     ProbingError
-        If shapes disagree, embeddings are not finite, or there are too few works.
+        If shapes disagree, embeddings are not finite, or no target can be probed.
 
     Examples
     --------
@@ -202,7 +217,7 @@ def discover(
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What `discover` was given, validated; NaN where a target is missing."""
+    """Validated arguments of `discover`; targets are NaN where missing."""
 
     x: NDArray[Any]
     y: Floats
@@ -227,9 +242,9 @@ def _validated(
     x = checked_features(X, "X", len(Y))
     names = checked_names(works, "works", len(x))
     if ungrouped:
-        kept_together = np.array([f"row{index}" for index in range(len(x))])
+        fold_groups = np.array([f"row{index}" for index in range(len(x))])
     else:
-        kept_together = names if groups is None else checked_names(groups, "groups", len(x))
+        fold_groups = names if groups is None else checked_names(groups, "groups", len(x))
     if Y.columns.duplicated().any():
         raise ProbingError(f"target {Y.columns[Y.columns.duplicated()][0]!r} is listed twice")
     control = None if untrained is None else checked_features(untrained, "untrained", len(Y))
@@ -241,17 +256,20 @@ def _validated(
         y=np.where(np.isfinite(y), y, np.nan),
         targets=[str(column) for column in Y.columns],
         works=names,
-        groups=kept_together,
+        groups=fold_groups,
         layers=checked_layers(layers, x.shape[1]),
         untrained=control,
-        descriptors=None if descriptors is None else _filled(descriptors, len(Y)),
+        descriptors=None if descriptors is None else _impute_means(descriptors, len(Y)),
     )
 
 
 def _patterns(
     inputs: _Inputs, settings: ProbingSettings, notes: list[str]
 ) -> Iterator[tuple[MissingnessPattern, NDArray[np.bool_]]]:
-    """Targets that the same rows have, with those rows; what cannot be probed is noted."""
+    """Yield targets that are present in the same rows, with a mask of those rows.
+
+    Targets that cannot be probed are added to `notes`.
+    """
     for columns, present in _missingness_patterns(inputs.y):
         targets = [inputs.targets[column] for column in columns]
         groups = inputs.groups[present].tolist()
@@ -261,15 +279,15 @@ def _patterns(
             continue
         y = inputs.y[np.ix_(np.flatnonzero(present), np.asarray(columns))]  # [rows, targets]
         changing = varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)
-        for target, differs in zip(targets, changing, strict=True):
-            if not differs:
-                notes.append(f"{target}: left out, it is the same for all tracks")
+        for target, varying in zip(targets, changing, strict=True):
+            if not varying:
+                notes.append(f"{target}: left out, it has the same value for all tracks")
         if not changing.any():
             continue
         pattern = MissingnessPattern(
             x=inputs.x[present],
             y=y[:, changing],
-            targets=[one for one, differs in zip(targets, changing, strict=True) if differs],
+            targets=[one for one, varying in zip(targets, changing, strict=True) if varying],
             works=inputs.works[present].tolist(),
             groups=groups,
             layers=inputs.layers,
@@ -281,7 +299,7 @@ def _patterns(
 
 @dataclass
 class _Found:
-    """Results of the patterns so far."""
+    """Results collected over missingness patterns."""
 
     notes: list[str]
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -298,8 +316,8 @@ class _Found:
     ) -> None:
         if 0 < probed.arrangements < min(100, permutations):
             self.notes.append(
-                f"{', '.join(pattern.targets)}: works of equal size are so few that permutations "
-                f"gave {probed.arrangements} arrangements; a large p says little"
+                f"{', '.join(pattern.targets)}: so few works are of equal size that permutations "
+                f"gave only {probed.arrangements} arrangements; a large p is not informative"
             )
         self.rows += probed.rows
         self.summaries += probed.summary
@@ -311,17 +329,17 @@ class _Found:
 
 
 def _resolution_notes(permutations: int, targets: int) -> list[str]:
-    """Say where permutations are too few for any single target to be significant."""
+    """Return a note if there are too few permutations for one target to be significant."""
     if not permutations or targets / (1 + permutations) <= LEVEL:
         return []
     needed = int(np.ceil(targets / LEVEL)) - 1
     return [
-        f"{permutations} permutations cannot give a single one of {targets} targets "
-        f"q <= {LEVEL}: take at least {needed}"
+        f"{permutations} permutations are too few for a single one of {targets} targets to "
+        f"reach q <= {LEVEL}: use at least {needed}"
     ]
 
 
-def _filled(descriptors: ArrayLike, rows: int) -> Floats:
+def _impute_means(descriptors: ArrayLike, rows: int) -> Floats:
     values = np.asarray(descriptors, dtype=np.float64)
     if values.ndim != 2 or len(values) != rows:
         raise ProbingError(f"descriptors must be [tracks, any], not {list(values.shape)}")
@@ -339,19 +357,19 @@ def _grouping(ungrouped: bool, groups: Sequence[str] | None) -> str:
 
 
 def _leak_notes(works: NDArray[np.str_], groups: NDArray[np.str_]) -> list[str]:
-    """Warn where a work is in several groups, so that folds may split it."""
+    """Return a warning if a work is in several groups, so that folds may split it."""
     pairs = set(zip(works.tolist(), groups.tolist(), strict=True))
     split = len(pairs) - len(set(works.tolist()))
     if split == 0:
         return []
     return [
-        "WARNING: folds may put one work on both sides, so these scores reward knowing the work; "
-        "they say nothing about unseen music. Group by work for scores to rely on."
+        "WARNING: folds may put one work on both sides, so these scores reward recognising the "
+        "work and do not generalise to unseen music. Group by work for reliable scores."
     ]
 
 
 def _missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]]:
-    """Columns grouped by which rows have them: (columns, bool mask of rows)."""
+    """Return columns that are present in the same rows, as (columns, bool mask of rows)."""
     patterns: dict[bytes, list[int]] = {}
     present = ~np.isnan(y)
     for column in range(y.shape[1]):

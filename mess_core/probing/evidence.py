@@ -1,4 +1,4 @@
-"""From scores to what may be claimed: adjusted p-values, evidence, and the reason."""
+"""Assess the evidence for each target: adjusted p-values, evidence, and the reason."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SUMMARY_COLUMNS = [
     "arrangements", "evidence", "reason",
 ]  # fmt: skip
 LEVEL = 0.05
-"""Of the false discovery rate."""
+"""Significance level of the false discovery rate."""
 
 
 def assess_evidence(
     table: pd.DataFrame, summary: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fill ``q``, ``evidence`` and ``reason`` in.
+    """Return the tables with ``q``, ``evidence`` and ``reason`` filled in.
 
     Parameters
     ----------
     table, summary : DataFrame
-        With `TABLE_COLUMNS` and `SUMMARY_COLUMNS`; p-values are already corrected for the
-        number of layers, so the false discovery rate is over targets.
+        With `TABLE_COLUMNS` and `SUMMARY_COLUMNS`. The p-values are already corrected for
+        testing several layers, so the false discovery rate is taken over targets.
 
     Returns
     -------
@@ -61,18 +61,18 @@ def assess_evidence(
 
 
 def _reason(row: dict[str, Any], table: pd.DataFrame) -> str:
-    """One sentence: what holds the target, or why nothing is offered as evidence."""
-    mine = table[(table["target"] == row["target"]) & (table["chosen"] > 0)]
-    supported = mine[mine["evidence"]]
+    """Return one sentence: which layers encode the target, or why there is no evidence."""
+    chosen = table[(table["target"] == row["target"]) & (table["chosen"] > 0)]
+    supported = chosen[chosen["evidence"]]
     score = f"R² {row['chosen_r2']:.2f} ({row['chosen_r2_low']:.2f} to {row['chosen_r2_high']:.2f})"
     if not row["chosen_r2_low"] > 0:
         return f"not predicted: {score}"
     if row["q"] > LEVEL:
-        return f"not told from chance: q {row['q']:.2f}, {score}"
-    counterpart = row["untrained_gain_low"]
-    if counterpart is not None and counterpart <= 0:
+        return f"not distinguishable from chance: q {row['q']:.2f}, {score}"
+    gain_low = row["untrained_gain_low"]
+    if gain_low is not None and gain_low <= 0:
         return f"an untrained encoder does as well: {score} against {row['untrained_r2']:.2f}"
     if supported.empty:
-        return f"no layer that inner folds chose is evidence by itself: {score}"
+        return f"no layer chosen in inner folds is evidence by itself: {score}"
     layers = ", ".join(str(layer) for layer in supported["layer"])
     return f"layer {layers}, chosen in inner folds: {score}"

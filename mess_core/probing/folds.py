@@ -1,4 +1,4 @@
-"""Folds that keep a group (a work, a player) on one side."""
+"""Cross-validation folds that keep each group (a work, a player) on one side."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ GROUPINGS: tuple[Grouping, ...] = ("work", "performer", "track", "as first publi
 
 
 def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Assign rows to folds so that no group is in two.
+    """Return the fold of each row, so that no group is in two folds.
 
-    scikit-learn's ``GroupKFold`` with shuffled groups: folds have equally many groups, so where
-    groups differ in size, folds differ in rows.
+    Uses scikit-learn's ``GroupKFold`` with shuffled groups: folds have equal numbers of groups,
+    so they differ in rows if groups differ in size.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArra
         raise ProbingError(f"at least 2 folds are needed, not {folds}")
     if present < folds:
         raise ProbingError(
-            f"{folds} folds need at least {folds} groups, there are {present}",
+            f"{folds} folds need at least {folds} groups, but there are only {present}",
             remedy="Use fewer folds, or more works",
         )
     fold = np.empty(len(names), dtype=np.int64)
@@ -79,15 +79,21 @@ def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArra
 
 
 def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str]:
-    """What folds keep together, one name per row of ``track_id, work_id, performer``.
+    """Return the group of each row of ``track_id, work_id, performer``, for use with folds.
 
-    Works that share a recording stay together. Tracks without a performer are on their own.
+    Works that share a recording form one group. Each track without a performer is a group of
+    its own.
+
+    Raises
+    ------
+    ProbingError
+        If `group_by` is unknown.
     """
     if group_by == "work":
         tracks = read_table(layout.tracks).set_index("track_id")
         hashes = rows["track_id"].map(tracks["audio_sha256"])
-        heard = [one if isinstance(one, str) else None for one in hashes]
-        return leak_safe_groups(rows["work_id"].tolist(), heard)
+        recordings = [one if isinstance(one, str) else None for one in hashes]
+        return leak_safe_groups(rows["work_id"].tolist(), recordings)
     if group_by in ("track", "as first published"):
         return [str(track) for track in rows["track_id"]]
     if group_by != "performer":
@@ -99,9 +105,9 @@ def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str
 
 
 def check_folds(layout: Layout) -> Finding:
-    """No work and no recording is on both sides of the folds that probing scores by.
+    """Check that no work and no recording is on both sides of the folds used for probing.
 
-    The folds are made again from the stored settings, as `probe_store` makes them.
+    The folds are recreated from the stored settings, as `probe_store` creates them.
     """
     tracks = read_table(layout.tracks).set_index("track_id")
     settings = read_json(layout.probing / "results.json")["settings"]
@@ -110,19 +116,19 @@ def check_folds(layout: Layout) -> Finding:
     groups = grouping(layout, known, "work")
     folds = min(int(settings.get("folds", 5)), len(set(groups)))
     if folds < 2:
-        return Finding(True, {"folds": "too few works to make any"})
+        return Finding(True, {"folds": "too few works for folds"})
     sides = grouped_folds(groups, folds, seed=int(settings.get("seed", 0)))
-    heard = known["track_id"].map(tracks["audio_sha256"])
-    found = shared(known.assign(audio_sha256=heard), sides.tolist())
+    hashes = known["track_id"].map(tracks["audio_sha256"])
+    found = shared(known.assign(audio_sha256=hashes), sides.tolist())
     facts = {f"{kind}_on_both_sides": names[:EXAMPLES] for kind, names in found.items()}
     return Finding(not any(found.values()), {"folds": folds, **facts})
 
 
 def check_splits(layout: Layout) -> Finding:
-    """No work and no recording is on both sides of a data set's own split.
+    """Check that no work and no recording is on both sides of a data set's own split.
 
-    Nothing here scores by these splits, but users may: MAESTRO's own has works on both sides.
-    Works are compared as `leak_safe_groups` does (an opus and its pieces are one).
+    MESS does not use these splits for scores, but users may: MAESTRO's own split has works on
+    both sides. Works are compared as in `leak_safe_groups` (an opus and its pieces are one work).
     """
     tracks = read_table(layout.tracks)
     named = tracks.dropna(subset=["split"])
@@ -135,19 +141,19 @@ def check_splits(layout: Layout) -> Finding:
 
 
 def shared(tracks: pd.DataFrame, sides: Sequence[Any]) -> dict[str, list[str]]:
-    """Works, and tracks by their audio, that several sides of a split have in common.
+    """Return works, and tracks with the same audio, that are on several sides of a split.
 
     Parameters
     ----------
     tracks : DataFrame
         With ``track_id, work_id, audio_sha256``.
     sides : sequence
-        The side that each row is on.
+        Side of each row.
 
     Returns
     -------
     dict
-        "works" and "audio" to names of those that are on more than one side.
+        "works" to work names and "audio" to track ids that are on more than one side.
     """
     table = tracks.assign(side=list(sides), work=leak_safe_groups(tracks["work_id"].tolist()))
     works = table.groupby("work")["side"].nunique()

@@ -1,4 +1,4 @@
-"""All layers and baselines on one set of rows whose targets are all present."""
+"""Probe all layers and baselines on one set of rows without missing targets."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ProbingSettings:
-    """How to probe.
+    """Settings of `discover`.
 
     Attributes
     ----------
     folds, inner_folds : int
-        Outer folds, and folds in which penalty, layer and weights are chosen (reduced where
-        a training part has fewer works).
+        Numbers of outer folds, and of inner folds in which penalty, layer and weights are
+        chosen (reduced if a training part has fewer works).
     alphas : sequence of float
         Ridge penalties to choose from.
     permutations : int
-        Of the null for ``p``; 0 leaves ``p`` and ``q`` NaN. The smallest p is
-        ``1 / (1 + permutations)``, so a single target among 22 needs at least 439 for a q of
-        0.05; a note says so where there are fewer.
+        Permutations under the null hypothesis for ``p``; 0 leaves ``p`` and ``q`` NaN. The
+        smallest p is ``1 / (1 + permutations)``, so a single target among 22 needs at least 439
+        permutations for a q of 0.05; a note says so if there are fewer.
     ordered_rows : bool
-        Rows of a work have an order in time (segments): permutations then move works only
-        whole.
+        Whether rows of a work are ordered in time (segments). Permutations then move only
+        whole works.
     resamples : int
-        Of the bootstrap over works.
+        Resamples of the bootstrap over works.
     seed : int
     device : str
-        "cpu" computes with NumPy; "cuda" with torch on the GPU, in float64 all the same.
+        "cpu" computes with NumPy, "cuda" with torch on the GPU; both in float64.
 
     Raises
     ------
     ProbingError
-        If there is no penalty to choose from, a number is negative, or there is no such device.
+        If there are no penalties, a number is negative, or the device is not available.
     """
 
     folds: int = 5
@@ -71,13 +71,13 @@ class ProbingSettings:
         object.__setattr__(self, "device", resolve_device(self.device))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return the settings as plain values for JSON."""
         return {**vars(self), "alphas": list(self.alphas)}
 
 
 @dataclass(frozen=True)
 class MissingnessPattern:
-    """Rows that have all of `targets`.
+    """Rows in which all of `targets` are present.
 
     Attributes
     ----------
@@ -102,10 +102,16 @@ class MissingnessPattern:
 
 @dataclass(frozen=True)
 class Probed:
-    """Rows of the two tables, and predictions out of fold.
+    """Rows for the two tables of `Discovery`, and out-of-fold predictions.
 
-    `predicted` is [layers, rows, targets], `chosen` [rows, targets] by the layer that inner folds
-    chose. `arrangements` of the targets were seen among the permutations.
+    Attributes
+    ----------
+    rows, summary : list of dict
+    predicted : ndarray, float64, shape [layers, rows, targets]
+    chosen : ndarray, float64, shape [rows, targets]
+        By the layer that inner folds chose.
+    arrangements : int
+        Distinct arrangements of the targets among the permutations.
     """
 
     rows: list[dict[str, Any]]
@@ -118,19 +124,19 @@ class Probed:
 def probe_pattern(
     pattern: MissingnessPattern, settings: ProbingSettings, progress: Callable[[str], None]
 ) -> Probed:
-    """Nested cross-validation of every layer, the null, the baselines, and their scores."""
+    """Return the scores of every layer, the permutation test and the baselines."""
     y, targets = pattern.y, len(pattern.targets)
     splits = nested_splits(pattern.groups, settings.folds, settings.inner_folds, seed=settings.seed)
     controls = _control_targets(pattern.works, settings.seed)  # [rows, controls]
-    moved = work_block_permutations(
+    orders = work_block_permutations(
         pattern.works,
         settings.permutations,
         seed=settings.seed,
         groups=pattern.groups,
         within=not settings.ordered_rows,
     )
-    arrangements = len(np.unique(moved, axis=0))
-    permuted = np.moveaxis(y[moved], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
+    arrangements = len(np.unique(orders, axis=0))
+    permuted = np.moveaxis(y[orders], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
     columns = np.concatenate([y, controls, permuted], axis=1)
 
     alphas = np.asarray(settings.alphas)
@@ -148,7 +154,7 @@ def probe_pattern(
         largest = np.maximum(largest, of_permuted.reshape(-1, targets))
         of_controls = result.predicted[:, targets : targets + _CONTROLS]
         layer_controls.append(float(np.mean(r2(controls, of_controls))))
-        layers.append(_without_extra(result, targets))
+        layers.append(_only_targets(result, targets))
         progress(f"layer {layer}: {targets} targets, {len(y)} rows")
     untrained: list[Nested] = []
     if pattern.untrained is not None:
@@ -192,7 +198,7 @@ def _layer_rows(
         within, n_within = within_groups_r2(y, guess, works)
         columns: dict[str, Any] = {
             "r2": r2(y, guess),
-            **_ends("r2", draws),
+            **_interval("r2", draws),
             "pearson": pearson(y, guess),
             "spearman": spearman(y, guess),
             "rmse": np.sqrt(np.square(y - guess).mean(axis=0)),
@@ -200,7 +206,7 @@ def _layer_rows(
             "dof": result.dof.mean(axis=0),
             "p": p[position],
             "r2_within": within,
-            **_ends("r2_within", bootstrap.within_r2(y, guess, works)),
+            **_interval("r2_within", bootstrap.within_r2(y, guess, works)),
             "control_r2": np.full(y.shape[1], controls[position]),
             "selectivity": r2(y, guess) - max(controls[position], 0.0),
             "chosen": combined.share[position],
@@ -230,9 +236,9 @@ def _summary_rows(
     columns: dict[str, Any] = {"layer": numbers[combined.share.argmax(axis=0)], "p": p}
     for name, guess in (("chosen", combined.chosen), ("weighted", combined.weighted)):
         columns[f"{name}_r2"] = r2(y, guess)
-        columns |= _ends(f"{name}_r2", bootstrap.r2(y, guess))
+        columns |= _interval(f"{name}_r2", bootstrap.r2(y, guess))
         columns[f"{name}_r2_within"] = within_groups_r2(y, guess, works)[0]
-        columns |= _ends(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
+        columns |= _interval(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
     for name, guess in baselines.items():
         columns[f"{name}_r2"] = r2(y, guess)
     if "untrained" in baselines:
@@ -254,21 +260,21 @@ def _rows(
     ]
 
 
-def _ends(name: str, draws: Floats) -> dict[str, Floats]:
-    """Ends of the 95 % interval over the first axis."""
+def _interval(name: str, draws: Floats) -> dict[str, Floats]:
+    """Return the bounds of the 95 % interval over the first axis."""
     return {f"{name}_low": _percentile(draws, 2.5), f"{name}_high": _percentile(draws, 97.5)}
 
 
 def _percentile(draws: Floats, percent: float) -> Floats:
-    """Over the first axis, of the draws that have a score; NaN where none has."""
+    """Return a percentile over the first axis, ignoring NaN; NaN where all draws are NaN."""
     known = np.isfinite(draws).any(axis=0)
     result = np.full(draws.shape[1:], np.nan)
     result[known] = np.nanpercentile(draws[:, known], percent, axis=0)
     return result
 
 
-def _without_extra(result: Nested, targets: int) -> Nested:
-    """Without the columns of controls and permutations."""
+def _only_targets(result: Nested, targets: int) -> Nested:
+    """Return the result without the columns of controls and permutations."""
     return Nested(
         result.predicted[:, :targets].copy(),
         result.alpha[:, :targets],
@@ -279,7 +285,7 @@ def _without_extra(result: Nested, targets: int) -> Nested:
 
 
 def _control_targets(works: list[str], seed: int) -> Floats:
-    """Standard normal numbers, one per work and control, [rows, controls]."""
+    """Return standard normal numbers, one per work and control, [rows, controls]."""
     _, inverse = np.unique(np.asarray(works), return_inverse=True)
     rng = np.random.default_rng([seed, 23])
     drawn: Floats = rng.standard_normal((int(inverse.max()) + 1, _CONTROLS))
@@ -288,7 +294,7 @@ def _control_targets(works: list[str], seed: int) -> Floats:
 
 
 def _mean_predictions(y: Floats, splits: list[Split]) -> Floats:
-    """The training part's mean, as a model that knows nothing predicts."""
+    """Return the mean of the training part as the prediction for each test row."""
     predicted = np.empty_like(y)
     for split in splits:
         predicted[split.test] = y[split.train].mean(axis=0)

@@ -1,8 +1,8 @@
-"""First and second moments of features and targets, which add up over rows.
+"""First and second moments of features and targets, which are additive over rows.
 
-What ridge regression needs of the training rows when there are more rows than features.
-Moments of a training part are those of all rows less those of the part held out, so a round
-of cross-validation costs one pass over the rows instead of one per fold.
+Ridge regression needs only these moments of the training rows if there are more rows than
+features. The moments of a training part are those of all rows minus those of the held-out
+part, so cross-validation takes one pass over the rows instead of one per fold.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Moments"]
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over rows; add and subtract parts of one set of rows.
+    """Sums over rows that can be added and subtracted.
 
-    Rows should be centred near zero (on the mean of the whole set, say): differences of sums
-    far from it lose digits.
+    Rows should be centred near zero (for example on the mean of the whole set): otherwise
+    differences of sums lose precision.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: Any, y: Any) -> Moments:
-        """Of features [rows, features] and targets [rows, targets], float64."""
+        """Return the moments of features [rows, features] and targets [rows, targets], float64."""
         return cls(x.shape[0], x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y)
 
     def __add__(self, other: Moments) -> Moments:

@@ -1,6 +1,6 @@
-"""Nested cross-validation of one set of features: penalties chosen in inner folds only.
+"""Nested cross-validation of one set of features: penalties are chosen in inner folds only.
 
-Stone (1974) for the two loops; Varma and Simon (2006) for what happens without them.
+See Stone (1974) for the two loops, and Varma and Simon (2006) for the bias without them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
     "split_problem",
 ]
 
-_FEWEST_ROWS = 10
+_MIN_ROWS = 10
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class Split:
     Attributes
     ----------
     train, test : ndarray, int64
-        Rows.
+        Row numbers.
     inner : ndarray, int64, shape [len(train)]
         Inner fold of each training row.
     """
@@ -51,18 +51,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Nested:
-    """What nested cross-validation of one set of features gives.
+    """Result of nested cross-validation of one set of features.
 
     Attributes
     ----------
     predicted : ndarray, float64, shape [rows, columns]
-        Out of the outer fold, with the penalty that the inner folds chose.
+        Out-of-fold predictions of the outer folds, with the penalty that inner folds chose.
     alpha, dof : ndarray, float64, shape [outer folds, columns]
-        Chosen penalty, and effective degrees of freedom at it.
+        Chosen penalty, and the effective degrees of freedom it gives.
     inner_predicted : list of ndarray, float64, shape [training rows, targets]
-        Per outer fold: out of the inner fold, at the chosen penalty.
+        For each outer fold, out-of-fold predictions of its inner folds at the chosen penalty.
     inner_error : ndarray, float64, shape [outer folds, targets]
-        Their mean squared error.
+        Mean squared error of `inner_predicted`.
     """
 
     predicted: Floats
@@ -73,39 +73,46 @@ class Nested:
 
 
 def nested_splits(groups: Sequence[str], folds: int, inner_folds: int, *, seed: int) -> list[Split]:
-    """Outer and inner folds that both keep groups together."""
+    """Return outer splits with inner folds; no group is split between folds.
+
+    Raises
+    ------
+    ProbingError
+        If there are too few groups.
+    """
     names = np.asarray(groups, dtype=str)
     outer = grouped_folds(names.tolist(), folds, seed=seed)
     splits = []
     for held_out in range(folds):
         train, test = np.flatnonzero(outer != held_out), np.flatnonzero(outer == held_out)
-        kept = names[train].tolist()
-        inner = grouped_folds(kept, min(inner_folds, len(set(kept))), seed=seed + 1)
+        train_groups = names[train].tolist()
+        usable = min(inner_folds, len(set(train_groups)))
+        inner = grouped_folds(train_groups, usable, seed=seed + 1)
         splits.append(Split(train, test, inner))
     return splits
 
 
 def split_problem(groups: Sequence[str], folds: int, inner_folds: int, *, seed: int) -> str | None:
-    """Why these rows cannot be probed in nested folds, or None."""
-    if len(groups) < _FEWEST_ROWS:
-        return f"only {len(groups)} tracks have it (at least {_FEWEST_ROWS} are needed)"
+    """Return why rows with these groups cannot be probed in nested folds, or None."""
+    if len(groups) < _MIN_ROWS:
+        return f"only {len(groups)} tracks have a value (at least {_MIN_ROWS} are needed)"
     present, needed = len(set(groups)), max(folds, 3)
     if present < needed:
-        return f"the tracks that have it are of {present} works (at least {needed} needed)"
+        return f"its tracks are of only {present} works (at least {needed} are needed)"
     try:
         splits = nested_splits(groups, folds, inner_folds, seed=seed)
     except ProbingError:
-        return f"{present} works are too few for {folds} folds with folds inside"
+        return f"{present} works are too few for {folds} outer folds with inner folds"
     for split in splits:
         if len(split.train) - np.bincount(split.inner).max() < 2:
-            return "nearly all tracks that have it are of one work"
+            return "nearly all its tracks are of one work"
     return None
 
 
 def cross_predict(
     features: Any, y: Floats, splits: Sequence[Split], alpha: float, *, device: str = "cpu"
 ) -> Floats:
-    """Out-of-fold predictions with one penalty, [rows, columns]."""
+    """Return out-of-fold predictions with one penalty, [rows, columns]."""
     rows = _Rows(features, y, device)
     predicted = np.empty(y.shape)
     penalties = np.full(y.shape[1], alpha)
@@ -127,17 +134,19 @@ def nested_predictions(
     targets: int,
     device: str = "cpu",
 ) -> Nested:
-    """Choose a penalty for each column in inner folds, and predict the outer ones.
+    """Return predictions of the outer folds, with penalties chosen in inner folds.
 
     Parameters
     ----------
     features : array_like, shape [rows, features]
     y : ndarray, float64, shape [rows, columns]
-        Columns after the first `targets` (controls, permutations) are predicted alike, but
-        their inner predictions are not kept.
+        Columns after the first `targets` (controls, permutations) are predicted in the same
+        way, but their inner predictions are not returned.
     splits : sequence of Split
     alphas : ndarray, float64, shape [alphas], ascending
+        Candidate penalties; each column gets its own.
     targets : int
+        Number of leading columns that are targets.
     device : str
         "cpu" for NumPy, or a torch device.
 
@@ -156,20 +165,20 @@ def nested_predictions(
         error, guesses, whole = _inner_round(rows, y, split, alphas, targets)
         best = error.argmin(axis=0)
         chosen[index] = alphas[best]
-        of_target = best[:targets], np.arange(targets)
-        inner_error[index] = error[of_target] / len(split.train)
-        inner_predicted.append(guesses[of_target[0], :, of_target[1]].T)
+        best_of_target = best[:targets], np.arange(targets)
+        inner_error[index] = error[best_of_target] / len(split.train)
+        inner_predicted.append(guesses[best_of_target[0], :, best_of_target[1]].T)
         model = rows.fit(split.train, whole)
         predicted[split.test] = model.predict_each(rows.x[split.test], chosen[index])
-        distinct, where = np.unique(chosen[index], return_inverse=True)
-        freedom[index] = model.degrees_of_freedom(distinct)[where]
+        distinct, inverse = np.unique(chosen[index], return_inverse=True)
+        freedom[index] = model.degrees_of_freedom(distinct)[inverse]
     return Nested(predicted, chosen, freedom, inner_predicted, inner_error)
 
 
 def _inner_round(
     rows: _Rows, y: Floats, split: Split, alphas: Floats, targets: int
 ) -> tuple[Floats, Floats, Moments | None]:
-    """Inner cross-validation of one training part.
+    """Return errors and predictions of the inner folds of one training part.
 
     Returns
     -------
@@ -177,10 +186,10 @@ def _inner_round(
         Summed squared error.
     guesses : ndarray, float64, shape [alphas, training rows, targets]
     whole : Moments or None
-        Of the training part, where sums are in use.
+        Moments of the training part, if ridge is computed from moments.
     """
     columns = y.shape[1]
-    kept, rest = slice(0, targets), slice(targets, columns)
+    main, extra = slice(0, targets), slice(targets, columns)
     folds = np.unique(split.inner)
     held_out = [split.train[split.inner == fold] for fold in folds]
     parts = [rows.moments(part) for part in held_out] if rows.primal else []
@@ -191,27 +200,30 @@ def _inner_round(
         inside = split.inner == fold
         moments = whole - parts[number] if whole is not None else None
         model = rows.fit(split.train[~inside], moments)
-        if len(alphas) == 1:  # a linear system instead of a decomposition
+        if len(alphas) == 1:  # solve a linear system instead of decomposing
             guess = model.predict_each(rows.x[test], np.full(columns, alphas[0]))[None]
             error += np.square(guess - y[test]).sum(axis=1)
-            guesses[:, inside] = guess[..., kept]
+            guesses[:, inside] = guess[..., main]
             continue
-        guess = model.predict(rows.x[test], alphas, columns=kept)
+        guess = model.predict(rows.x[test], alphas, columns=main)
         guesses[:, inside] = guess
-        error[:, kept] += np.square(guess - y[test, :targets]).sum(axis=1)
+        error[:, main] += np.square(guess - y[test, :targets]).sum(axis=1)
         if columns > targets:
-            of_rest = model.squared_error(rows.x[test], rows.y[test], alphas, columns=rest)
-            error[:, rest] += of_rest
+            of_extra = model.squared_error(rows.x[test], rows.y[test], alphas, columns=extra)
+            error[:, extra] += of_extra
     return error, guesses, whole
 
 
 class _Rows:
-    """Features and targets on their device, and ridge on parts of them either way round."""
+    """Features and targets on their device, with ridge on subsets of rows.
+
+    Ridge is computed from moments or from the rows themselves, whichever is cheaper.
+    """
 
     def __init__(self, features: Any, y: Floats, device: str) -> None:
         self.x = array_for(features, device)
         self.y = array_for(y, device)
-        # Sums pay where most training parts have more rows than there are features.
+        # Moments are cheaper if most training parts have more rows than features.
         self.primal = 0.64 * self.x.shape[0] > self.x.shape[1]
         if self.primal:
             self._centre = self.x.mean(axis=0)
@@ -228,7 +240,7 @@ class _Rows:
 
 
 def _total(parts: Sequence[Moments]) -> Moments:
-    """Sum of all parts; one new matrix, since each takes as long as a tenth of a solution."""
+    """Return the sum of all parts, accumulated in place because new matrices are expensive."""
     total = parts[0] + parts[1]
     xx, xy = total.xx, total.xy
     rows, x, y = total.rows, total.x, total.y

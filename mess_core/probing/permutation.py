@@ -1,11 +1,11 @@
-"""The null: what scores look like when targets have nothing to do with the features.
+"""Permutation test under the null hypothesis that targets are unrelated to the features.
 
 Rows of a work resemble each other in features and in targets, so single rows must not be
-shuffled. Works of equal size swap places whole, and performances change places within their
-work; so do groups of works, where folds keep such together: the exchangeability blocks of
-Winkler et al., "Multi-level block permutation", NeuroImage 2015. The largest score over layers
-is compared with the largest over layers of every permutation (Westfall and Young, 1993), so
-trying many layers costs nothing.
+shuffled. Instead, whole works of equal size are exchanged, and so are performances within a
+work. If folds use groups of works, whole groups are exchanged too. These are the
+exchangeability blocks of Winkler et al., "Multi-level block permutation", NeuroImage 2015.
+Scores are compared with the largest score over layers in every permutation (Westfall and
+Young, 1993), which corrects for testing many layers.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def work_block_permutations(
     groups: Sequence[str] | None = None,
     within: bool = True,
 ) -> NDArray[np.int64]:
-    """Permutations of rows on three levels: groups, works, performances.
+    """Return permutations of rows on three levels: groups, works and performances.
 
-    Groups of the same sizes of works swap places whole; works of one size swap within their
-    group; rows change places within their work. Nothing else moves, so neither the likeness of
-    rows within a work nor that of works within a group is broken up.
+    Whole groups are exchanged if they have works of the same sizes, works of equal size are
+    exchanged within their group, and rows within their work. This preserves the similarity of
+    rows within a work and of works within a group.
 
     Parameters
     ----------
@@ -40,39 +40,39 @@ def work_block_permutations(
     count : int
     seed : int
     groups : sequence of str, length rows, optional
-        What folds keep together; each work is its own group if not given. A work that lies in
-        several groups counts as one work in each.
+        Groups that folds keep on one side; each work is its own group if not given. A work in
+        several groups counts as a separate work in each.
     within : bool
-        Whether rows of a work change places; not for rows with an order in time.
+        Whether to permute rows within a work; use False for rows that are ordered in time.
 
     Returns
     -------
     ndarray, int64, shape [count, rows]
-        Row to take the target from. Where little can move, permutations repeat, and p comes out
-        larger.
+        Row to take the target from. If few rows can be exchanged, permutations repeat and
+        p-values become larger.
     """
-    together = works if groups is None else groups
+    outer = works if groups is None else groups
     blocks: dict[str, dict[str, list[int]]] = {}
-    for row, (group, work) in enumerate(zip(together, works, strict=True)):
+    for row, (group, work) in enumerate(zip(outer, works, strict=True)):
         blocks.setdefault(str(group), {}).setdefault(str(work), []).append(row)
-    alike: dict[tuple[int, ...], list[list[list[int]]]] = {}
+    by_sizes: dict[tuple[int, ...], list[list[list[int]]]] = {}
     for _, members in sorted(blocks.items()):
         ordered = sorted(members.values(), key=len)
-        alike.setdefault(tuple(map(len, ordered)), []).append(ordered)
+        by_sizes.setdefault(tuple(map(len, ordered)), []).append(ordered)
     rng = np.random.default_rng([seed, 41])
     result = np.empty((count, len(works)), dtype=np.int64)
     for permutation in result:
-        for sizes, same in alike.items():
-            for place, source in enumerate(rng.permutation(len(same))):
+        for sizes, same in by_sizes.items():
+            for position, source in enumerate(rng.permutation(len(same))):
                 taken = _shuffled(same[source], np.asarray(sizes), rng, within)
-                permutation[np.concatenate(same[place])] = taken
+                permutation[np.concatenate(same[position])] = taken
     return result
 
 
 def _shuffled(
     works: list[list[int]], sizes: NDArray[np.int64], rng: np.random.Generator, within: bool
 ) -> NDArray[np.int64]:
-    """Rows of a group, works of equal size shuffled, and rows within them."""
+    """Return the rows of a group with works of equal size shuffled, and rows within works."""
     order = np.arange(len(works))
     for size in np.unique(sizes):
         of_size = np.flatnonzero(sizes == size)
@@ -82,9 +82,10 @@ def _shuffled(
 
 
 def permutation_p(observed: Floats, largest: Floats) -> Floats:
-    """Share of permutations whose largest score reaches the observed one.
+    """Return p-values: the share of permutations whose largest score reaches the observed one.
 
-    The observed arrangement counts as one (Phipson and Smyth, 2010), so p is never 0.
+    The observed arrangement is counted as a permutation (Phipson and Smyth, 2010), so p is
+    never 0.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ def permutation_p(observed: Floats, largest: Floats) -> Floats:
     """
     if len(largest) == 0:
         return np.full(observed.shape, np.nan)
-    # A permutation that changes nothing may differ in the last bits: it counts as reached.
-    bar = observed - 1e-9 * (1 + np.abs(observed))
-    reached = (largest[:, None] >= bar[None]).sum(axis=0)
+    # The identity permutation may differ in the last bits; it must count as reaching the score.
+    threshold = observed - 1e-9 * (1 + np.abs(observed))
+    reached = (largest[:, None] >= threshold[None]).sum(axis=0)
     result: Floats = (1 + reached) / (1 + len(largest))
     return result

@@ -1,4 +1,4 @@
-"""Probing results to look at: heatmap, layer profiles, within-work against across-work scores."""
+"""Figures of probing results: heatmap, layer profiles, and scores within and across works."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#999999"
 
 
 def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
-    """Layer x target heatmap of R² as PNG; a dot marks evidence."""
+    """Return the layer x target heatmap of R² as PNG; a dot marks evidence."""
     scores, evidence = discovery.pivot("r2"), discovery.pivot("evidence")
     values = scores.to_numpy(dtype=float)
     figure = _figure(1.6 + 0.62 * max(values.shape[1], 4), 1.6 + 0.33 * max(values.shape[0], 3))
@@ -44,7 +44,7 @@ def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
 
 
 def heatmap_html(discovery: Discovery, *, title: str) -> str:
-    """The heatmap as a page of its own (plotly), with interval, p and baselines on hover."""
+    """Return the heatmap as an HTML page (plotly), with interval, q and baselines on hover."""
     import plotly.graph_objects as go
 
     scores = discovery.pivot("r2")
@@ -86,25 +86,25 @@ def heatmap_html(discovery: Discovery, *, title: str) -> str:
 
 
 def profiles_png(discovery: Discovery) -> bytes:
-    """R² against the layer for each target, with its interval and the untrained encoder's."""
+    """Return plots of R² by layer for each target as PNG, with the untrained encoder."""
     names = list(dict.fromkeys(discovery.table["target"]))
     columns = 5
-    lines = max(1, -(-len(names) // columns))
-    figure = _figure(12, 1.9 * lines + 0.4)
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
+    grid_rows = max(1, -(-len(names) // columns))
+    figure = _figure(12, 1.9 * grid_rows + 0.4)
+    grid = figure.subplots(grid_rows, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(grid, names, strict=False):
-        mine = discovery.table[discovery.table["target"] == name]
+        rows = discovery.table[discovery.table["target"] == name]
         axis.fill_between(
-            mine["layer"],
-            mine["r2_low"].clip(-1),
-            mine["r2_high"].clip(-1),
+            rows["layer"],
+            rows["r2_low"].clip(-1),
+            rows["r2_high"].clip(-1),
             color=_BLUE,
             alpha=0.25,
             lw=0,
         )
-        axis.plot(mine["layer"], mine["r2"].clip(-1), color=_BLUE, lw=1.5)
-        axis.plot(mine["layer"], mine["untrained_r2"].clip(-1), color=_GREY, lw=1, ls="--")
-        axis.plot(mine["layer"], mine["r2_within"].clip(-1), color=_RED, lw=1)
+        axis.plot(rows["layer"], rows["r2"].clip(-1), color=_BLUE, lw=1.5)
+        axis.plot(rows["layer"], rows["untrained_r2"].clip(-1), color=_GREY, lw=1, ls="--")
+        axis.plot(rows["layer"], rows["r2_within"].clip(-1), color=_RED, lw=1)
         axis.axhline(0, color="black", lw=0.5)
         axis.set_title(name, fontsize=8)
         axis.set_ylim(-1.05, 1.05)
@@ -121,7 +121,10 @@ def profiles_png(discovery: Discovery) -> bytes:
 
 
 def within_png(discovery: Discovery) -> bytes:
-    """R² within works against R² across works, of the layer chosen in inner folds."""
+    """Return a plot of R² within works against R² across works as PNG.
+
+    Scores are those of the layer chosen in inner folds.
+    """
     summary = discovery.summary
     figure = _figure(6.4, 5.6)
     axis = figure.add_subplot()
@@ -134,9 +137,9 @@ def within_png(discovery: Discovery) -> bytes:
         ),
     }
     axis.errorbar(x, y, **bars, fmt="o", color=_BLUE, ecolor="#bbbbbb", elinewidth=0.7, ms=4)
-    for place, height, name in zip(x, y, summary["target"], strict=True):
-        if np.isfinite(height):
-            axis.annotate(name, (place, height), fontsize=6.5, xytext=(3, 3), **_OFFSET)
+    for across, within, name in zip(x, y, summary["target"], strict=True):
+        if np.isfinite(within):
+            axis.annotate(name, (across, within), fontsize=6.5, xytext=(3, 3), **_OFFSET)
     axis.axhline(0, color="black", lw=0.5)
     axis.axvline(0, color="black", lw=0.5)
     axis.plot([-1, 1], [-1, 1], color=_GREY, lw=0.7, ls=":")
@@ -157,13 +160,13 @@ _OFFSET: dict[str, Any] = {"textcoords": "offset points"}
 def _described(discovery: Discovery) -> str:
     settings = discovery.settings
     by = settings["grouped_by"]
-    how = (
+    grouping = (
         "of single rows, as first published: LEAKS"
         if by in {"none", "as first published"}
         else (f"by {by}")
     )
     return (
-        f"R² out of fold, {settings['folds']} folds {how}, {settings['tracks']} rows of "
+        f"R² out of fold, {settings['folds']} folds {grouping}, {settings['tracks']} rows of "
         f"{settings['works']} works"
     )
 

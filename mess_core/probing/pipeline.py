@@ -1,4 +1,4 @@
-"""Probe what is in the store, and keep the result there."""
+"""Probe the embeddings in the store, and write the results to the store."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
 _FIRST_ALPHA = 1.0
 
 PREVIOUS = "previous_summary.parquet"
-"""Summary of the discovery before the present one, beside it."""
+"""File with the summary of the previous run, in the folder of the current results."""
 
 _DROP = 0.05
-"""Smallest fall of R² that is worth a warning; smaller ones come and go with a few tracks."""
+"""Smallest drop of R² worth a warning; smaller drops can be caused by a few tracks."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class ProbingInputs:
     ----------
     x : ndarray, float32, shape [tracks, layers, dim]
     y : DataFrame
-        The 22 targets, log2 where the registry says so.
+        The 22 targets, as log2 where the registry says so.
     rows : DataFrame
         ``track_id, dataset, work_id, performer``.
     manifest : dict
-        Of the embedding matrix.
+        Manifest of the embedding matrix.
     untrained : ndarray, float32, shape [tracks, layers, dim], or None
     descriptors : ndarray, float64, shape [tracks, 64], or None
     notes : list of str
-        Why a baseline is not there.
+        Reasons for missing baselines and tracks.
     """
 
     x: NDArray[np.float32]
@@ -72,12 +72,12 @@ class ProbingInputs:
 
 
 def probing_inputs(layout: Layout) -> ProbingInputs:
-    """Read what `probe_store` probes.
+    """Load the inputs of `probe_store`.
 
     Raises
     ------
     StoreError, ProbingError
-        If a table is missing, or no track is in both.
+        If a table is missing, or no track has both embeddings and targets.
     """
     matrix, rows, manifest = load_matrix(layout)
     table = read_table(layout.proxy_targets).set_index("track_id")
@@ -93,14 +93,14 @@ def probing_inputs(layout: Layout) -> ProbingInputs:
     if control is not None:
         lacking = both & ~rows["track_id"].isin(control[1]).to_numpy()
         if lacking.any():
-            # Compared on other tracks, or not at all, evidence would be easier to have.
+            # Without a comparison on the same tracks, evidence would be easier to obtain.
             notes.append(f"{lacking.sum()} tracks left out: the untrained control lacks them")
             both = both & ~lacking
     x, rows = matrix[both], rows[both].reset_index(drop=True)
     untrained = None
     if control is not None:
-        place = {track: index for index, track in enumerate(control[1])}
-        untrained = control[0][[place[track] for track in rows["track_id"]]]
+        control_row = {track: index for index, track in enumerate(control[1])}
+        untrained = control[0][[control_row[track] for track in rows["track_id"]]]
     return ProbingInputs(
         x=x,
         y=in_probed_units(table.loc[rows["track_id"]].reset_index(drop=True)),
@@ -113,7 +113,7 @@ def probing_inputs(layout: Layout) -> ProbingInputs:
 
 
 def in_probed_units(table: pd.DataFrame) -> pd.DataFrame:
-    """The 22 targets of a table that are in it, log2 where the registry says so."""
+    """Return those of the 22 targets that are in a table, as log2 where the registry says so."""
     published = [one for one in targets() if one.name in table]
     values = table[[one.name for one in published]].copy()
     for one in published:
@@ -132,19 +132,19 @@ def probe_store(
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Discovery, dict[str, Any]]:
-    """Run `discover` on the store's tables and write `probing_folder`.
+    """Run `discover` on the tables in the store and write the results to `probing_folder`.
 
-    A library too small to probe gives an empty result that says why: it can be searched all
-    the same, with aspects that say that they are a fallback.
+    A library too small for probing gives an empty result with the reason. It can still be
+    searched, with aspects that are marked as a fallback.
 
     Parameters
     ----------
     layout : Layout
     folds : int
-        Outer folds; lowered, with a note, where there are fewer groups.
+        Outer folds; reduced, with a note, if there are fewer groups.
     group_by : {"work", "performer", "track", "as first published"}
-        What folds keep together. All but "work" let works leak, and the result warns; the
-        last shuffles tracks and fixes the penalty at 1.
+        What folds keep on one side. All but "work" let works leak, and the result has a
+        warning; "as first published" shuffles tracks and fixes the penalty at 1.
     permutations : int
     seed : int
     device : str
@@ -155,7 +155,7 @@ def probe_store(
     -------
     discovery : Discovery
     made_from : dict
-        Encoder, targets version and checksums that the result belongs to.
+        Encoder, targets version and checksums of the inputs.
 
     Raises
     ------
@@ -186,10 +186,12 @@ def probe_store(
     discovery.settings["grouped_by"] = group_by
     discovery.notes.extend(inputs.notes)
     if usable < folds:
-        discovery.notes.insert(0, f"{usable} folds instead of {folds}: there are {present} groups")
+        discovery.notes.insert(
+            0, f"{usable} folds instead of {folds}: there are only {present} groups"
+        )
     made_from = origin(inputs.manifest)
     folder = probing_folder(layout, group_by)
-    _keep_previous(folder)
+    _store_previous_summary(folder)
     save_discovery(discovery, folder, made_from=made_from)
     probes = fit_probes(inputs.x, inputs.y, discovery)
     placed = place_tracks(inputs.x, inputs.y, discovery, probes)
@@ -199,13 +201,13 @@ def probe_store(
 
 
 def check_probing(layout: Layout, folder: Any = None) -> Finding:
-    """Scores are at most 1, intervals are in order, and they are of the present matrix.
+    """Check that scores and intervals are valid and computed from the current matrix.
 
     Parameters
     ----------
     layout : Layout
     folder : UPath, optional
-        Of the result, if it is not that of the tracks.
+        Folder of the results; by default those of whole tracks.
     """
     discovery, made_from = load_discovery(folder or layout.probing)
     _, _, manifest = load_matrix(layout)
@@ -226,9 +228,9 @@ def check_probing(layout: Layout, folder: Any = None) -> Finding:
 
 
 def check_r2_drop(layout: Layout) -> Finding:
-    """No target's R² fell by more than 0.05 below its interval in the run before.
+    """Check that no target's R² dropped by more than 0.05 below its previous interval.
 
-    Runs of different encoders are told apart, not compared.
+    Runs with different encoders are not compared.
     """
     now = read_table(layout.probing / "summary.parquet").set_index("target")
     made_from = read_json(layout.probing / "results.json")["made_from"]
@@ -237,7 +239,7 @@ def check_r2_drop(layout: Layout) -> Finding:
     except StoreError:
         return Finding(True, {"compared": "nothing: this is the first run"})
     if set(before["encoder"]) != {made_from["encoder"]}:
-        return Finding(True, {"compared": "nothing: the run before had another encoder"})
+        return Finding(True, {"compared": "nothing: the previous run used another encoder"})
     both = now.join(before.add_suffix("_before"), how="inner")
     limit = both["chosen_r2_low_before"].fillna(both["chosen_r2_before"]) - _DROP
     fallen = both[both["chosen_r2"] < limit]
@@ -255,23 +257,26 @@ def check_r2_drop(layout: Layout) -> Finding:
     )
 
 
-def _keep_previous(folder: Any) -> None:
-    """Set the present summary aside, with its encoder, for comparison with the next."""
-    with contextlib.suppress(StoreError, KeyError):  # none yet, or an interrupted one
+def _store_previous_summary(folder: Any) -> None:
+    """Copy the current summary, with its encoder, for comparison with the next run."""
+    with contextlib.suppress(StoreError, KeyError):  # no previous run, or an interrupted one
         encoder = read_json(folder / "results.json")["made_from"]["encoder"]
         summary = read_table(folder / "summary.parquet")
         write_table(folder / PREVIOUS, summary.assign(encoder=encoder))
 
 
 def probing_folder(layout: Layout, group_by: Grouping) -> Any:
-    """Where `probe_store` writes: leaky groupings get folders that nothing reads aspects from."""
+    """Return the folder that `probe_store` writes to.
+
+    Groupings that leak works get their own folders, which aspects are never read from.
+    """
     if group_by == "work":
         return layout.probing
     return layout.probing / f"by {group_by}".replace("by as", "as").replace(" ", "-")
 
 
 def origin(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a result from this embedding matrix was made from."""
+    """Return the encoder, versions and checksum that a result from this matrix depends on."""
     return {
         "encoder": manifest["identity"]["encoder"],
         "identity": manifest["identity"],
@@ -283,19 +288,19 @@ def origin(manifest: dict[str, Any]) -> dict[str, Any]:
 def _control(
     layout: Layout, identity: dict[str, Any], notes: list[str]
 ) -> tuple[NDArray[np.float32], list[str]] | None:
-    """The counterpart's vectors and their tracks, or a note on why there are none."""
+    """Return vectors and track ids of the untrained counterpart, or None and add a note."""
     if str(identity["encoder"]).startswith("untrained:"):
         notes.append("the encoder is untrained: these scores are the control, not a finding")
         return None
     try:
-        matrix, have, manifest = load_matrix(layout.control)
+        matrix, rows, manifest = load_matrix(layout.control)
     except StoreError:
-        notes.append("no untrained control: scores do not tell what training adds")
+        notes.append("no untrained control: scores do not show what training adds")
         return None
     if manifest.get("control_of") != identity:
-        notes.append("the untrained control is of another encoder or setting: not compared")
+        notes.append("the untrained control is of another encoder or other settings: not compared")
         return None
-    return matrix, [str(track) for track in have["track_id"]]
+    return matrix, [str(track) for track in rows["track_id"]]
 
 
 def _descriptors(layout: Layout, rows: pd.DataFrame) -> NDArray[np.float64] | None:

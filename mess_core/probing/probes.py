@@ -1,8 +1,8 @@
-"""Probe directions: where in a layer a target is read, for ranking by that alone.
+"""Probe directions: the direction in a layer that predicts a target, for ranking by it.
 
-Out of fold, a probe is judged; here it is used: fitted on all tracks, with the layer that
-inner folds chose most often and that layer's median penalty. Tracks of the library are not
-placed by a probe that has seen them: they keep their out-of-fold predictions.
+Probes are fitted on all tracks, with the layer that inner folds chose most often and its
+median penalty. They are not used on the tracks they were fitted on: those get their
+out-of-fold predictions.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Probes:
-    """One direction per target; values are in standard deviations of the target.
+    """One direction per target, which predicts it in standard deviations of the target.
 
     Attributes
     ----------
     targets : list of str
     layers : list of int
-        Layer number that each target is read from.
+        Layer number that each target is predicted from.
     directions : ndarray, float64, shape [targets, dim]
     offsets : ndarray, float64, shape [targets]
     """
@@ -47,7 +47,7 @@ class Probes:
     offsets: Floats
 
     def project(self, x: ArrayLike, layers: Sequence[int]) -> Floats:
-        """Place embeddings on every direction.
+        """Return the projection of embeddings on every direction.
 
         Parameters
         ----------
@@ -59,15 +59,15 @@ class Probes:
         -------
         ndarray, float64, shape [rows, targets]
         """
-        place = {layer: position for position, layer in enumerate(layers)}
+        position_of = {layer: position for position, layer in enumerate(layers)}
         values = np.asarray(x, dtype=np.float64)
-        used = [place[layer] for layer in self.layers]
+        used = [position_of[layer] for layer in self.layers]
         placed: Floats = np.einsum("rtd,td->rt", values[:, used], self.directions) + self.offsets
         return placed
 
 
 def fit_probes(x: ArrayLike, y: pd.DataFrame, discovery: Discovery) -> Probes:
-    """Fit the probe of every target that was probed.
+    """Return probes fitted on all tracks, one for every probed target.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def fit_probes(x: ArrayLike, y: pd.DataFrame, discovery: Discovery) -> Probes:
         target, layer = str(row["target"]), int(row["layer"])
         wanted = y[target].to_numpy(dtype=np.float64)
         present = np.isfinite(wanted)
-        mine = discovery.table[
+        row_of_layer = discovery.table[
             (discovery.table["target"] == target) & (discovery.table["layer"] == layer)
         ]
         features = values[present][:, numbers.index(layer)]
         scaled = (wanted[present] - wanted[present].mean()) / wanted[present].std()
         model = RidgePath(features, scaled[:, None])
-        direction, offset = model.linear(float(mine["alpha"].iloc[0]))
+        direction, offset = model.linear(float(row_of_layer["alpha"].iloc[0]))
         names.append(target)
         layers.append(layer)
         directions.append(direction[:, 0])
@@ -103,10 +103,10 @@ def fit_probes(x: ArrayLike, y: pd.DataFrame, discovery: Discovery) -> Probes:
 def place_tracks(
     x: ArrayLike, y: pd.DataFrame, discovery: Discovery, probes: Probes
 ) -> pd.DataFrame:
-    """Where every track lies on every direction, [tracks, targets].
+    """Return the position of every track on every direction, [tracks, targets].
 
-    Out of fold where the track has the target; by the probe where it has not, which then has
-    not seen it either.
+    Tracks with the target get their out-of-fold prediction. Tracks without it were not used to
+    fit the probe and get its prediction.
     """
     import pandas as pd
 
@@ -131,12 +131,12 @@ def save_probes(
 
 
 def load_probes(folder: Any) -> tuple[Probes, pd.DataFrame, dict[str, Any]]:
-    """Read what `save_probes` wrote: probes, placed tracks, ``made_from``.
+    """Load what `save_probes` wrote: probes, placed tracks and ``made_from``.
 
     Raises
     ------
     StoreError
-        If it is missing or damaged.
+        If a file is missing or damaged.
     """
     record = read_json(folder / "probes.json")
     stacked = np.array(read_array(folder / "probes.npy"))

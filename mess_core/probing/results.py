@@ -1,4 +1,4 @@
-"""Discovery on disk: Parquet for code, JSON for people, pictures and a page to look at."""
+"""Probing results on disk: tables as Parquet, a JSON summary, figures and an HTML page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PICTURES = ("heatmap.png", "layers.png", "within.png")
 
 
 def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, Any]) -> None:
-    """Write tables, pictures, ``heatmap.html`` and, last, ``results.json``.
+    """Write tables, figures, ``heatmap.html`` and, last, ``results.json``.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
         Encoder identity, targets version and table checksums.
     """
     title = str(made_from["encoder"])
-    # Without it the folder holds no result: nothing half-written is read.
+    # Removed first and written last, so that a partial result is never read.
     (folder / "results.json").unlink(missing_ok=True)
     write_table(folder / "results.parquet", discovery.table)
     write_table(folder / "summary.parquet", discovery.summary)
@@ -62,7 +62,7 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
 
 
 def load_discovery(folder: Any) -> tuple[Discovery, dict[str, Any]]:
-    """Read back what `save_discovery` wrote (without predictions), and ``made_from``."""
+    """Load what `save_discovery` wrote (without predictions), and ``made_from``."""
     from mess_core.probing.discovery import Discovery
 
     record = read_json(folder / "results.json")
@@ -82,7 +82,7 @@ def save_aspects(aspects: dict[str, Aspect], path: Any, *, made_from: dict[str, 
 
 
 def load_aspects(path: Any) -> dict[str, Aspect]:
-    """Read resolved aspects."""
+    """Load resolved aspects from JSON."""
     aspects = {}
     for name, values in read_json(path)["aspects"].items():
         values["weights"] = {int(layer): float(w) for layer, w in values["weights"].items()}
@@ -93,7 +93,7 @@ def load_aspects(path: Any) -> dict[str, Aspect]:
 
 
 def check_aspects(layout: Layout) -> Finding:
-    """All aspects are there, and each one's weights sum to 1 over layers of the encoder."""
+    """Check that all aspects are present, with weights over the encoder's layers that sum to 1."""
     aspects = load_aspects(layout.probing / "aspects.json")
     _, _, manifest = load_matrix(layout)
     layers = set(manifest["identity"]["layers"])

@@ -1,10 +1,9 @@
 """Ridge regression for many targets and a path of penalties from one decomposition.
 
-Hoerl and Kennard (1970); the eigendecomposition is of whichever of the Gram and the
-covariance matrix is smaller (Hastie, Tibshirani and Friedman, 2009, section 18.3.5), and a
-single penalty needs only a linear system. Equivalent to scikit-learn's
-``make_pipeline(StandardScaler(), Ridge(alpha))`` for each target and penalty, which is the
-oracle in the tests beside himalaya's ``Ridge``.
+See Hoerl and Kennard (1970). The smaller of the Gram and the covariance matrix is decomposed
+(Hastie, Tibshirani and Friedman, 2009, section 18.3.5); a single penalty needs only a linear
+system. Equivalent to scikit-learn's ``make_pipeline(StandardScaler(), Ridge(alpha))`` for each
+target and penalty. The tests compare with it and with himalaya's ``Ridge``.
 """
 
 from __future__ import annotations
@@ -29,15 +28,16 @@ Floats = NDArray[np.float64]
 
 
 class RidgePath:
-    """Ridge on features standardised inside the training set, for a path of penalties.
+    """Ridge regression on standardised features, for a path of penalties.
 
-    Decompositions are made when they are first needed: predictions with one penalty for all
-    targets solve a linear system, a path of penalties takes an eigendecomposition.
+    Features are standardised on the training rows. Decompositions are computed when first
+    needed: predictions with one penalty for all targets solve a linear system, and a path of
+    penalties takes an eigendecomposition.
 
     Parameters
     ----------
     X : array_like, shape [rows, features]
-        NumPy, or torch on any device: the computation runs where `X` is, in float64.
+        NumPy array, or torch tensor on any device. Computed on the device of `X`, in float64.
     Y : array_like, shape [rows, targets]
         No missing values.
 
@@ -45,6 +45,15 @@ class RidgePath:
     ------
     ProbingError
         If there are fewer than two rows, or values are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((50, 3))
+    >>> path = RidgePath(X, X[:, :2] + 1.0)
+    >>> path.predict(X, [0.01, 100.0]).shape  # penalties, rows, targets
+    (2, 50, 2)
     """
 
     def __init__(self, X: Any, Y: Any) -> None:
@@ -72,17 +81,22 @@ class RidgePath:
     def from_moments(
         cls, moments: Moments, *, centre: Any = None, reference: Any = None
     ) -> RidgePath:
-        """The same from sums over the training rows.
+        """Return the same model from moments of the training rows.
 
         Parameters
         ----------
         moments : Moments
-            Of the training rows, less `centre`.
+            Moments of the training rows minus `centre`.
         centre : array, shape [features], optional
-            What was taken out of every row before summing.
+            Vector that was subtracted from every row before summing.
         reference : array, shape [features], optional
-            Mean square of the features over the rows that the moments were subtracted from:
-            variances that are only rounding next to it count as zero.
+            Mean square of the features over the rows that the moments were subtracted from.
+            Variances that are only rounding error compared with it count as zero.
+
+        Raises
+        ------
+        ProbingError
+            If there are fewer than two rows.
         """
         if moments.rows < 2:
             raise ProbingError(f"ridge needs two or more rows, not {moments.rows}")
@@ -95,13 +109,13 @@ class RidgePath:
         mean, rows = moments.x / moments.rows, moments.rows
         diagonal = xp.linalg.diagonal(moments.xx) / rows
         variance = diagonal - xp.square(mean)
-        # A difference of sums: what is left of a feature that is constant in these rows but not
-        # in those that the sums were taken from is rounding of some 1e-16 of the reference.
-        held = diagonal if reference is None else reference
-        variance = xp.where(variance <= 1e-13 * held, xp.zeros_like(variance), variance)
-        scale = _scale(xp, xp.sqrt(variance), held)
+        # Moments may be differences of sums. A feature that is constant in these rows but not in
+        # all rows then has a rounding error of about 1e-16 of the reference as its variance.
+        magnitude = diagonal if reference is None else reference
+        variance = xp.where(variance <= 1e-13 * magnitude, xp.zeros_like(variance), variance)
+        scale = _scale(xp, xp.sqrt(variance), magnitude)
         self._scale, self._offset = scale, moments.y / rows
-        # In place: every pass over this matrix counts next to its factorisation.
+        # In place, because every pass over this matrix takes noticeable time.
         matrix = mean[:, None] * (-rows * mean)[None, :]
         matrix += moments.xx
         self._matrix = matrix  # sums of products about the mean, [features, features]
@@ -112,18 +126,18 @@ class RidgePath:
 
     @property
     def eigenvalues(self) -> Floats:
-        """Of the Gram (or covariance) matrix of the standardised features, [rank]."""
+        """Eigenvalues of the Gram or covariance matrix of the standardised features, [rank]."""
         return to_numpy(self._decomposed()[0])
 
     def predict(self, X: Any, alphas: ArrayLike, *, columns: slice = slice(None)) -> Floats:
-        """Predictions for every penalty.
+        """Return predictions for every penalty.
 
         Parameters
         ----------
         X : array_like, shape [rows, features]
         alphas : array_like, shape [alphas], all positive
         columns : slice
-            Of the targets; all if not given.
+            Targets to predict; all if not given.
 
         Returns
         -------
@@ -140,7 +154,7 @@ class RidgePath:
         )
 
     def predict_each(self, X: Any, alpha_of_target: ArrayLike) -> Floats:
-        """Predictions with a penalty of its own for each target, [rows, targets]."""
+        """Return predictions with a separate penalty for each target, [rows, targets]."""
         weights = self._weights(alpha_of_target)
         x = X if _is_float64_array(X) else array_for(X, "cpu")
         return to_numpy((x - self._mean) @ weights + self._offset)
@@ -148,9 +162,9 @@ class RidgePath:
     def squared_error(
         self, X: Any, Y: Any, alphas: ArrayLike, *, columns: slice = slice(None)
     ) -> Floats:
-        """Summed squared error of the predictions for `X` against `Y`, [alphas, targets].
+        """Return the summed squared error of predictions of `Y` from `X`, [alphas, targets].
 
-        Keeps no predictions, so that there may be thousands of targets.
+        Predictions are not stored, so there may be thousands of targets.
         """
         values, basis, coordinates = self._decomposed()
         projected = self._standardised(X) @ basis
@@ -164,23 +178,23 @@ class RidgePath:
         return np.stack(errors)
 
     def coefficients(self, alpha_of_target: ArrayLike) -> Floats:
-        """Weights on the standardised features, [features, targets]."""
+        """Return weights of the standardised features, [features, targets]."""
         return to_numpy(self._weights(alpha_of_target) * self._scale[:, None])
 
     def linear(self, alpha: float) -> tuple[Floats, Floats]:
-        """Weights on the features as given, [features, targets], and intercepts, [targets]."""
+        """Return weights of the unscaled features, [features, targets], and intercepts."""
         weights = self._weights(np.full(self._right.shape[1], alpha))
         return to_numpy(weights), to_numpy(self._offset - self._mean @ weights)
 
     def degrees_of_freedom(self, alphas: ArrayLike) -> Floats:
-        """Effective degrees of freedom, trace of the hat matrix, [alphas]."""
+        """Return the effective degrees of freedom (trace of the hat matrix), [alphas]."""
         penalties = _checked_alphas(alphas)
         values = self.eigenvalues[None]
         result: Floats = (values / (values + penalties[:, None])).sum(axis=1)
         return result
 
     def _weights(self, alpha_of_target: ArrayLike) -> Any:
-        """Weights on the centred features, not standardised, [features, targets]."""
+        """Return weights of the centred features, not standardised, [features, targets]."""
         penalties = _checked_alphas(alpha_of_target)
         if self._eigen is None and len(np.unique(penalties)) == 1:
             alpha = float(penalties[0])
@@ -195,7 +209,7 @@ class RidgePath:
         return weights / self._scale[:, None]
 
     def _solved(self, penalty: Any) -> Any:
-        """Solution with a penalty on each diagonal element, which is put back afterwards."""
+        """Return the solution with a penalty added to each diagonal element."""
         index = self._xp.arange(self._matrix.shape[0], device=device_of(self._matrix))
         plain = self._xp.asarray(self._matrix[index, index], copy=True)
         self._matrix[index, index] = plain + penalty
@@ -205,7 +219,7 @@ class RidgePath:
             self._matrix[index, index] = plain
 
     def _decomposed(self) -> tuple[Any, Any, Any]:
-        """Eigenvalues [rank], basis [features, rank], coordinates [rank, targets]."""
+        """Return eigenvalues [rank], basis [features, rank] and coordinates [rank, targets]."""
         if self._eigen is None:
             xp = self._xp
             matrix, right = self._matrix, self._right
@@ -225,12 +239,12 @@ class RidgePath:
 
 
 def _scale(xp: Any, deviation: Any, mean_square: Any) -> Any:
-    """Deviation, or 1 where it is only rounding: a constant feature carries nothing.
+    """Return the standard deviation, or 1 for constant features, which stay unscaled.
 
-    scikit-learn leaves such features unscaled too.
+    scikit-learn also leaves constant features unscaled.
     """
-    nothing = deviation <= 1e-9 * xp.sqrt(mean_square)
-    return xp.where(nothing, xp.ones_like(deviation), deviation)
+    constant = deviation <= 1e-9 * xp.sqrt(mean_square)
+    return xp.where(constant, xp.ones_like(deviation), deviation)
 
 
 def _is_float64_array(values: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Scores of out-of-fold predictions, and their intervals by a bootstrap over groups."""
+"""Scores of out-of-fold predictions, with intervals from a bootstrap over groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 def r2(y: Floats, predicted: Floats) -> Floats:
-    """Coefficient of determination along axis 0 (scikit-learn's), NaN where y is constant."""
+    """Return R² along axis 0 (as in scikit-learn), NaN where `y` is constant."""
     residual = np.square(y - predicted).sum(axis=0)
     total = np.square(y - y.mean(axis=0)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -25,7 +25,7 @@ def r2(y: Floats, predicted: Floats) -> Floats:
 
 
 def pearson(y: Floats, predicted: Floats) -> Floats:
-    """Pearson correlation along axis 0, NaN where either is constant."""
+    """Return the Pearson correlation along axis 0, NaN where either is constant."""
     a, b = y - y.mean(axis=0), predicted - predicted.mean(axis=0)
     spread_a, spread_b = np.square(a).sum(axis=0), np.square(b).sum(axis=0)
     both = varies(spread_a, y) & varies(spread_b, predicted)
@@ -34,23 +34,23 @@ def pearson(y: Floats, predicted: Floats) -> Floats:
 
 
 def varies(spread: Floats, values: Floats) -> NDArray[np.bool_]:
-    """Whether summed squared deviations are more than rounding; free of the values' unit."""
+    """Return whether summed squared deviations exceed rounding error, whatever the unit."""
     more: NDArray[np.bool_] = spread > 1e-24 * np.square(values).sum(axis=0)
     return more
 
 
 def spearman(y: Floats, predicted: Floats) -> Floats:
-    """Spearman rank correlation along axis 0."""
+    """Return the Spearman rank correlation along axis 0."""
     from scipy.stats import rankdata
 
     return pearson(rankdata(y, axis=0), rankdata(predicted, axis=0))
 
 
 def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tuple[Floats, int]:
-    """R² after taking each group's mean out of both, and the number of rows that it is on.
+    """Return R² after subtracting each group's mean, and the number of rows used.
 
-    Only groups with two or more rows count: the rest say nothing about differences
-    between performances of one work.
+    Only groups with two or more rows are used: the others carry no information about
+    differences between performances of one work.
 
     Parameters
     ----------
@@ -65,26 +65,26 @@ def within_groups_r2(y: Floats, predicted: Floats, groups: Sequence[str]) -> tup
     rows : int
     """
     centre = _Centring(groups)
-    truth = centre(y)
-    kept = int(centre.several.sum())
-    total = np.square(truth).sum(axis=0)
-    some = varies(total, y[centre.several]) if kept else np.zeros(y.shape[1], dtype=bool)
-    lost = np.square(truth - centre(predicted)).sum(axis=-2)
+    observed = centre(y)
+    rows = int(centre.several.sum())
+    total = np.square(observed).sum(axis=0)
+    varying = varies(total, y[centre.several]) if rows else np.zeros(y.shape[1], dtype=bool)
+    residual = np.square(observed - centre(predicted)).sum(axis=-2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(some, 1.0 - lost / total, np.nan), kept
+        return np.where(varying, 1.0 - residual / total, np.nan), rows
 
 
 @dataclass(frozen=True)
 class GroupBootstrap:
-    """Draws of whole groups with replacement, the same for every score.
+    """Draws of whole groups with replacement, shared by all scores.
 
-    Field and Welsh (2007) for the cluster bootstrap. Scores are computed from sums per group,
-    so the cost does not grow with the rows.
+    This is the cluster bootstrap (Field and Welsh, 2007). Scores are computed from sums per
+    group, so the cost of a draw does not grow with the number of rows.
 
     Attributes
     ----------
     member : sparse array, float64, shape [groups, rows]
-        1 where a row is of a group.
+        1 where a row belongs to a group.
     draws : ndarray, float64, shape [resamples, groups]
         How often each group is drawn.
     """
@@ -94,12 +94,12 @@ class GroupBootstrap:
 
     @classmethod
     def of(cls, groups: Sequence[str], *, resamples: int, seed: int) -> GroupBootstrap:
-        """Draw `resamples` times from the groups of the rows."""
+        """Return `resamples` draws of the groups of the rows."""
         member, _ = membership(groups)
         return cls(member, cluster_draws(member.shape[0], resamples, seed=seed))
 
     def r2(self, y: Floats, predicted: Floats) -> Floats:
-        """R² of every draw.
+        """Return R² of every draw.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class GroupBootstrap:
         -------
         ndarray, float64, shape [resamples, ..., targets]
         """
-        centred = y - y.mean(axis=0)  # R² is free of the offset; this keeps the sums small
+        centred = y - y.mean(axis=0)  # R² does not depend on the offset; small sums are precise
         count, first, second = (
             self.draws @ (self.member @ values)
             for values in (np.ones((len(y), 1)), centred, np.square(centred))
@@ -118,18 +118,18 @@ class GroupBootstrap:
         return self._r2(second - np.square(first) / count, second, y, predicted)
 
     def within_r2(self, y: Floats, predicted: Floats, works: Sequence[str]) -> Floats:
-        """`within_groups_r2` of every draw, [resamples, ..., targets]."""
+        """Return `within_groups_r2` of every draw, [resamples, ..., targets]."""
         centre = _Centring(works)
-        truth = centre(y)
-        second = self.draws @ (self.member @ np.square(truth))
-        # Of a target that is the same within works, rounding is left, next to what it was.
+        observed = centre(y)
+        second = self.draws @ (self.member @ np.square(observed))
+        # For a target that is constant within works, only rounding error is left.
         about = np.where(centre.several[:, None], y - y.mean(axis=0), 0.0)
-        held = self.draws @ (self.member @ np.square(about))
-        return self._r2(second, held, truth, centre(predicted))
+        magnitude = self.draws @ (self.member @ np.square(about))
+        return self._r2(second, magnitude, observed, centre(predicted))
 
-    def _r2(self, total: Floats, held: Floats, y: Floats, predicted: Floats) -> Floats:
-        # Draws in which nothing varies leave only rounding, next to what the draw could hold.
-        total = np.where(total > 1e-12 * held, total, np.nan)
+    def _r2(self, total: Floats, magnitude: Floats, y: Floats, predicted: Floats) -> Floats:
+        # Draws in which nothing varies have only rounding error compared with the magnitude.
+        total = np.where(total > 1e-12 * magnitude, total, np.nan)
         sets = predicted.reshape(-1, *y.shape)  # [sets, rows, targets]
         result = np.empty((len(self.draws), *sets.shape[::2]))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -139,7 +139,7 @@ class GroupBootstrap:
 
 
 class _Centring:
-    """Takes each work's mean out; rows of works with one row become zero."""
+    """Subtracts the mean of each work; works with a single row become zero."""
 
     def __init__(self, works: Sequence[str]) -> None:
         self.member, self.inverse = membership(works)
@@ -147,7 +147,7 @@ class _Centring:
         self.several = self.count[self.inverse] > 1
 
     def __call__(self, values: Floats) -> Floats:
-        """Centre along the last axis but one, [..., rows, targets]."""
+        """Return `values` centred along the second-last axis, [..., rows, targets]."""
         flat = np.moveaxis(values, -2, 0).reshape(values.shape[-2], -1)
         mean = (self.member @ flat) / self.count[:, None]
         centred = np.where(self.several[:, None], flat - mean[self.inverse], 0.0)

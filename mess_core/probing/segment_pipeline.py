@@ -1,4 +1,4 @@
-"""Probe the segments in the store: their targets, and the curves within them."""
+"""Probe the segments in the store: their targets and the curves within them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["probe_segments", "segment_inputs"]
 def segment_inputs(
     layout: Layout, rows: pd.DataFrame, identity: dict[str, Any], *, per_track: int
 ) -> tuple[NDArray[np.float32], pd.DataFrame, dict[str, NDArray[np.float64]]]:
-    """Segments spread evenly over each track, with their targets and curves.
+    """Load segments spread evenly over each track, with their targets and curves.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def segment_inputs(
     rows : DataFrame
         ``track_id, dataset, ...`` of tracks with embeddings.
     identity : dict
-        Of the embeddings: tracks of another are left out.
+        Identity of the embeddings; tracks with another identity are left out.
     per_track : int
-        Segments of a track at most.
+        Maximum number of segments of a track.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def segment_inputs(
     table : DataFrame
         The columns of `rows`, ``start_s, end_s`` and the targets that segments have.
     curves : dict
-        Name to float64 [segments, points], two points a second; NaN where not available.
+        Name to float64 [segments, points], two points per second; NaN where not available.
 
     Raises
     ------
@@ -67,11 +67,11 @@ def segment_inputs(
             continue
         try:
             table = read_table(layout.segment_targets(dataset, track_id))
-            course = read_table(layout.curves(dataset, track_id))
-        except StoreError:  # the checks name tracks without targets
+            track_curves = read_table(layout.curves(dataset, track_id))
+        except StoreError:  # tracks without targets are reported by the checks
             continue
         starts = np.asarray(sidecar["start_s"])
-        # Both cut the track alike; a rounding of the length may give one of them a last one more.
+        # Rounding of the track length may give one of the two an additional last segment.
         usable = min(len(starts), len(table))
         if not np.allclose(starts[:usable], table["start_s"].to_numpy()[:usable], atol=1e-3):
             continue
@@ -79,7 +79,7 @@ def segment_inputs(
         vectors.append(np.asarray(store.read("segments", dataset, track_id)[picked], np.float32))
         table = table.iloc[picked].reset_index(drop=True)
         tables.append(table.assign(**row))
-        for name, values in _within(course, table, identity["window_s"]).items():
+        for name, values in _within_segments(track_curves, table, identity["window_s"]).items():
             parts[name].append(values)
     if not vectors:
         raise ProbingError(
@@ -100,16 +100,16 @@ def probe_segments(
     device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Discovery, pd.DataFrame]:
-    """Probe segments by work and write ``data/probing/segments/``.
+    """Probe segments grouped by work, and write ``data/probing/segments/``.
 
-    No permutations: segments of a track are not exchangeable, and tracks differ in number of
-    segments. Intervals are over works.
+    There is no permutation test, because segments of a track are not exchangeable and tracks
+    differ in their number of segments. Intervals are over works.
 
     Parameters
     ----------
     layout : Layout
     per_track : int
-        Segments of a track at most, spread evenly: long tracks shall not outweigh the rest.
+        Maximum number of segments of a track, spread evenly, so that long tracks do not dominate.
     folds, seed, device, progress
         As in `probe_store`.
 
@@ -117,7 +117,7 @@ def probe_segments(
     -------
     discovery : Discovery
     curves : DataFrame
-        Of `discover_curves`.
+        As returned by `discover_curves`.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def probe_segments(
     """
     _, rows, manifest = load_matrix(layout)
     identity = manifest["identity"]
-    x, table, courses = segment_inputs(layout, rows, identity, per_track=per_track)
+    x, table, segment_curves = segment_inputs(layout, rows, identity, per_track=per_track)
     groups = grouping(layout, table, "work")
     usable = max(2, min(folds, len(set(groups))))
     works = table["work_id"].tolist()
@@ -148,26 +148,26 @@ def probe_segments(
         **options,
     )
     discovery.settings["rows"] = f"up to {per_track} segments of each track"
-    found = discover_curves(x, courses, works, **options)
+    found = discover_curves(x, segment_curves, works, **options)
     folder = layout.probing / "segments"
     write_table(folder / "curves.parquet", found)
     save_discovery(discovery, folder, made_from=origin(manifest))
     return discovery, found
 
 
-def _within(
-    course: pd.DataFrame, table: pd.DataFrame, window_s: float
+def _within_segments(
+    track_curves: pd.DataFrame, table: pd.DataFrame, window_s: float
 ) -> dict[str, NDArray[np.float64]]:
-    """Stretch of every timed curve that begins with each segment, [segments, points].
+    """Return the part of every timed curve within each segment, [segments, points].
 
-    As many points as a whole window holds; NaN beyond the curve's end.
+    Each part has as many points as a full window, with NaN after the end of the curve.
     """
     points = max(1, round(window_s * CURVE_RATE_HZ))
     first = np.round(table["start_s"].to_numpy() * CURVE_RATE_HZ).astype(int)
     at = first[:, None] + np.arange(points)
-    inside = at < len(course)
-    at = np.minimum(at, len(course) - 1)
+    inside = at < len(track_curves)
+    at = np.minimum(at, len(track_curves) - 1)
     return {
-        one.name: np.where(inside, course[one.name].to_numpy()[at], np.nan)
+        one.name: np.where(inside, track_curves[one.name].to_numpy()[at], np.nan)
         for one in curves(timed=True)
     }

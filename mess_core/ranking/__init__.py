@@ -1,1 +1,1 @@
-"""Learned expressive similarity: what is compared, how it is trained, what is served."""
+"""Learned expressive similarity: clips, descriptors, training data, heads and reranking."""

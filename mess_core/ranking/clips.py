@@ -1,8 +1,8 @@
-"""Clips: stretches of performances as everything that systems compare them by.
+"""Clips: excerpts of performances with all the representations that systems compare.
 
-A clip has notes, a vector per layer of the encoder, and audio targets. Of a library's
-passages the vectors are those that are stored; clips that are rendered from MIDI are
-embedded once and kept by the hash of their notes, the renderer and the encoder.
+A clip has notes, one vector per encoder layer, and audio targets. Clips of a library's passages use
+the stored embeddings. Clips that are rendered from MIDI are embedded once and cached under a hash
+of their notes, the renderer and the encoder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AUDIO_TARGETS = (
     "onset_density", "dynamic_range", "dynamic_variance", "harmonic_complexity",
     "attack_slopes", "attack_sharpness",
 )  # fmt: skip
-"""Audio targets that are defined on a few seconds."""
+"""Audio targets that are defined for clips of a few seconds."""
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -44,19 +44,19 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips in the same order in all fields.
+    """Clips and their representations; all fields are in the same order.
 
     Attributes
     ----------
     ids : tuple of str
     performances : tuple of Performance
-        Pedal read with the dampers' real lift.
+        Read with ``pedal_down=HALF_PEDAL``.
     vectors : ndarray, float32, shape [clips, layers, dim]
-        Mean of the encoder's states.
+        Mean of the encoder's hidden states.
     audio : ndarray, float64, shape [clips, targets]
         In the order of `AUDIO_TARGETS`.
     recordings : tuple of str
-        What each is cut from; a rendered clip is a recording of its own.
+        Recording that each clip is cut from; a rendered clip is a recording of its own.
     """
 
     ids: tuple[str, ...]
@@ -69,7 +69,7 @@ class Clips:
         return len(self.ids)
 
     def take(self, rows: Sequence[int]) -> Clips:
-        """Some of the clips, in this order."""
+        """Return the clips in these rows, in this order."""
         chosen = list(rows)
         return Clips(
             tuple(self.ids[row] for row in chosen),
@@ -80,7 +80,7 @@ class Clips:
         )
 
     def __add__(self, other: Clips) -> Clips:
-        """These clips, then the others."""
+        """Return these clips followed by the others."""
         return Clips(
             self.ids + other.ids,
             self.performances + other.performances,
@@ -96,10 +96,25 @@ def stored_clips(
     layout: Layout,
     tracks: pd.DataFrame,
 ) -> Clips:
-    """Clips of a passage table from what is stored of their tracks.
+    """Return the clips of a passage table, from stored embeddings and targets.
 
-    A clip's vector is the mean of its track's segments, each weighted by the seconds that it
-    shares with the clip; its audio targets likewise.
+    A clip's vector is the mean over its track's segments, weighted by their overlap with the clip
+    in seconds; the same holds for its audio targets.
+
+    Parameters
+    ----------
+    passages : DataFrame
+        As returned by `find_passages`.
+    performances : sequence of Performance
+        Notes of each row of ``passages``.
+    layout : Layout
+    tracks : DataFrame
+        The track table.
+
+    Returns
+    -------
+    Clips
+        In the order of ``passages``.
 
     Raises
     ------
@@ -110,7 +125,7 @@ def stored_clips(
     dataset = dict(zip(tracks["track_id"].astype(str), tracks["dataset"].astype(str), strict=True))
     vectors: list[Vectors | None] = [None] * len(passages)
     audio: list[Floats | None] = [None] * len(passages)
-    place = {clip: row for row, clip in enumerate(passages["clip_id"])}
+    row_of = {clip: row for row, clip in enumerate(passages["clip_id"])}
     for track, rows in passages.groupby("track_id", sort=False):
         name = str(track)
         sidecar = store.sidecar(dataset[name], name)
@@ -124,10 +139,12 @@ def stored_clips(
         table = targets[list(AUDIO_TARGETS)].to_numpy(dtype=np.float64)
         times = targets[["start_s", "end_s"]].to_numpy(dtype=np.float64).T
         for row in rows.itertuples():
-            at = place[row.clip_id]
-            share = _shared_s(bounds, row.start_s, row.end_s)
-            vectors[at] = np.tensordot(share, segments.astype(np.float32), 1).astype(np.float32)
-            audio[at] = _nan_mean(_shared_s(times, row.start_s, row.end_s), table)
+            index = row_of[row.clip_id]
+            weights = _overlap_weights(bounds, row.start_s, row.end_s)
+            vectors[index] = np.tensordot(weights, segments.astype(np.float32), 1).astype(
+                np.float32
+            )
+            audio[index] = _nan_mean(_overlap_weights(times, row.start_s, row.end_s), table)
     return Clips(
         tuple(passages["clip_id"]),
         tuple(performances),
@@ -147,21 +164,27 @@ def rendered_clips(
     engine: Engine = "demo",
     say: Callable[[str], None] = lambda _: None,
 ) -> Clips:
-    """Clips that exist as notes only: rendered, embedded, described; what is kept is reused.
+    """Render, embed and describe performances; cached clips are reused.
 
     Parameters
     ----------
     ids : sequence of str
     performances : sequence of Performance
     folder : UPath
-        Where vectors and targets are kept.
+        Folder of the cached vectors and targets.
     identity : mapping
-        Of the encoder.
+        Identity of the encoder.
     encoder : callable
-        Gives the encoder; called only when a clip is not kept.
+        Returns the encoder; called only if a clip is not cached.
     engine : {"demo", "fluidsynth", "auto"}
+        Renders the notes to audio.
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
+
+    Returns
+    -------
+    Clips
+        In the order of ``ids``.
 
     Raises
     ------
@@ -174,25 +197,25 @@ def rendered_clips(
     from mess_core.targets.analysis import analyse
     from mess_core.targets.registry import TARGETS_VERSION, targets
 
-    chosen = {one.name: one.function for one in targets("audio")}
+    functions = {one.name: one.function for one in targets("audio")}
     made_by = [dict(identity), engine_in_use(engine), TARGETS_VERSION, list(AUDIO_TARGETS)]
     stamp = fingerprint(made_by)
     vectors, audio = [], []
     for number, (name, one) in enumerate(zip(ids, performances, strict=True), start=1):
         key = hashlib.sha256((stamp + performance_sha256(one)).encode()).hexdigest()[:32]
-        place = folder / stamp[:12] / f"{key}.npy"
+        path = folder / stamp[:12] / f"{key}.npy"
         try:
-            kept = read_array(place, mmap=False)
-            shape = (int(kept[0]), int(kept[1]))
-            vector = kept[2 : 2 + shape[0] * shape[1]].reshape(shape)
-            described = kept[2 + vector.size :]
+            cached = read_array(path, mmap=False)
+            shape = (int(cached[0]), int(cached[1]))
+            vector = cached[2 : 2 + shape[0] * shape[1]].reshape(shape)
+            described = cached[2 + vector.size :]
         except (StoreError, ValueError, IndexError):
             wave = render(one, engine=engine)
             vector = encoder().embed(wave).track
             analysis = analyse(wave)
-            described = np.array([chosen[target](analysis) for target in AUDIO_TARGETS])
+            described = np.array([functions[target](analysis) for target in AUDIO_TARGETS])
             head = np.array(vector.shape, dtype=np.float64)
-            write_array(place, np.concatenate([head, vector.ravel(), described]))
+            write_array(path, np.concatenate([head, vector.ravel(), described]))
         vectors.append(np.asarray(vector, dtype=np.float32))
         audio.append(np.asarray(described, dtype=np.float64))
         if number % 50 == 0:
@@ -201,7 +224,7 @@ def rendered_clips(
 
 
 def performance_sha256(performance: Performance) -> str:
-    """Hash of notes and pedal, counted from the first onset, to the microsecond."""
+    """Return a hash of notes and pedal, with times relative to the first onset, in microseconds."""
     digest = hashlib.sha256()
     start = performance.onset_s[0]
     for times in (performance.onset_s, performance.offset_s, performance.pedal_s):
@@ -211,19 +234,19 @@ def performance_sha256(performance: Performance) -> str:
     return digest.hexdigest()
 
 
-def _shared_s(bounds: Floats, start_s: float, end_s: float) -> Floats:
-    """Share of each segment in a stretch, summing to 1; the nearest one if none overlaps."""
-    shared = np.clip(np.minimum(bounds[1], end_s) - np.maximum(bounds[0], start_s), 0.0, None)
-    if shared.sum() <= 0:
+def _overlap_weights(bounds: Floats, start_s: float, end_s: float) -> Floats:
+    """Return each segment's share of an excerpt, summing to 1; the nearest one if none overlaps."""
+    overlap = np.clip(np.minimum(bounds[1], end_s) - np.maximum(bounds[0], start_s), 0.0, None)
+    if overlap.sum() <= 0:
         middle = bounds.mean(axis=0)
-        shared = np.zeros(bounds.shape[1])
-        shared[np.abs(middle - (start_s + end_s) / 2).argmin()] = 1.0
-    weights: Floats = shared / shared.sum()
+        overlap = np.zeros(bounds.shape[1])
+        overlap[np.abs(middle - (start_s + end_s) / 2).argmin()] = 1.0
+    weights: Floats = overlap / overlap.sum()
     return weights
 
 
 def _nan_mean(weights: Floats, table: Floats) -> Floats:
-    """Weighted mean of rows, NaN only where no weighted row has a value."""
+    """Return the weighted mean of rows, ignoring NaN; NaN where no weighted row has a value."""
     known = np.isfinite(table) * weights[:, None]
     total = known.sum(axis=0)
     mean: Floats = np.divide(

@@ -1,9 +1,9 @@
-"""How one passage is played, as numbers: dynamics, voicing, articulation, pedal, timing.
+"""Descriptors of how a passage is played: dynamics, voicing, articulation, pedal, timing.
 
-Most of these numbers belong to the notes as much as to the player, so they are meant to be
-compared between performances of the same passage (see `standardised`), not across music.
-Pedal and resonance are read with the dampers' real lift (`HALF_PEDAL`): of performances on
-a reproducing piano, that is what listeners hear as pedal.
+Most descriptors depend on the notes as much as on the player, so they should be compared only
+between performances of the same passage (see `standardised`). Pedal and resonance use the
+controller value at which the dampers actually lift (`HALF_PEDAL`), because in recordings from a
+reproducing piano that is the pedalling that listeners hear.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Resonance:
-    """What rings, from key and pedal, on a grid of 50 ms.
+    """Sounding notes, as held by keys and pedal, on a grid of 50 ms.
 
     Attributes
     ----------
     time_s : ndarray, float64, shape [steps]
     ringing : ndarray, float64, shape [steps]
-        Number of notes that sound.
+        Number of sounding notes.
     loudness : ndarray, float64, shape [steps]
         Natural log of the sum of their decayed velocities.
     clash : ndarray, float64, shape [steps]
-        Strength of neighbouring semitones and whole tones that sound together.
+        Strength of simultaneous semitones and whole tones.
     pitch_classes : ndarray, float64, shape [steps]
-        Number of pitch classes that sound.
+        Number of sounding pitch classes.
     """
 
     time_s: Floats
@@ -58,7 +58,7 @@ class Resonance:
 
 
 def resonance(performance: Performance) -> Resonance:
-    """Which notes ring on, and how they rub; exponential decay, longer in the bass."""
+    """Compute resonance and dissonance of the sounding notes, with an exponential decay."""
     onset, pitch = performance.onset_s, performance.pitch
     end = np.minimum(performance.sounding_offset_s, onset + _LONGEST_RING_S)
     time_s = np.arange(onset[0], performance.end_s + _STEP_S, _STEP_S)
@@ -86,16 +86,17 @@ def resonance(performance: Performance) -> Resonance:
 
 
 def describe_expression(performance: Performance) -> dict[str, float]:
-    """Numbers of one passage as it is played; NaN where it gives no occasion.
+    """Compute the descriptors of one performance of a passage.
 
     Parameters
     ----------
     performance : Performance
-        Of the passage alone, read with ``pedal_down=HALF_PEDAL``.
+        Notes of the passage alone, read with ``pedal_down=HALF_PEDAL``.
 
     Returns
     -------
     dict of str to float
+        NaN where a descriptor is undefined for these notes.
     """
     return {
         **_dynamics(performance),
@@ -107,20 +108,20 @@ def describe_expression(performance: Performance) -> dict[str, float]:
 
 
 def standardised(rows: Sequence[dict[str, float]], names: Sequence[str] | None = None) -> Floats:
-    """Descriptors of performances of one passage, relative to each other.
+    """Standardise descriptors over the performances of one passage.
 
     Parameters
     ----------
     rows : sequence of dict
         One per performance.
     names : sequence of str, optional
-        Columns and their order; those of the first row if not given.
+        Columns and their order; the keys of the first row by default.
 
     Returns
     -------
     ndarray, float64, shape [performances, descriptors]
-        Zero mean and unit deviation over the performances, at most 3 from the mean; 0 where
-        one has no value or all are equal.
+        Zero mean and unit standard deviation over the performances, clipped to [-3, 3]; 0 for
+        missing values and constant columns.
     """
     names = list(rows[0]) if names is None else names
     table = np.array([[row.get(name, np.nan) for name in names] for row in rows], dtype=np.float64)
@@ -137,9 +138,9 @@ def _dynamics(one: Performance) -> dict[str, float]:
     count = np.bincount(part, minlength=_PARTS)
     level = np.bincount(part, weights=velocity, minlength=_PARTS) / np.maximum(count, 1)
     middle = (np.arange(_PARTS) + 0.5) * span / _PARTS
-    played = count > 0  # a part may hold no onset, between two long chords
-    level = level[played]
-    slow = np.interp(since, middle[played], level)
+    occupied = count > 0  # between two long chords, a part may have no onset
+    level = level[occupied]
+    slow = np.interp(since, middle[occupied], level)
     chord = np.bincount(one.chord_of_note, weights=velocity) / np.bincount(one.chord_of_note)
     return {
         "velocity_mean": float(velocity.mean()),
@@ -162,7 +163,7 @@ def _voicing(one: Performance) -> dict[str, float]:
     velocity, pitch, chord = one.velocity.astype(np.float64), one.pitch, one.chord_of_note
     order = np.lexsort((pitch, chord))
     first = np.flatnonzero(np.diff(chord[order], prepend=-1))
-    top = order[np.append(first[1:], len(order)) - 1]  # notes are sorted by pitch in a chord
+    top = order[np.append(first[1:], len(order)) - 1]  # notes of a chord are sorted by pitch
     bottom = order[first]
     several = top != bottom
     top_many, bottom_many = top[several], bottom[several]

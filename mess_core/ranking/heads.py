@@ -1,4 +1,4 @@
-"""The heads of the ladder as torch modules: diagonal weights, a linear map, a small MLP."""
+"""Heads as torch modules: diagonal weights, a linear map, a small MLP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OUT, _HIDDEN = 64, 128
 
 
 class HeadModule(nn.Module, ABC):
-    """Standardised layers [n, layers, dim] to unit vectors [n, out]."""
+    """Base class of heads: standardised layers [n, layers, dim] to unit vectors [n, out]."""
 
     kind: HeadKind
 
@@ -31,11 +31,11 @@ class HeadModule(nn.Module, ABC):
 
     @property
     def layer_weights(self) -> torch.Tensor:
-        """Positive weights of the layers, summing to 1, [layers]."""
+        """Positive layer weights that sum to 1, [layers]."""
         return torch.softmax(self.layer_logits, dim=0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Unit vectors, [n, out]."""
+        """Return unit vectors, [n, out]."""
         return nn.functional.normalize(self._out(x), dim=1)
 
     def export(
@@ -44,18 +44,26 @@ class HeadModule(nn.Module, ABC):
         scale: NDArray[np.float32],
         made_from: Mapping[str, Any],
     ) -> Head:
-        """As the search serves it; `mean` and `scale` [layers, dim] of the training clips."""
+        """Return the head in the form that search serves.
+
+        Parameters
+        ----------
+        mean, scale : ndarray, float32, shape [layers, dim]
+            Mean and standard deviation of the training clips.
+        made_from : mapping
+            Provenance to record in the manifest.
+        """
         arrays = {"mean": mean, "scale": scale}
         arrays |= {name: part.detach().cpu().numpy() for name, part in self._arrays().items()}
         return Head(self.kind, arrays, made_from)
 
     @abstractmethod
     def _out(self, x: torch.Tensor) -> torch.Tensor:
-        """Vectors before they are brought to unit length, [n, out]."""
+        """Return the vectors before normalisation, [n, out]."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, torch.Tensor]:
-        """What the search needs besides the scaler, by the names of `Head`."""
+        """Return the arrays of the head other than the scaler, named as in `Head`."""
 
 
 class _Diagonal(HeadModule):
@@ -66,7 +74,7 @@ class _Diagonal(HeadModule):
         self.dim_log = nn.Parameter(torch.zeros(dim))
 
     def _arrays(self) -> dict[str, torch.Tensor]:
-        # Cosines weigh squares: a layer counts as much as its weight says.
+        # Cosines weight by squares, so the root makes layers count in proportion to their weights.
         return {"layer": self.layer_weights.sqrt(), "dim": self.dim_log.exp()}
 
     def _out(self, x: torch.Tensor) -> torch.Tensor:
@@ -113,19 +121,20 @@ class _MLP(HeadModule):
 
 
 def make_head(kind: HeadKind, layers: int, dim: int, *, seed: int = 0) -> HeadModule:
-    """A head with seeded weights; all layers count equally at first.
+    """Return a head with seeded initial weights and equal layer weights.
 
     Parameters
     ----------
     kind : {"diagonal", "linear", "mlp"}
     layers, dim : int
+        Shape of the input, [layers, dim].
     seed : int
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made: dict[str, Callable[[int, int], HeadModule]] = {
+        kinds: dict[str, Callable[[int, int], HeadModule]] = {
             "diagonal": _Diagonal,
             "linear": _Linear,
             "mlp": _MLP,
         }
-        return made[kind](layers, dim)
+        return kinds[kind](layers, dim)

@@ -1,9 +1,9 @@
-"""What a head learns from: pairs and triplets of clips, with hard negatives.
+"""Training triplets for heads, with hard negatives.
 
-*Content*: the same passage by another performer belongs together; the same performer's other
-passages are the hard negatives. *Expression*: within a passage, of two performances the one
-whose descriptors are nearer belongs to x, the opposite one does not. No label comes from a
-system's own neighbours.
+*Content*: positives are the same passage by other performers; hard negatives are other passages by
+the same performer. *Expression*: within a passage, the positive is the performance whose
+descriptors are nearer to those of x, the negative is the one whose descriptors are farther. No
+label comes from a system's own neighbours.
 """
 
 from __future__ import annotations
@@ -44,26 +44,36 @@ EXPRESSION = (
     "log_sounding",
     "pedal_fraction",
 )
-"""Descriptors that say which performances of a passage are played alike."""
+"""Descriptors that define which performances of a passage are similar in expression."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 def expression_values(performances: Sequence[Performance]) -> Floats:
-    """The `EXPRESSION` descriptors of clips, float64 [clips, descriptors]; NaN where undefined."""
+    """Compute the `EXPRESSION` descriptors of clips.
+
+    Returns
+    -------
+    ndarray, float64, shape [clips, descriptors]
+        NaN where a descriptor is undefined.
+    """
     rows = [describe_expression(one) for one in performances]
     return np.array([[row[name] for name in EXPRESSION] for row in rows], dtype=np.float64)
 
 
 def expression_unit(values: Floats, passages: Sequence[str]) -> Floats:
-    """Deviation of each descriptor within passages, float64 [descriptors]: its unit.
+    """Return the within-passage standard deviation of each descriptor, used as its unit.
 
     Parameters
     ----------
     values : ndarray, float64, shape [clips, descriptors]
-        Of all clips where a truth is defined, of the training clips where a head learns.
+        All clips when defining ground truth, training clips when training a head.
     passages : sequence of str, length clips
+
+    Returns
+    -------
+    ndarray, float64, shape [descriptors]
     """
     import pandas as pd
 
@@ -79,20 +89,20 @@ def expression_unit(values: Floats, passages: Sequence[str]) -> Floats:
 def expression_distances(
     values: Floats, passages: Sequence[str], unit: Floats
 ) -> list[tuple[Ints, Floats]]:
-    """How differently clips of one passage are played, passage by passage.
+    """Compute distances in expression between the clips of each passage.
 
     Parameters
     ----------
     values : ndarray, float64, shape [clips, descriptors]
-        A descriptor that a clip lacks counts as the passage's mean.
+        Missing values are replaced by the passage's mean.
     passages : sequence of str, length clips
     unit : ndarray, float64, shape [descriptors]
-        As `expression_unit` gives.
+        As returned by `expression_unit`.
 
     Returns
     -------
     list of (ndarray, int64, shape [members]; ndarray, float64, shape [members, members])
-        Clips of each passage, and distances between them.
+        Row numbers of the clips of each passage, and distances between them.
     """
     names = np.asarray(passages, dtype=str)
     found = []
@@ -106,23 +116,23 @@ def expression_distances(
 
 
 def expression_triplets(distances: Iterable[tuple[Ints, Floats]], *, margin: float = 0.1) -> Ints:
-    """All triplets (x, nearer, farther) within passages that are clear enough.
+    """Return all triplets (x, nearer, farther) within passages that are unambiguous.
 
     Parameters
     ----------
     distances : iterable of (ndarray, ndarray)
-        As `expression_distances` gives; NaN where clips are not to be compared.
+        As returned by `expression_distances`; NaN for clips that must not be compared.
     margin : float
-        Smallest difference as a share of the larger distance.
+        Minimum difference between the two distances, as a share of the larger one.
 
     Returns
     -------
     ndarray, int64, shape [triplets, 3]
-        As clips, not as members of their passage.
+        Row numbers of the clips.
     """
     found = []
-    for members, apart in distances:
-        for x, row in enumerate(apart):
+    for members, matrix in distances:
+        for x, row in enumerate(matrix):
             known = [other for other in np.flatnonzero(np.isfinite(row)).tolist() if other != x]
             for near in known:
                 for far in known:
@@ -134,11 +144,19 @@ def expression_triplets(distances: Iterable[tuple[Ints, Floats]], *, margin: flo
 def content_triplets(
     passages: Sequence[str], performers: Sequence[str], tracks: Sequence[str], *, seed: int = 0
 ) -> Ints:
-    """(x, same passage by another performer, other passage), half of the negatives x's own.
+    """Return content triplets (x, same passage by another performer, another passage).
+
+    Half of the negatives are by the performer of x (hard negatives), half by other performers.
+
+    Parameters
+    ----------
+    passages, performers, tracks : sequence of str, length clips
+    seed : int
 
     Returns
     -------
     ndarray, int64, shape [triplets, 3]
+        Row numbers of the clips.
 
     Raises
     ------
@@ -168,7 +186,7 @@ def content_triplets(
 
 
 def shuffled_within(values: Floats, groups: Sequence[str], *, seed: int) -> Floats:
-    """Rows permuted anew among the members of each group: the control that must learn nothing."""
+    """Permute rows within each group, as a control that must not be learnable."""
     rng = np.random.default_rng(seed)
     names = np.asarray(groups, dtype=str)
     permuted = values.copy()

@@ -1,9 +1,9 @@
-"""A distance between performances of a passage that is trained on what listeners rated.
+"""A distance between performances of a passage, learned from listeners' ratings.
 
-Two regressors, a linear one and extremely randomised trees (Geurts et al., 2006), predict
-the ratings of each performance from its descriptors; how far apart their predictions lie
-is then added to how far apart the curves lie, with weights that are not negative
-(stacking, Breiman, 1996) and are learned on predictions for passages left out.
+Two regressors, ridge regression and extremely randomised trees (Geurts et al., 2006), predict the
+ratings of each performance from its descriptors. The distances between their predictions and
+the distances between curves are then summed with non-negative weights (stacking, Breiman, 1996)
+that are fitted on predictions for held-out passages.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PassageDescription:
-    """Performances of one passage, each against the others.
+    """Descriptors of the performances of one passage, and distances between their curves.
 
     Attributes
     ----------
     names : tuple of str
-        Descriptors.
+        Names of the descriptors.
     descriptors : ndarray, float64, shape [performances, descriptors]
         Standardised within the passage.
     curves : dict of str to ndarray, float64, shape [performances, performances]
-        Distances; see `curve_distances`.
+        Distances between curves, as returned by `curve_distances`.
     """
 
     names: tuple[str, ...]
@@ -49,12 +49,12 @@ class PassageDescription:
     curves: Mapping[str, Floats]
 
     def features(self, names: Sequence[str]) -> Floats:
-        """Descriptors in this order, 0 where the passage lacks one, [performances, names]."""
-        place = {name: column for column, name in enumerate(self.names)}
+        """Return the named descriptors, [performances, names]; 0 for those that are missing."""
+        column_of = {name: column for column, name in enumerate(self.names)}
         found = np.zeros((len(self.descriptors), len(names)))
         for column, name in enumerate(names):
-            if name in place:
-                found[:, column] = self.descriptors[:, place[name]]
+            if name in column_of:
+                found[:, column] = self.descriptors[:, column_of[name]]
         return found
 
 
@@ -64,7 +64,7 @@ def describe_passage(performances: Sequence[Performance]) -> PassageDescription:
     Raises
     ------
     MidiError
-        As `passage_curves`.
+        As for `passage_curves`.
     """
     curves = passage_curves(performances)
     shapes = shape_descriptors(curves)
@@ -77,17 +77,17 @@ def describe_passage(performances: Sequence[Performance]) -> PassageDescription:
 
 @dataclass
 class PerceivedDistance:
-    """Distance between performances as listeners would have it.
+    """Learned model of the perceived distance between performances of a passage.
 
     Attributes
     ----------
     seed : int
     names : list of str
-        Descriptors that it was fitted on.
+        Descriptors that the model was fitted on.
     alpha : float
-        Of the linear regressor, chosen on inner folds.
+        Penalty of the ridge regression, chosen on inner folds.
     weights : dict of str to float
-        What each distance counts.
+        Weight of each distance.
     """
 
     seed: int = 0
@@ -102,7 +102,7 @@ class PerceivedDistance:
         ratings: Sequence[Floats],
         groups: Sequence[str],
     ) -> PerceivedDistance:
-        """Learn from rated passages.
+        """Fit the model to rated passages.
 
         Parameters
         ----------
@@ -110,24 +110,24 @@ class PerceivedDistance:
         ratings : sequence of ndarray, float64, shape [performances, scales]
             Standardised within each passage.
         groups : sequence of str
-            Passages of one group share music; inner folds keep them together.
+            Passages of one group share music and are in the same inner fold.
 
         Returns
         -------
         PerceivedDistance
-            Itself.
+            The fitted model itself.
 
         Raises
         ------
         MessError
-            If there are fewer than two groups, or the numbers do not match.
+            If there are fewer than two groups, or the arguments differ in length.
         """
         from scipy.optimize import nnls
 
         if len(passages) != len(ratings) or len(passages) != len(groups):
             raise MessError("passages, ratings and groups differ in number")
         if len(set(groups)) < 2:
-            raise MessError("has fewer than two groups of passages to learn from")
+            raise MessError("fitting needs at least two groups of passages")
         self.names = sorted(set().union(*(one.names for one in passages)))
         x = [one.features(self.names) for one in passages]
         folds = _folds(groups, min(_INNER_FOLDS, len(set(groups))))
@@ -139,13 +139,13 @@ class PerceivedDistance:
             for index in np.flatnonzero(folds == fold).tolist():
                 held_out[index] = [model.predict(x[index]) for model in models]
         columns, target = [], []
-        for one, predicted, truth in zip(passages, held_out, ratings, strict=True):
-            upper = np.triu_indices(len(truth), 1)
-            apart = pair_distances(truth)[upper]
+        for one, predicted, rated in zip(passages, held_out, ratings, strict=True):
+            upper = np.triu_indices(len(rated), 1)
+            distance = pair_distances(rated)[upper]
             columns.append(np.stack([part[upper] for part in _parts(one, predicted)], axis=1))
-            target.append(apart / apart.mean())
+            target.append(distance / distance.mean())
         design = np.concatenate(columns)
-        constant = np.ones((len(design), 1))  # what no part explains: it ranks nothing
+        constant = np.ones((len(design), 1))  # intercept: it does not affect rankings
         found, _ = nnls(np.hstack([design, constant]), np.concatenate(target))
         if not found[:-1].any():
             found[:] = 1.0
@@ -154,22 +154,30 @@ class PerceivedDistance:
         return self
 
     def distances(self, passage: PassageDescription) -> Floats:
-        """Distances between the performances of a passage, [performances, performances].
+        """Return the distances between the performances of a passage.
+
+        Parameters
+        ----------
+        passage : PassageDescription
+
+        Returns
+        -------
+        ndarray, float64, shape [performances, performances]
 
         Raises
         ------
         MessError
-            If it was not fitted.
+            If the model has not been fitted.
         """
         if not self._models:
-            raise MessError("the distance was not fitted", remedy="Call fit first")
+            raise MessError("the distance has not been fitted", remedy="Call fit first")
         x = passage.features(self.names)
         parts = _parts(passage, [model.predict(x) for model in self._models])
-        apart: Floats = np.sum(
+        total: Floats = np.sum(
             [weight * part for weight, part in zip(self.weights.values(), parts, strict=True)],
             axis=0,
         )
-        return apart
+        return total
 
     def _part_names(self) -> list[str]:
         return ["linear", "trees", "descriptors", *CURVES]
@@ -183,10 +191,10 @@ class PerceivedDistance:
         for fold in np.unique(folds):
             inside = np.flatnonzero(folds != fold).tolist()
             outside = np.flatnonzero(folds == fold).tolist()
-            learn_x, learn_y = (np.concatenate([s[i] for i in inside]) for s in (x, y))
+            train_x, train_y = (np.concatenate([s[i] for i in inside]) for s in (x, y))
             test_x, test_y = (np.concatenate([s[i] for i in outside]) for s in (x, y))
             for alpha in _ALPHAS:
-                predicted = Ridge(alpha=alpha).fit(learn_x, learn_y).predict(test_x)
+                predicted = Ridge(alpha=alpha).fit(train_x, train_y).predict(test_x)
                 errors[alpha] += float(np.square(predicted - test_y).sum())
         return min(errors, key=errors.__getitem__)
 
@@ -202,7 +210,7 @@ class PerceivedDistance:
 
 
 def _parts(passage: PassageDescription, predicted: Sequence[Floats]) -> list[Floats]:
-    """The distances that are weighed, each [performances, performances]."""
+    """Return the distances to be summed, each [performances, performances]."""
     descriptors = pair_distances(passage.descriptors) / np.sqrt(passage.descriptors.shape[1])
     learned = [pair_distances(one) for one in predicted]
     return [*learned, descriptors, *(passage.curves[name] for name in CURVES)]

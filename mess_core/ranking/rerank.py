@@ -1,8 +1,8 @@
-"""A reranker of the first K hits: pairwise logistic regression over interaction features.
+"""A reranker of the first K hits: pairwise logistic regression on interaction features.
 
-Learns from (query, better, worse) which differences between query and candidate matter
-(Joachims, 2002, with a logistic instead of a hinge loss). It can only order what the first
-ranking found, so it is for where recall at K is high.
+It learns from triplets (query, better, worse) which differences between query and candidate matter
+(Joachims, 2002, with a logistic instead of a hinge loss). It can only reorder the hits of the
+first ranking, so it helps only if recall at K is high.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 def interactions(
     vectors: NDArray[np.float32], descriptors: Floats, first: Ints, second: Ints
 ) -> Floats:
-    """What a pair of clips has in common, and not.
+    """Compute interaction features of pairs of clips.
 
     Parameters
     ----------
@@ -32,11 +32,12 @@ def interactions(
     descriptors : ndarray, float64, shape [clips, descriptors]
         Standardised; NaN counts as no difference.
     first, second : ndarray, int64, shape [pairs]
+        Row numbers of the two clips of each pair.
 
     Returns
     -------
     ndarray, float64, shape [pairs, layers + descriptors]
-        Cosine per layer, then minus the absolute difference per descriptor.
+        Cosine similarity per layer, then minus the absolute difference per descriptor.
     """
     norm = np.linalg.norm(vectors, axis=2, keepdims=True)
     unit = vectors / np.maximum(norm, 1e-12)
@@ -47,27 +48,42 @@ def interactions(
 
 @dataclass
 class Reranker:
-    """Scores of pairs from their interaction features; higher is nearer."""
+    """Pairwise logistic regression that scores pairs by their interaction features.
+
+    Attributes
+    ----------
+    c : float
+        Inverse strength of the regularisation.
+    """
 
     c: float = 0.1
     _model: Any = None
 
     def fit(self, better: Floats, worse: Floats) -> Reranker:
-        """Learn from features of (query, better) and (query, worse) pairs, [pairs, features].
+        """Fit to pairs of a query with a better and with a worse candidate.
+
+        Parameters
+        ----------
+        better, worse : ndarray, float64, shape [pairs, features]
+            Interaction features of (query, better) and (query, worse).
 
         Raises
         ------
         MessError
-            If there is no pair.
+            If there are no pairs, or the shapes differ.
         """
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
         if len(better) == 0 or better.shape != worse.shape:
-            raise MessError("a reranker needs pairs of a better and a worse candidate")
+            raise MessError(
+                "a reranker needs as many better as worse candidates, and at least one of each"
+            )
         difference = better - worse
-        both = np.concatenate([difference, -difference])  # each pair both ways: no intercept
+        both = np.concatenate(
+            [difference, -difference]
+        )  # both orders of each pair, so no intercept
         label = np.repeat([1, 0], len(difference))
         self._model = make_pipeline(
             StandardScaler(with_mean=False),
@@ -76,8 +92,22 @@ class Reranker:
         return self
 
     def score(self, features: Floats) -> Floats:
-        """Score of each pair, [pairs]."""
+        """Return the score of each pair; higher is nearer.
+
+        Parameters
+        ----------
+        features : ndarray, float64, shape [pairs, features]
+
+        Returns
+        -------
+        ndarray, float64, shape [pairs]
+
+        Raises
+        ------
+        MessError
+            If the reranker has not been fitted.
+        """
         if self._model is None:
-            raise MessError("the reranker was not fitted", remedy="Call fit first")
+            raise MessError("the reranker has not been fitted", remedy="Call fit first")
         scores: Floats = self._model.decision_function(features)
         return scores

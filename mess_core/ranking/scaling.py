@@ -1,4 +1,4 @@
-"""Standardising tables in which values are missing, and distances between their rows."""
+"""Standardisation of tables with missing values, and distances between rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONSTANT = 1e-9
 
 
 def moments(table: Floats) -> tuple[Floats, Floats]:
-    """Mean and deviation of each column's finite values.
+    """Return the mean and standard deviation of each column's finite values.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def moments(table: Floats) -> tuple[Floats, Floats]:
     Returns
     -------
     mean, deviation : ndarray, float64, shape [columns]
-        0 and 1 where a column has no value; deviation 1 where all are equal.
+        0 and 1 for a column without values; deviation 1 for a constant column.
     """
     known = np.isfinite(table)
     count = np.maximum(known.sum(axis=0), 1)
@@ -32,13 +32,13 @@ def moments(table: Floats) -> tuple[Floats, Floats]:
 
 
 def standardise(table: Floats, by: tuple[Floats, Floats] | None = None) -> Floats:
-    """Zero mean and unit deviation of each column; 0 where a value is missing.
+    """Scale each column to zero mean and unit standard deviation; missing values become 0.
 
     Parameters
     ----------
     table : ndarray, float64, shape [rows, columns]
     by : pair of ndarray, float64, shape [columns], optional
-        `moments` of other rows, such as training rows; the table's own if not given.
+        `moments` of other rows, such as training rows; those of the table by default.
 
     Returns
     -------
@@ -51,8 +51,17 @@ def standardise(table: Floats, by: tuple[Floats, Floats] | None = None) -> Float
 
 
 def pair_distances(vectors: Floats) -> Floats:
-    """Euclidean distances between rows, [rows, rows]."""
+    """Return the Euclidean distances between rows.
+
+    Parameters
+    ----------
+    vectors : ndarray, float64, shape [rows, columns]
+
+    Returns
+    -------
+    ndarray, float64, shape [rows, rows]
+    """
     from scipy.spatial.distance import cdist
 
-    apart: Floats = cdist(vectors, vectors)
-    return apart
+    distances: Floats = cdist(vectors, vectors)
+    return distances

@@ -1,7 +1,7 @@
-"""How performances of one passage run: curves on a common time, and how far apart they are.
+"""Expression curves of performances of one passage on a common grid, and their distances.
 
-All are aligned to the one with the median number of notes; the passage is cut into equal
-parts of the players' typical time, so that part *i* of every curve is the same music.
+All performances are aligned to the one with the median number of notes. The passage is divided into
+parts of equal median duration, so that part *i* of every curve is the same music.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mess_core.ranking.descriptors import resonance
 __all__ = ["CURVES", "curve_distances", "passage_curves", "shape_descriptors"]
 
 CURVES = ("tempo", "velocity", "held", "sounding", "pedal", "loudness")
-"""log2 tempo, MIDI velocity, log2 key-down s, log2 sounding s, share with pedal, resonance."""
+"""log2 tempo, MIDI velocity, log2 key-down s, log2 sounding s, share with pedal, log loudness."""
 
 _FEWEST = 4
 
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Matched:
-    """Times and playing of the reference's notes in every performance, [performances, notes]."""
+    """The reference's notes as played in every performance, [performances, notes]."""
 
     chord: NDArray[np.int64]
     onset_s: Floats
@@ -41,41 +41,41 @@ class _Matched:
 
 
 def passage_curves(performances: Sequence[Performance], *, parts: int = 16) -> dict[str, Floats]:
-    """Curves of several performances of one passage on a common grid.
+    """Compute the curves of several performances of one passage on a common grid.
 
     Parameters
     ----------
     performances : sequence of Performance
         At least two.
     parts : int
-        Equal parts of the passage.
+        Number of parts of the passage.
 
     Returns
     -------
     dict of str to ndarray, float64, shape [performances, parts]
-        The curves named in `CURVES`, NaN where a part has no matched note, and ``missing``,
-        [performances, 1], the share of notes that have no counterpart.
+        The curves named in `CURVES`, NaN for parts without matched notes, and ``missing``,
+        [performances, 1], the share of notes without a counterpart.
 
     Raises
     ------
     MidiError
-        If there are fewer than two, or a performance has nothing in common with the others.
+        If there are fewer than two performances, or one has no notes in common with the others.
     """
     if len(performances) < 2:
         raise MidiError("one performance alone cannot be compared")
     matched = _match(performances)
-    passed = _chord_times(matched)  # [performances, chords]
-    elapsed = passed - np.nanmin(passed, axis=1, keepdims=True)
+    chord_s = _chord_times(matched)  # [performances, chords]
+    elapsed = chord_s - np.nanmin(chord_s, axis=1, keepdims=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # chords that nobody else plays
+        warnings.simplefilter("ignore", RuntimeWarning)  # chords without a match
         typical = np.nanmedian(elapsed, axis=0)
     typical = np.maximum.accumulate(np.where(np.isfinite(typical), typical, 0.0))
     edges = np.linspace(0.0, typical[-1], parts + 1)
     part = np.clip(np.searchsorted(edges, typical[matched.chord], side="right") - 1, 0, parts - 1)
     curves: dict[str, list[Floats]] = {name: [] for name in CURVES}
     for row, one in enumerate(performances):
-        known = np.isfinite(passed[row])
-        at_s = np.interp(edges, typical[known], np.maximum.accumulate(passed[row][known]))
+        known = np.isfinite(chord_s[row])
+        at_s = np.interp(edges, typical[known], np.maximum.accumulate(chord_s[row][known]))
         curves["tempo"].append(-np.log2(np.diff(at_s).clip(0.01)))
         curves["pedal"].append(_pedal_share(one, at_s))
         rings = resonance(one)
@@ -84,21 +84,27 @@ def passage_curves(performances: Sequence[Performance], *, parts: int = 16) -> d
         curves["loudness"].append(_means(rings.loudness[during], inside[during], parts))
         for name in ("velocity", "held", "sounding"):
             values = getattr(matched, name)[row]
-            there = np.isfinite(values)
-            curves[name].append(_means(values[there], part[there], parts))
+            matches = np.isfinite(values)
+            curves[name].append(_means(values[matches], part[matches], parts))
     found = {name: np.stack(rows) for name, rows in curves.items()}
     return {**found, "missing": matched.missing[:, None]}
 
 
 def shape_descriptors(curves: Mapping[str, Floats]) -> list[dict[str, float]]:
-    """What each performance's curves do against the mean of the others.
+    """Describe each performance's curves relative to the mean of the others.
+
+    Parameters
+    ----------
+    curves : mapping of str to ndarray
+        As returned by `passage_curves`.
 
     Returns
     -------
     list of dict
-        Per performance and curve: ``mean``; ``std``; ``gain`` (regression on the others' mean
-        shape: exaggerated above 1), ``correlation`` and ``residual`` with it; ``slope`` and
-        ``end`` of what remains; ``jump`` from part to part. Also ``missing``.
+        One per performance, with these values for each curve: ``mean``; ``std``; ``gain``
+        (regression on the others' mean shape; above 1 is exaggerated), ``correlation`` and
+        ``residual`` with that shape; ``slope`` and ``end`` of the difference from it; ``jump``
+        between neighbouring parts. Also ``missing``.
     """
     count = len(curves["missing"])
     rows: list[dict[str, float]] = [
@@ -118,13 +124,18 @@ def shape_descriptors(curves: Mapping[str, Floats]) -> list[dict[str, float]]:
 
 
 def curve_distances(curves: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Root mean square difference of each curve between performances.
+    """Compute the root mean square difference of each curve between performances.
+
+    Parameters
+    ----------
+    curves : mapping of str to ndarray
+        As returned by `passage_curves`.
 
     Returns
     -------
     dict of str to ndarray, float64, shape [performances, performances]
-        Divided by its mean over pairs, so that curves can be added up; zeros where all are
-        equal. Pairs without a common part get the mean.
+        Divided by the mean over pairs, so that the distances of different curves can be summed;
+        zeros if all performances are equal. Pairs without a common part get the mean.
     """
     found = {}
     for name in CURVES:
@@ -132,12 +143,12 @@ def curve_distances(curves: Mapping[str, Floats]) -> dict[str, Floats]:
         difference = curve[:, None] - curve[None]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # no common part
-            apart = np.sqrt(np.nanmean(np.square(difference), axis=2))
+            distance = np.sqrt(np.nanmean(np.square(difference), axis=2))
             off_diagonal = ~np.eye(len(curve), dtype=bool)
-            mean = np.nanmean(apart[off_diagonal])
-        apart = np.where(np.isfinite(apart), apart, mean)
-        np.fill_diagonal(apart, 0.0)
-        found[name] = apart / mean if mean > 1e-12 else np.zeros_like(apart)
+            mean = np.nanmean(distance[off_diagonal])
+        distance = np.where(np.isfinite(distance), distance, mean)
+        np.fill_diagonal(distance, 0.0)
+        found[name] = distance / mean if mean > 1e-12 else np.zeros_like(distance)
     return found
 
 
@@ -163,19 +174,19 @@ def _match(performances: Sequence[Performance]) -> _Matched:
 
 
 def _chord_times(matched: _Matched) -> Floats:
-    """Mean onset of each of the reference's chords, ascending, [performances, chords]."""
+    """Return the mean onset of each chord of the reference, ascending, [performances, chords]."""
     rows = []
     for onset in matched.onset_s:
         known = np.isfinite(onset)
         mean = _means(onset[known], matched.chord[known], int(matched.chord[-1]) + 1)
-        there = np.isfinite(mean)
-        mean[there] = np.maximum.accumulate(mean[there])
+        matches = np.isfinite(mean)
+        mean[matches] = np.maximum.accumulate(mean[matches])
         rows.append(mean)
     return np.stack(rows)
 
 
 def _pedal_share(one: Performance, edges_s: Floats) -> Floats:
-    """Share of each part with the pedal down, [parts]."""
+    """Return the share of each part with the pedal down, [parts]."""
     grid = np.clip(one.pedal_s[:, :, None], edges_s[:-1], edges_s[1:])  # [presses, 2, parts]
     down: Floats = (grid[:, 1] - grid[:, 0]).sum(axis=0) / np.diff(edges_s).clip(1e-3)
     return down
@@ -196,7 +207,7 @@ def _against(name: str, shape: Floats, others: Floats) -> dict[str, float]:
     power = float(np.square(common).mean())
     gain = float((own * common).mean()) / max(power, 1e-9)
     rest = own - common
-    place = np.linspace(-1.0, 1.0, len(own))
+    position = np.linspace(-1.0, 1.0, len(own))
     both = own.std() * common.std()
     centred = ((own - own.mean()) * (common - common.mean())).mean()
     return {
@@ -204,7 +215,7 @@ def _against(name: str, shape: Floats, others: Floats) -> dict[str, float]:
         f"{name}_gain": gain,
         f"{name}_correlation": float(centred / both) if both > 1e-12 else 0.0,
         f"{name}_residual": float(rest.std()),
-        f"{name}_slope": float(np.polyfit(place, rest, 1)[0]),
+        f"{name}_slope": float(np.polyfit(position, rest, 1)[0]),
         f"{name}_end": float(rest[-2:].mean()),
         f"{name}_jump": float(np.abs(np.diff(own)).mean()),
     }

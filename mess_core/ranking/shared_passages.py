@@ -1,8 +1,8 @@
 """Passages that several performers play: the same bars in each performance of a work.
 
-Every performance of a work is aligned to the one with the median number of notes, whose
-time is cut into stretches; where another one plays the same notes, its stretch is the
-passage's performance.
+Every performance of a work is aligned to the reference, the one with the median number of notes.
+The reference is cut into passages of equal duration; where another performance plays the same
+notes, the corresponding excerpt is its performance of the passage.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ _COLUMNS = ["clip_id", "passage_id", "work_id", "track_id", "performer", "start_
 
 @dataclass(frozen=True)
 class PassageSettings:
-    """How passages are cut: seconds of the reference's time, and what is too little music."""
+    """How passages are cut.
+
+    Attributes
+    ----------
+    length_s, hop_s : float
+        Length and hop of passages, in seconds of the reference.
+    fewest_notes : int
+        Minimum number of notes per performance of a passage.
+    most_per_work : int
+        Maximum number of passages per work.
+    """
 
     length_s: float = 10.0
     hop_s: float = 10.0
@@ -37,10 +47,10 @@ class PassageSettings:
 
 
 def find_passages(tracks: pd.DataFrame, settings: PassageSettings | None = None) -> pd.DataFrame:
-    """Passages of all works that at least two tracks with MIDI play.
+    """Find the passages of all works with at least two tracks with MIDI.
 
-    A performance whose MIDI cannot be used, or that plays other notes, is left out of its
-    work. Performers that are not known count as all different: recordings, then.
+    A performance whose MIDI cannot be used, or that plays other notes, is left out. Unknown
+    performers count as different from all others.
 
     Parameters
     ----------
@@ -51,9 +61,9 @@ def find_passages(tracks: pd.DataFrame, settings: PassageSettings | None = None)
     Returns
     -------
     DataFrame
-        A row per performance of a passage: ``clip_id`` (``<track>@<start>``), ``passage_id``
+        One row per performance of a passage: ``clip_id`` (``<track>@<start>``), ``passage_id``
         (``<work>#<number>``), ``work_id, track_id, performer, start_s, end_s, agreement``
-        (mean share of notes in common there, 0..1). Passages have at least two rows.
+        (mean share of notes in common in that excerpt, 0..1). Passages have at least two rows.
     """
     import pandas as pd
 
@@ -62,21 +72,21 @@ def find_passages(tracks: pd.DataFrame, settings: PassageSettings | None = None)
     rows: list[dict[str, Any]] = []
     for work_id, members in with_midi.groupby("work_id", sort=True):
         if len(members) > 1:
-            rows += _of_work(str(work_id), members, chosen)
+            rows += _passages_of_work(str(work_id), members, chosen)
     table = pd.DataFrame(rows, columns=[*_COLUMNS, "agreement"])
     several = table.groupby("passage_id")["clip_id"].transform("size") > 1
     return table[several].reset_index(drop=True)
 
 
 def read_excerpts(passages: pd.DataFrame, tracks: pd.DataFrame) -> list[Performance]:
-    """The notes of each row of a passage table, with the dampers' real lift.
+    """Read the notes of each row of a passage table, with ``pedal_down=HALF_PEDAL``.
 
     Raises
     ------
     MidiError
-        If a file has gone or lost its notes there since the passages were found.
+        If a file is missing, or no longer has notes in that excerpt.
     StoreError
-        If a track is not in the table.
+        If a track is not in the track table, or has no MIDI.
     """
     paths = dict(zip(tracks["track_id"].astype(str), tracks["midi_path"], strict=True))
     read: dict[str, Performance] = {}
@@ -85,7 +95,7 @@ def read_excerpts(passages: pd.DataFrame, tracks: pd.DataFrame) -> list[Performa
         track = str(row.track_id)
         if not isinstance(paths.get(track), str):
             raise StoreError(
-                f"track {track!r} of a passage is not in the track table, or without MIDI",
+                f"track {track!r} of a passage is not in the track table, or has no MIDI",
                 remedy="Find the passages again: materialise `passages`",
             )
         if track not in read:
@@ -93,7 +103,7 @@ def read_excerpts(passages: pd.DataFrame, tracks: pd.DataFrame) -> list[Performa
         excerpt = read[track].excerpt(float(row.start_s), float(row.end_s))
         if excerpt is None:
             raise MidiError(
-                f"has no notes from {row.start_s:g} s on: it was changed since passages were found",
+                f"has no notes from {row.start_s:g} s on: it changed after the passages were found",
                 path=paths[track],
                 remedy="Find the passages again: materialise `passages`",
             )
@@ -101,7 +111,7 @@ def read_excerpts(passages: pd.DataFrame, tracks: pd.DataFrame) -> list[Performa
     return excerpts
 
 
-def _of_work(
+def _passages_of_work(
     work_id: str, members: pd.DataFrame, settings: PassageSettings
 ) -> Iterator[dict[str, Any]]:
     performances: dict[str, Performance] = {}
@@ -135,7 +145,9 @@ def _of_work(
     for number, start in enumerate(starts):
         stop = start + settings.length_s
         for track, alignment in maps.items():
-            row = _placed(performances[track], alignment, float(start), float(stop), settings)
+            row = _excerpt_bounds(
+                performances[track], alignment, float(start), float(stop), settings
+            )
             if row is None:
                 continue
             yield {
@@ -148,14 +160,14 @@ def _of_work(
             }
 
 
-def _placed(
+def _excerpt_bounds(
     one: Performance,
     alignment: Alignment | None,
     start: float,
     stop: float,
     settings: PassageSettings,
 ) -> dict[str, float] | None:
-    """Where a stretch of the reference lies in a performance; None if it is not played there."""
+    """Map an excerpt of the reference to a performance; return None if it is not played there."""
     agreement = 1.0
     if alignment is not None:
         inside = (alignment.a_s >= start) & (alignment.a_s <= stop)

@@ -1,4 +1,4 @@
-"""Exact search over layers by aspect, and over 5 s passages."""
+"""Search whole tracks by aspect, and 5 s passages."""
 
 from mess_core.search.index import TrackIndex
 from mess_core.search.passage_index import PassageIndex

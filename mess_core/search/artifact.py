@@ -1,6 +1,6 @@
 """FAISS indices as versioned artifacts: ``<indices>/<name>/<version>/`` and ``latest``.
 
-A version holds ``index.faiss`` and ``rows.parquet``; see `mess_core.store.versions`.
+Each version holds ``index.faiss`` and ``rows.parquet``; see `mess_core.store.versions`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["index_versions", "latest_manifest", "load_artifact", "save_artifact"
 
 
 def index_versions(indices: Any, name: str) -> Versions:
-    """The versions of an index.
+    """Return the versions of an index.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def save_artifact(
     made_from: dict[str, Any],
     measured: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write a FAISS index and its row table as a new version, and serve it.
+    """Write a FAISS index and its row table as a new version, and make it the served one.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def save_artifact(
     rows : DataFrame
         One row per vector, in the index's order.
     made_from : dict
-        Encoder identity, layers, and versions of what the index was built from.
+        Encoder identity, layers, and versions of the inputs of the index.
     measured : dict, optional
-        What the build found out about the index, such as its recall.
+        Measurements of the index from its construction, such as its recall.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def save_artifact(
     with part_file(indices / name / "index.faiss") as part:
         try:
             faiss.write_index(index, part)
-        except RuntimeError as error:  # FAISS tells of a full disk in this way
+        except RuntimeError as error:  # FAISS reports a full disk this way
             raise StoreError(
                 f"index {name!r} cannot be written ({error})",
                 path=str(indices),
@@ -106,14 +106,14 @@ def save_artifact(
 
 
 def latest_manifest(indices: Any, name: str) -> dict[str, Any] | None:
-    """Manifest of the version being served, or None if none was ever built."""
+    """Return the manifest of the served version, or None if the index was never built."""
     versions = index_versions(indices, name)
     version = versions.latest()
     return None if version is None else versions.manifest(version)
 
 
 def load_artifact(indices: Any, name: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    """Open the version that is served, verified against its checksums.
+    """Load the served version of an index, verified against its checksums.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def load_artifact(indices: Any, name: str) -> tuple[Any, pd.DataFrame, dict[str,
     Raises
     ------
     StoreError
-        If there is none, or a file is not what the manifest says.
+        If there is no index, or a file does not match the manifest.
     """
     import faiss
 
@@ -146,7 +146,7 @@ def load_artifact(indices: Any, name: str) -> tuple[Any, pd.DataFrame, dict[str,
 
 @contextlib.contextmanager
 def _local(path: Any) -> Iterator[str]:
-    """Local name of a file, downloaded for as long as it is needed where it is remote."""
+    """Yield a local path of a file; a remote file is downloaded temporarily."""
     if is_local(path):
         yield str(path)
         return

@@ -1,4 +1,4 @@
-"""From a user's aspect weights to weights of layers."""
+"""Convert a user's aspect weights to layer weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ __all__ = ["aspect_parts", "layer_weights", "opposed_aspects", "parse_aspects", 
 
 
 def parse_aspects(text: str) -> dict[str, float]:
-    """Read ``brightness=0.7,rubato=-0.3``; a bare name weighs 1.
+    """Return the weights in a text such as ``brightness=0.7,rubato=-0.3``.
+
+    A name without a number has weight 1.
 
     Raises
     ------
@@ -45,15 +47,15 @@ def parse_aspects(text: str) -> dict[str, float]:
 def layer_weights(
     wanted: Mapping[str, float] | None, aspects: Mapping[str, Aspect], layers: list[int]
 ) -> dict[int, float]:
-    """Weight of each layer's cosine for a query.
+    """Return the weight of each layer's cosine similarity for a query.
 
     Parameters
     ----------
     wanted : mapping of aspect to weight, or None
-        Negative weights mean "but not". None weighs all layers equally.
+        A negative weight means "but not". None gives all layers equal weights.
     aspects : mapping of name to Aspect
     layers : list of int
-        Layers that the index holds.
+        Layers of the index.
 
     Returns
     -------
@@ -63,8 +65,8 @@ def layer_weights(
     Raises
     ------
     SearchError
-        If an aspect is unknown, weighs nothing, or its layers are not in the index; or if
-        positive and negative weights cancel on every layer.
+        If an aspect is unknown, all weights are zero, a weight is not finite, a layer is not in
+        the index, or positive and negative weights cancel on every layer.
     """
     if wanted is None:
         return {layer: 1.0 / len(layers) for layer in layers}
@@ -97,7 +99,7 @@ def layer_weights(
 
 
 def opposed_aspects(wanted: Mapping[str, float], aspects: Mapping[str, Aspect]) -> list[str]:
-    """A sentence for each pair of opposite weights that share a layer."""
+    """Return a note for each pair of aspects with opposite weights that share a layer."""
     notes = []
     for name, weight in wanted.items():
         for other, against in wanted.items():
@@ -105,8 +107,8 @@ def opposed_aspects(wanted: Mapping[str, float], aspects: Mapping[str, Aspect]) 
             if weight > 0 > against and shared:
                 layers = ", ".join(map(str, shared))
                 notes.append(
-                    f"{name} and {other} are both read from layer {layers}: there only the "
-                    "difference of their weights counts"
+                    f"{name} and {other} are both read from layer {layers}: only the difference "
+                    "of their weights counts there"
                 )
     return notes
 
@@ -118,13 +120,13 @@ def aspect_parts(
     wanted: Mapping[str, float],
     aspects: Mapping[str, Aspect],
 ) -> dict[str, NDArray[np.float64]]:
-    """What each aspect adds to the scores of hits: its weight times its cosine.
+    """Return the contribution of each aspect to the scores of hits: weight times cosine.
 
     Parameters
     ----------
     index : TrackIndex
     query : ndarray, float32, shape [layers, dim]
-        Unit vectors.
+        Unit vectors of the query.
     rows : ndarray, int64, shape [hits]
     wanted : mapping of aspect to weight
     aspects : mapping of name to Aspect
@@ -133,15 +135,15 @@ def aspect_parts(
     -------
     dict of aspect to ndarray, float64, shape [hits]
     """
-    places = {layer: place for place, layer in enumerate(index.layers)}
-    cosines = np.zeros((len(rows), len(places)))
+    position_of = {layer: position for position, layer in enumerate(index.layers)}
+    cosines = np.zeros((len(rows), len(position_of)))
     for hit, row in enumerate(rows):
         cosines[hit] = index.cosines(query, int(row))
     parts = {}
     for name, weight in wanted.items():
-        shares = np.zeros(len(places))
+        shares = np.zeros(len(position_of))
         for layer, share in aspects[name].weights.items():
-            shares[places[layer]] = share
+            shares[position_of[layer]] = share
         parts[name] = weight * (cosines @ shares)
     return parts
 
@@ -149,9 +151,9 @@ def aspect_parts(
 def weight_notes(
     wanted: Mapping[str, float], aspects: Mapping[str, Aspect], modes: Mapping[str, str]
 ) -> list[str]:
-    """What a reader of a ranking should know of its weights.
+    """Return notes on the weights of a ranking.
 
-    Aspects that probing does not support, and opposite weights that meet on a layer.
+    They name aspects that probing does not support, and opposite weights that share a layer.
     """
     by_layer = {name: weight for name, weight in wanted.items() if modes[name] == "cosine"}
     unsupported = [

@@ -1,4 +1,4 @@
-"""Build and save the indices of a data root."""
+"""Build and save the indices of a data root, and check them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_track_index(
     *,
     matrix_sha256: str,
 ) -> dict[str, Any]:
-    """Index the track vectors over all layers; returns the manifest.
+    """Build the track index over all layers, and return its manifest.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def build_track_index(
     rows : DataFrame
         One row per track, with ``track_id``.
     identity : dict
-        Of the encoder, as in sidecars.
+        Identity of the encoder, as in sidecars.
     matrix_sha256 : str
-        Recorded in the manifest.
+        Checksum of the matrix, recorded in the manifest.
     """
     layers = [int(layer) for layer in identity["layers"]]
     index = TrackIndex.build(matrix, layers)
@@ -61,21 +61,22 @@ def build_track_index(
 
 
 def passage_layer(aspects: dict[str, Aspect], layers: list[int]) -> tuple[int, str]:
-    """The layer that passages are compared by, and why.
+    """Return the layer that passages are compared by, and the reason.
 
-    The one that most aspects resolve to, weighed by their R²; the middle one, said to be a
-    fallback, where probing supports no aspect.
+    This is the layer that most aspects resolve to, weighted by their R². If probing supports no
+    aspect, it is the middle layer, and the reason says that it is a fallback.
     """
-    votes: dict[int, float] = {}
+    support: dict[int, float] = {}
     for aspect in aspects.values():
         if aspect.available:
             for layer, weight in aspect.weights.items():
-                votes[layer] = votes.get(layer, 0.0) + weight * aspect.r2
-    votes = {layer: vote for layer, vote in votes.items() if layer in layers}
-    if not votes:
-        return layers[len(layers) // 2], "fallback: no aspect is supported, the middle layer"
-    best = max(sorted(votes), key=lambda layer: votes[layer])
-    return best, f"carries the aspects best (summed R² {votes[best]:.2f})"
+                support[layer] = support.get(layer, 0.0) + weight * aspect.r2
+    support = {layer: total for layer, total in support.items() if layer in layers}
+    if not support:
+        middle = layers[len(layers) // 2]
+        return middle, "fallback: the middle layer, because no aspect is supported"
+    best = max(sorted(support), key=lambda layer: support[layer])
+    return best, f"encodes the aspects best (summed R² {support[best]:.2f})"
 
 
 def build_passage_index(
@@ -86,9 +87,9 @@ def build_passage_index(
     kind: str | None = None,
     recall_target: float = 0.99,
 ) -> dict[str, Any]:
-    """Index every segment of the tracks in `rows` by one layer; returns the manifest.
+    """Build the passage index of one layer over all segments, and return its manifest.
 
-    Segments are read from memory-mapped files a track at a time.
+    Segments are read from memory-mapped files, one track at a time.
 
     Parameters
     ----------
@@ -96,11 +97,11 @@ def build_passage_index(
     rows : DataFrame
         One row per track, with ``track_id`` and ``dataset``.
     identity : dict
-        Of the encoder, as in sidecars.
+        Identity of the encoder, as in sidecars.
     kind : str, optional
-        One of `mess_core.search.passage_index.KINDS`; by size if not given.
+        One of `mess_core.search.passage_index.KINDS`; chosen by size if not given.
     recall_target : float
-        See `PassageIndex.build`; what was reached stands in the manifest.
+        See `PassageIndex.build`; the manifest records the recall that was reached.
 
     Raises
     ------
@@ -111,9 +112,9 @@ def build_passage_index(
     """
     import pandas as pd
 
-    place = layout.probing / "aspects.json"
+    aspects_path = layout.probing / "aspects.json"
     layers = [int(layer) for layer in identity["layers"]]
-    layer, reason = passage_layer(load_aspects(place), layers)
+    layer, reason = passage_layer(load_aspects(aspects_path), layers)
     position = layers.index(layer)
     store = EmbeddingStore(layout)
     tracks = [(str(row.dataset), str(row.track_id)) for row in rows.itertuples()]
@@ -128,7 +129,7 @@ def build_passage_index(
         sidecar = store.sidecar(dataset, track_id)
         if sidecar is None:
             raise StoreError(
-                f"the embedding of {track_id!r} was replaced meanwhile",
+                f"the embedding of {track_id!r} was replaced during indexing",
                 remedy="Materialise passage_index again",
             )
         columns = {"start_s": sidecar["start_s"], "end_s": sidecar["end_s"]}
@@ -137,8 +138,8 @@ def build_passage_index(
         **identity,
         "layer": layer,
         "layer_reason": reason,
-        "targets_version": read_json(place)["made_from"].get("targets_version"),
-        "aspects_sha256": file_sha256_of(place),
+        "targets_version": read_json(aspects_path)["made_from"].get("targets_version"),
+        "aspects_sha256": file_sha256_of(aspects_path),
     }
     table = pd.concat(bounds, ignore_index=True)
     return save_artifact(
@@ -147,7 +148,7 @@ def build_passage_index(
 
 
 def check_track_index(layout: Layout) -> Finding:
-    """The index is of the present matrix, and every track finds itself with score 1."""
+    """Check that the index matches the current matrix, and that tracks find themselves."""
     index, rows, manifest = load_artifact(layout.indices, "track")
     _, _, matrix = load_matrix(layout)
     opened = TrackIndex(index, manifest["made_from"]["layers"])
@@ -165,7 +166,7 @@ def check_track_index(layout: Layout) -> Finding:
 
 
 def check_passage_index(layout: Layout) -> Finding:
-    """Passages have ascending bounds, finite vectors, and belong to tracks of the matrix."""
+    """Check that passages have valid bounds, finite vectors and tracks of the matrix."""
     index, passages, manifest = load_artifact(layout.indices, "passage")
     _, rows, matrix = load_matrix(layout)
     bounds = bool((passages["end_s"] > passages["start_s"]).all())

@@ -1,4 +1,4 @@
-"""Why a hit is a hit: each aspect's similarity among the whole library's, and its targets."""
+"""Explain a hit: how similar it is in each aspect compared with the whole library."""
 
 from __future__ import annotations
 
@@ -31,46 +31,46 @@ def explain_hit(
     aspects: Mapping[str, Aspect],
     table: pd.DataFrame,
 ) -> pd.DataFrame:
-    """One row per aspect and target, the most alike aspect first.
+    """Return one row per aspect and target, the most similar aspect first.
 
     Parameters
     ----------
     query, hit : str
         Track ids.
     similarity : mapping of aspect to ndarray, float64, shape [tracks]
-        Of the query with every track of the index.
+        Similarity of the query to every track of the index.
     track_ids : list of str
-        Of the index.
-    aspects : mapping
+        Track ids in the order of the index.
+    aspects : mapping of name to Aspect
     table : DataFrame
         Proxy targets, with ``track_id``.
 
     Returns
     -------
     DataFrame
-        ``aspect, confidence, similarity, percentile`` (share of the other tracks that are less
-        alike, in percent), ``target, query, hit, unit`` (the targets' values) and ``apart_sd``
-        (their distance in standard deviations of the library, log2 where probing takes it).
+        ``aspect, confidence, similarity, percentile`` (percentage of the other tracks that are
+        less similar), ``target, query, hit, unit`` (the target's values) and ``apart_sd`` (their
+        difference in standard deviations of the library, of log2 values where probing uses them).
     """
     import pandas as pd
 
-    place = {track: row for row, track in enumerate(track_ids)}
+    row_of = {track: row for row, track in enumerate(track_ids)}
     scaled = in_probed_units(table).set_axis(table["track_id"].astype(str), axis=0)
     plain = table.set_axis(table["track_id"].astype(str), axis=0)
     spread = scaled.std(ddof=0)
     units = {one.name: one.unit for one in targets()}
     rows: list[dict[str, Any]] = []
     for name, values in similarity.items():
-        others = np.delete(values, place[query])
-        mine = float(values[place[hit]])
-        below = 100 * float((others < mine).sum()) / max(1, len(others) - 1)
+        others = np.delete(values, row_of[query])
+        similar = float(values[row_of[hit]])
+        below = 100 * float((others < similar).sum()) / max(1, len(others) - 1)
         for target in ASPECTS[name]:
             gap = _value(scaled, hit, target) - _value(scaled, query, target)
             rows.append(
                 {
                     "aspect": name,
                     "confidence": aspects[name].confidence,
-                    "similarity": mine,
+                    "similarity": similar,
                     "percentile": below,
                     "target": target,
                     "query": _value(plain, query, target),

@@ -1,9 +1,9 @@
-"""Whether hits for an aspect are near in that aspect, and only in that.
+"""Measure whether hits for an aspect are similar in that aspect, and only in that one.
 
-For every track, its nearest tracks of other works; how much nearer they are in the aspect's
-targets than random tracks of other works (faithfulness), and how much nearer in all other targets
-(what the ranking brings along). For two ways to rank: cosine of the aspect's layers, and distance
-on the aspect's probe directions, where no track is placed by a probe that has seen its work.
+For every track, its nearest tracks of other works are compared with random tracks of other works:
+how much nearer they are in the aspect's targets (faithfulness) and in all other targets. This is
+measured for two ways of ranking: by cosine similarity in the aspect's layers, and by distance on
+the aspect's probe directions, with out-of-fold predictions of the track's targets.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ Floats = NDArray[np.float64]
 
 
 def subspace_distance(query: Floats, placed: Floats) -> Floats:
-    """Squared distance on an aspect's directions, [tracks], of a query [targets]."""
+    """Return the squared distance of a query [targets] to all tracks, [tracks]."""
     distance: Floats = np.square(placed - query).sum(axis=-1)
     return distance
 
 
 def measure_store(layout: Layout) -> pd.DataFrame:
-    """`faithfulness_table` of what is stored; written to ``data/probing/faithfulness.*``.
+    """Return the `faithfulness_table` of a store, and write ``data/probing/faithfulness.*``.
 
     Raises
     ------
@@ -96,32 +96,32 @@ def faithfulness_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure both ways of ranking for every aspect, and which to serve.
+    """Return the faithfulness of both ways of ranking for every aspect, and which to serve.
 
     Parameters
     ----------
     x : ndarray, shape [tracks, layers, dim]
     layers : sequence of int
-        Their numbers.
+        Numbers of the layers in `x`.
     placed : DataFrame, [tracks, targets]
-        Out-of-fold places on probe directions (`mess_core.probing.probes.place_tracks`).
+        Out-of-fold positions on probe directions (`mess_core.probing.probes.place_tracks`).
     y : DataFrame, [tracks, targets]
     groups : sequence of str
-        Works: a track's own is never among its hits.
-    aspects : mapping
+        Work of each track. Hits of a track are always from other works.
+    aspects : mapping of name to Aspect
     hits : int
-        Looked at per query; a tenth of the library if that is less.
+        Hits per query; a tenth of the library if that is less.
     resamples, seed : int
-        Of the bootstrap over works; at most 2,000 tracks, drawn, are queries.
+        Resamples and seed of the bootstrap over works. At most 2,000 random tracks are queries.
 
     Returns
     -------
     DataFrame
-        One row per aspect and mode: ``aspect, mode, faithfulness, low, high`` (95 %; 1 = equal
-        in the targets, 0 = like random tracks), ``others`` (the same in all other targets),
-        ``selectivity`` (``faithfulness - others``), ``served``, ``choice_faithfulness`` (of the
-        mode that wins on the other folds' queries, on each fold's), ``queries``. Aspects whose
-        targets were not probed are left out.
+        One row per aspect and mode: ``aspect, mode, faithfulness, low, high`` (score and 95 %
+        interval; 1 = equal in the targets, 0 = like random tracks), ``others`` (score in all
+        other targets), ``selectivity`` (``faithfulness - others``), ``served``,
+        ``choice_faithfulness`` (score if each fold uses the mode that is best on the queries of
+        the other folds), ``queries``. Aspects whose targets were not probed are left out.
     """
     import pandas as pd
 
@@ -130,20 +130,20 @@ def faithfulness_table(
     queries = np.sort(rng.permutation(len(names))[:_QUERIES])
     hits = max(1, min(hits, len(names) // 10))
     known = [name for name in placed.columns if name in y.columns]
-    truth = y[known].to_numpy(dtype=np.float64)
-    truth = (truth - np.nanmean(truth, axis=0)) / np.nanstd(truth, axis=0)
+    values = y[known].to_numpy(dtype=np.float64)
+    values = (values - np.nanmean(values, axis=0)) / np.nanstd(values, axis=0)
     units = unit_layers(np.asarray(x, dtype=np.float32))
     rows: list[dict[str, Any]] = []
     for name, targets in ASPECTS.items():
-        mine = [known.index(target) for target in targets if target in known]
-        if not mine or name not in aspects:
+        columns = [known.index(target) for target in targets if target in known]
+        if not columns or name not in aspects:
             continue
-        on = placed[[known[column] for column in mine]].to_numpy(dtype=np.float64)
+        on = placed[[known[column] for column in columns]].to_numpy(dtype=np.float64)
         shape = (len(queries), 2, len(known))
         sums: dict[Mode, Floats] = {mode: np.zeros(shape) for mode in MODES}
         for row, query in enumerate(queries):
             allowed = np.flatnonzero(names != names[query])
-            gap = np.abs(truth[allowed] - truth[query])  # [allowed, targets]
+            gap = np.abs(values[allowed] - values[query])  # [allowed, targets]
             near: dict[Mode, Floats] = {
                 "cosine": _cosines(units, query, aspects[name].weights, layers)[allowed],
                 "subspace": -subspace_distance(on[query], on[allowed]),
@@ -152,11 +152,11 @@ def faithfulness_table(
                 best = np.argsort(-similarity, kind="stable")[:hits]
                 sums[mode][row] = _nan_mean(gap[best]), _nan_mean(gap)
         fold = _query_folds(names[queries], seed)
-        measured = {mode: _measure(part, mine) for mode, part in sums.items()}
-        chosen = _choose_per_fold(sums, mine, fold)
+        measured = {mode: _measure(part, columns) for mode, part in sums.items()}
+        chosen = _choose_per_fold(sums, columns, fold)
         served = max(MODES, key=lambda mode: measured[mode][0])
         for mode, (score, others) in measured.items():
-            low, high = _interval(sums[mode], mine, names[queries], resamples, seed)
+            low, high = _interval(sums[mode], columns, names[queries], resamples, seed)
             rows.append(
                 {
                     "aspect": name,
@@ -171,11 +171,11 @@ def faithfulness_table(
                     "queries": len(queries),
                 }
             )
-    columns = [
+    header = [
         "aspect", "mode", "faithfulness", "low", "high", "others", "selectivity", "served",
         "choice_faithfulness", "queries",
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=header)
 
 
 def _cosines(
@@ -189,7 +189,7 @@ def _cosines(
 
 
 def _nan_mean(values: Floats) -> Floats:
-    """Mean over rows of what is there; NaN where nothing is."""
+    """Return the mean over rows, ignoring missing values; NaN if all are missing."""
     present = np.isfinite(values)
     count = present.sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -198,7 +198,10 @@ def _nan_mean(values: Floats) -> Floats:
 
 
 def _score(sums: Floats) -> Floats:
-    """1 - near / random for every target, pooled over queries [queries, 2, targets]."""
+    """Return 1 - near / random for every target, pooled over queries.
+
+    `sums` is [queries, 2, targets].
+    """
     whole = np.isfinite(sums).all(axis=1, keepdims=True)
     near, random = np.where(whole, sums, 0.0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -206,15 +209,15 @@ def _score(sums: Floats) -> Floats:
     return score
 
 
-def _measure(sums: Floats, mine: list[int]) -> tuple[float, float]:
-    """Mean score over the aspect's targets, and over all others."""
+def _measure(sums: Floats, columns: list[int]) -> tuple[float, float]:
+    """Return the mean score over the aspect's targets, and over all others."""
     score = _score(sums)
-    others = np.delete(score, mine)
-    return float(np.nanmean(score[mine])), float(np.nanmean(others)) if len(others) else 0.0
+    others = np.delete(score, columns)
+    return float(np.nanmean(score[columns])), float(np.nanmean(others)) if len(others) else 0.0
 
 
 def _interval(
-    sums: Floats, mine: list[int], groups: NDArray[np.str_], resamples: int, seed: int
+    sums: Floats, columns: list[int], groups: NDArray[np.str_], resamples: int, seed: int
 ) -> tuple[float, float]:
     _, inverse = np.unique(groups, return_inverse=True)
     count = int(inverse.max()) + 1
@@ -223,7 +226,7 @@ def _interval(
     np.add.at(per_group, inverse, np.where(whole, sums, 0.0))
     rng = np.random.default_rng([seed, 37])
     draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    near, random = np.moveaxis(np.tensordot(draws, per_group[:, :, mine], axes=1), 1, 0)
+    near, random = np.moveaxis(np.tensordot(draws, per_group[:, :, columns], axes=1), 1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         score = np.nanmean(1 - near / random, axis=1)
     low, high = np.nanpercentile(score, [2.5, 97.5])
@@ -236,18 +239,18 @@ def _query_folds(groups: NDArray[np.str_], seed: int) -> NDArray[np.int64]:
 
 
 def _choose_per_fold(
-    sums: Mapping[Mode, Floats], mine: list[int], fold: NDArray[np.int64]
+    sums: Mapping[Mode, Floats], columns: list[int], fold: NDArray[np.int64]
 ) -> float:
-    """Faithfulness when each fold uses the mode that wins on the other folds."""
+    """Return the faithfulness if each fold uses the mode that is best on the other folds."""
     parts = []
     for held_out in np.unique(fold):
-        best = max(MODES, key=lambda mode: _measure(sums[mode][fold != held_out], mine)[0])
+        best = max(MODES, key=lambda mode: _measure(sums[mode][fold != held_out], columns)[0])
         parts.append(sums[best][fold == held_out])
-    return _measure(np.concatenate(parts), mine)[0]
+    return _measure(np.concatenate(parts), columns)[0]
 
 
 def check_faithfulness(layout: Layout) -> Finding:
-    """Measured on the present matrix, with both modes of each aspect and one served."""
+    """Check that faithfulness was measured on the current matrix, with one mode served each."""
     _, _, manifest = load_matrix(layout)
     measured = read_json(layout.probing / "faithfulness.json")
     table = read_table(layout.probing / "faithfulness.parquet")

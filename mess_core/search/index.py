@@ -1,4 +1,4 @@
-"""The track index: scores are exact sums of per-layer cosines, for any weights."""
+"""The track index: exact weighted sums of per-layer cosine similarities."""
 
 from __future__ import annotations
 
@@ -18,16 +18,25 @@ _CHUNK = 4096
 
 
 class TrackIndex:
-    """Tracks by all layers, each L2-normalised, side by side in one flat index.
+    """Flat index of tracks by the concatenation of all layers, each L2-normalised.
 
-    The weights of a query are multiplied into the query's layers, so the inner product is
-    the weighted sum of per-layer cosines for any weights without building anything anew.
+    The layers of a query are multiplied by their weights, so that the inner product is the
+    weighted sum of per-layer cosines. One index therefore serves any weights.
 
     Parameters
     ----------
     index : faiss.IndexFlatIP over [tracks, layers * dim]
     layers : list of int
-        Layer numbers in the order in which they lie side by side.
+        Layer numbers in the order of concatenation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> vectors = np.random.default_rng(0).standard_normal((100, 2, 8))  # 100 tracks, 2 layers
+    >>> index = TrackIndex.build(vectors, layers=[3, 7])
+    >>> scores, rows = index.search(index.vector(42), {3: 0.2, 7: 0.8}, k=3)
+    >>> int(rows[0]), round(float(scores[0]), 4)
+    (42, 1.0)
     """
 
     def __init__(self, index: Any, layers: list[int]) -> None:
@@ -37,7 +46,13 @@ class TrackIndex:
 
     @classmethod
     def build(cls, vectors: NDArray[np.floating[Any]], layers: list[int]) -> TrackIndex:
-        """Index track vectors, [tracks, layers, dim]."""
+        """Return an index of track vectors, [tracks, layers, dim].
+
+        Raises
+        ------
+        SearchError
+            If the shape does not fit `layers`, or there are no tracks.
+        """
         import faiss
 
         if vectors.ndim != 3 or vectors.shape[1] != len(layers) or len(vectors) == 0:
@@ -56,7 +71,7 @@ class TrackIndex:
 
     @cached_property
     def _blocks(self) -> Floats:
-        """The stored vectors in place, [tracks, layers, dim]."""
+        """The stored vectors without a copy, [tracks, layers, dim]."""
         import faiss
 
         stored: Floats = faiss.rev_swig_ptr(self.index.get_xb(), len(self) * self.index.d)
@@ -64,7 +79,7 @@ class TrackIndex:
 
     @cached_property
     def _coarse(self) -> tuple[Any, float]:
-        """A float16 copy, half as much to read, and the length of its largest rounding error."""
+        """A float16 copy, which is faster to read, and the norm of its largest rounding error."""
         import faiss
 
         copy = faiss.IndexScalarQuantizer(
@@ -80,12 +95,12 @@ class TrackIndex:
         return copy, largest
 
     def vector(self, row: int) -> Floats:
-        """Unit vectors of a row, [layers, dim]."""
+        """Return the unit vectors of a row, [layers, dim]."""
         vector: Floats = self._blocks[int(row)].copy()
         return vector
 
     def vectors(self) -> Floats:
-        """Unit vectors of all rows, read-only, [tracks, layers, dim]."""
+        """Return the unit vectors of all rows, read-only, [tracks, layers, dim]."""
         view = self._blocks.view()
         view.flags.writeable = False
         return view
@@ -98,7 +113,7 @@ class TrackIndex:
         *,
         allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Rows with the highest weighted sum of per-layer cosines.
+        """Return the rows with the highest weighted sum of per-layer cosines.
 
         Parameters
         ----------
@@ -106,9 +121,9 @@ class TrackIndex:
             Unit vectors.
         weights : mapping of layer number to weight
         k : int
-            At most all rows are returned.
+            Number of hits; fewer if fewer rows are allowed.
         allowed : ndarray, bool, shape [tracks], optional
-            Only these rows.
+            Restrict the search to these rows.
 
         Returns
         -------
@@ -117,7 +132,7 @@ class TrackIndex:
             Equal scores in ascending row order.
         """
         weight = np.array([weights.get(layer, 0.0) for layer in self.layers])
-        # Sums are in float32: weights of any size must not leave its range.
+        # Sums are computed in float32, whose range very large or small weights would exceed.
         largest = float(np.abs(weight).max()) or 1.0
         weight = weight / largest
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
@@ -139,15 +154,15 @@ class TrackIndex:
         k: int,
         allowed: NDArray[np.bool_] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The best rows from the layers in use alone."""
+        """Return candidates for the best rows, from the layers with non-zero weights."""
         scores = np.zeros(len(self), dtype=np.float32)
         for position in used:
             part = query[position] * np.float32(weight[position])
             scores += self._blocks[:, position] @ part
         if allowed is not None:
             scores[~allowed] = -np.inf
-        # Equal vectors may differ in the last bit of a matrix product: all that could tie with
-        # the last one are kept, and summed again one by one, for the caller to order.
+        # Equal vectors may differ in the last bit of a matrix product. All rows that could tie
+        # with the last hit are returned with exact scores, and the caller sorts them.
         edge = np.partition(scores, -k)[-k] - np.float32(1e-5)
         rows = np.flatnonzero(scores >= edge)
         return rows, self._exact(query, weight, rows)
@@ -159,21 +174,21 @@ class TrackIndex:
         k: int,
         allowed: NDArray[np.bool_] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Candidates from the float16 copy, as many as its rounding makes necessary."""
+        """Return candidates from the float16 copy, as many as its rounding error requires."""
         import faiss
 
         copy, rounding = self._coarse
         flat = (query * weight[:, None]).astype(np.float32).reshape(1, -1)
-        # By Cauchy and Schwarz no score of the copy is further off than this.
-        off = rounding * float(np.linalg.norm(flat)) + 1e-5
-        kept = selector(allowed)
-        parameters = None if kept is None else faiss.SearchParameters(sel=kept)
+        # Largest error of a score of the copy, by the Cauchy-Schwarz inequality.
+        tolerance = rounding * float(np.linalg.norm(flat)) + 1e-5
+        id_selector = selector(allowed)
+        parameters = None if id_selector is None else faiss.SearchParameters(sel=id_selector)
         most = len(self) if allowed is None else int(allowed.sum())
         candidates = min(k + 54, most)
         while True:
             near, found = copy.search(flat, candidates, params=parameters)
-            # The kth best is at least near[k - 1] - off: what cannot reach that is out.
-            reach = near[0] >= near[0][k - 1] - 2 * off
+            # The exact kth score is at least near[k - 1] - tolerance; drop rows below that.
+            reach = near[0] >= near[0][k - 1] - 2 * tolerance
             if candidates == most or not reach.all():
                 rows = found[0][reach]
                 return rows, self._exact(query, weight, rows)
@@ -189,7 +204,7 @@ class TrackIndex:
         return exact
 
     def all_cosines(self, row: int, weights: Mapping[int, float]) -> NDArray[np.float64]:
-        """Weighted sum of per-layer cosines of a row with every row, float64 [tracks]."""
+        """Return the weighted sum of per-layer cosines of a row with all rows, float64 [tracks]."""
         query = self._blocks[int(row)]
         total = np.zeros(len(self))
         for layer, weight in weights.items():
@@ -198,14 +213,14 @@ class TrackIndex:
         return total
 
     def cosines(self, query: Floats, row: int) -> NDArray[np.float64]:
-        """Cosine of each layer between a query and a row, float64 [layers]."""
+        """Return the cosine of each layer between a query and a row, float64 [layers]."""
         product = query.astype(np.float64) * self._blocks[int(row)]
         cosines: NDArray[np.float64] = product.sum(axis=1)
         return cosines
 
 
 def selector(allowed: NDArray[np.bool_] | None) -> Any:
-    """FAISS id selector of the rows that are True; None for all."""
+    """Return a FAISS id selector of the rows that are True; None selects all rows."""
     import faiss
 
     if allowed is None:
@@ -216,14 +231,14 @@ def selector(allowed: NDArray[np.bool_] | None) -> Any:
 def first_allowed(
     scores: NDArray[np.float64], allowed: NDArray[np.bool_], k: int
 ) -> NDArray[np.int64]:
-    """Rows of the `k` highest scores among the allowed ones, ties in their order."""
+    """Return the rows of the `k` highest allowed scores; ties are in row order."""
     order = np.argsort(-scores, kind="stable")
     hits: NDArray[np.int64] = order[allowed[order]][:k]
     return hits
 
 
 def unit_layers(vectors: NDArray[np.floating[Any]]) -> Floats:
-    """Scale the last axis to unit length; zero vectors stay zero."""
+    """Return vectors scaled to unit length along the last axis; zero vectors stay zero."""
     wide = np.asarray(vectors, dtype=np.float64)
     norm = np.linalg.norm(wide, axis=-1, keepdims=True)
     return (wide / np.where(norm > 0, norm, 1.0)).astype(np.float32)

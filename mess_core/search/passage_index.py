@@ -1,8 +1,8 @@
-"""The passage index: segments of all tracks by one layer, in the kind of index that its size needs.
+"""The passage index: segments of all tracks by one layer, in an index type that suits their number.
 
-`KINDS` is the table that the choice is made from; its figures are what `benchmarks/passages.py`
-measured. A kind that does not reach its recall on the vectors at hand is replaced by the next one
-that is slower and surer, and the manifest says so.
+The type is chosen from `KINDS`, whose size limits were measured with `benchmarks/passages.py`. A
+type that does not reach the target recall on the given vectors is replaced by the next slower and
+more accurate one, and the manifest records this.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _REFINED = 256
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of FAISS index.
+    """A type of FAISS index.
 
     Attributes
     ----------
     name : str
     factory : str
-        For `faiss.index_factory`, with ``{lists}`` and ``{codes}`` to fill in.
+        Description for `faiss.index_factory`, with placeholders ``{lists}`` and ``{codes}``.
     largest : int
-        Vectors of 768 dimensions up to which a query takes at most 10 ms on one thread.
+        Number of 768-dimensional vectors up to which a query takes at most 10 ms on one thread.
     exact : bool
-        Whether every vector is looked at.
+        Whether every vector is compared with the query.
     """
 
     name: str
@@ -55,11 +55,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("ivf", "IVF{lists},SQfp16", 5_000_000, False),
     Kind("ivfpq", "IVF{lists},PQ{codes}x4fsr,Refine(SQfp16)", 100_000_000, False),
 )
-"""From the surest to the largest."""
+"""Index types, from the most accurate to the one for the most vectors."""
 
 
 def choose_kind(vectors: int, dim: int) -> Kind:
-    """The surest kind that answers within 10 ms at this size.
+    """Return the most accurate index type that answers within 10 ms at this size.
 
     Parameters
     ----------
@@ -78,17 +78,27 @@ def choose_kind(vectors: int, dim: int) -> Kind:
 
 
 class PassageIndex:
-    """Segments of all tracks by one layer.
+    """Index of the segments of all tracks by one layer.
 
     Parameters
     ----------
     index : faiss.Index over [segments, dim], inner product
     layer : int
     probes : int
-        Lists that a query looks at, where the index has lists.
+        Number of inverted lists that a query searches, if the index has lists.
     measured : dict, optional
-        What `build` found out: ``kind, factory, probes, recall_at_10, recall_target, queries,
+        Measurements of `build`: ``kind, factory, probes, recall_at_10, recall_target, queries,
         fell_back``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> tracks = [rng.standard_normal((10, 8)) for _ in range(5)]  # 10 segments of each track
+    >>> index = PassageIndex.build(lambda: tracks, layer=3)
+    >>> scores, rows = index.search(index.vector(12), k=3)
+    >>> int(rows[0]), index.measured["kind"]
+    (12, 'flat')
     """
 
     def __init__(
@@ -109,19 +119,20 @@ class PassageIndex:
         recall_target: float = 0.99,
         seed: int = 0,
     ) -> PassageIndex:
-        """Index the segments of many tracks in one or a few passes over them.
+        """Return an index of the segments of many tracks, built in a few passes over them.
 
         Parameters
         ----------
         parts : callable
-            Each call iterates over the tracks' segments, [segments, dim], in the same order. Only
-            one track, the index and a training sample are in memory at once.
+            Each call iterates over the segments of each track, [segments, dim], in the same
+            order. Only one track, the index and a training sample are in memory at once.
         layer : int
         kind : str, optional
             Name of one of `KINDS`; chosen by size if not given.
         recall_target : float
-            Share of the ten true nearest passages of other tracks that must be found. Half of a
-            sample of 400 passages sets how many lists are searched; the other half measures.
+            Share of the ten nearest passages of other tracks that must be found. Half of a
+            sample of 400 passages sets how many lists are searched; the other half measures the
+            recall.
         seed : int
 
         Raises
@@ -144,20 +155,18 @@ class PassageIndex:
         if total < _FEWEST and not wanted.exact:
             reasons.append(f"{wanted.name} needs {_FEWEST} segments to find clusters")
             wanted = next(one for one in reversed(KINDS) if one.exact)
-        truth = None
+        exact = None
         while True:
             index = _filled(wanted, parts, total, dim, seed)
             found = cls(index, layer, probes=1)
             if wanted.exact and wanted.name == "flat":
                 reached: float | None = 1.0
             else:
-                truth = truth or _nearest(parts, sizes, seed)
-                reached = found._tune(truth, recall_target)
+                exact = exact or _nearest(parts, sizes, seed)
+                reached = found._tune(exact, recall_target)
             if reached is None or reached >= recall_target or wanted.name == "flat":
                 break
-            reasons.append(
-                f"{wanted.name} reached recall@10 {reached:.3f}, {recall_target} was asked for"
-            )
+            reasons.append(f"{wanted.name} reached recall@10 {reached:.3f}, below {recall_target}")
             wanted = next(one for one in reversed(KINDS[: KINDS.index(wanted)]))
         found.measured = {
             "kind": wanted.name,
@@ -165,7 +174,7 @@ class PassageIndex:
             "probes": found.probes,
             "recall_at_10": reached,
             "recall_target": recall_target,
-            "queries": 0 if truth is None else len(truth.queries) // 2,
+            "queries": 0 if exact is None else len(exact.queries) // 2,
             "fell_back": "; ".join(reasons) or None,
             "choices": [asdict(one) for one in KINDS],
         }
@@ -175,14 +184,14 @@ class PassageIndex:
         return int(self.index.ntotal)
 
     def vector(self, row: int) -> Floats:
-        """Unit vector of a row, [dim]; to the index's own precision."""
+        """Return the unit vector of a row, [dim], to the precision of the index."""
         vector: Floats = self.index.reconstruct(int(row))
         return unit_layers(vector)
 
     def search(
         self, query: Floats, k: int, *, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Rows with the highest cosine, best first, equal ones in row order.
+        """Return cosines and rows of the nearest segments, best first, ties in row order.
 
         Parameters
         ----------
@@ -190,56 +199,61 @@ class PassageIndex:
             Unit vector.
         k : int
         allowed : ndarray, bool, shape [segments], optional
-            Only these rows. The fewer they are, the more lists are searched, so that a rare work is
-            found too.
+            Restrict the search to these rows. With fewer rows, more lists are searched, so that
+            segments of rare works are found too.
+
+        Returns
+        -------
+        scores : ndarray, float64, shape [hits], descending
+        rows : ndarray, int64, shape [hits]
         """
-        kept = selector(allowed)
+        id_selector = selector(allowed)
         share = 1.0 if allowed is None else max(1, int(allowed.sum())) / len(allowed)
         scores, rows = self.index.search(
             np.ascontiguousarray(query.reshape(1, -1), dtype=np.float32),
             min(k, len(self)),
-            params=self._parameters(kept, share),
+            params=self._parameters(id_selector, share),
         )
         found = rows[0] >= 0
         order = np.lexsort((rows[0][found], -scores[0][found]))
         return scores[0][found][order].astype(np.float64), rows[0][found][order]
 
-    def _parameters(self, kept: Any, share: float) -> Any:
+    def _parameters(self, id_selector: Any, share: float) -> Any:
         import faiss
 
         lists = _lists_of(self.index)
         if lists == 0:
-            return None if kept is None else faiss.SearchParameters(sel=kept)
+            return None if id_selector is None else faiss.SearchParameters(sel=id_selector)
         probes = min(lists, max(self.probes, int(np.ceil(self.probes / share))))
         inner = faiss.SearchParametersIVF(nprobe=probes)
-        if kept is not None:
-            inner.sel = kept
-        inner._kept = kept  # FAISS holds a bare pointer
+        if id_selector is not None:
+            inner.sel = id_selector
+        inner._selector = id_selector  # FAISS only holds a pointer, so prevent deletion
         if not isinstance(self.index, faiss.IndexRefine):
             return inner
         outer = faiss.IndexRefineSearchParameters(k_factor=_REFINED, base_index_params=inner)
         outer._inner = inner
         return outer
 
-    def _tune(self, truth: _Nearest, target: float) -> float:
-        """Set `probes` on every second query; the recall of the others."""
+    def _tune(self, exact: _Nearest, target: float) -> float:
+        """Set `probes` using every second query, and return the recall of the other queries."""
         lists = _lists_of(self.index)
         even, odd = slice(0, None, 2), slice(1, None, 2)
         probes = 1
         while lists:
             self.probes = probes = min(probes, lists)
-            shares = truth.shares(self, even)
-            # By a standard error above the target: the other half has its own luck.
-            luck = float(shares.std()) / np.sqrt(len(shares))
-            if probes == lists or float(shares.mean()) - luck >= target:
+            shares = exact.shares(self, even)
+            # Require one standard error above the target, as the other half varies too.
+            standard_error = float(shares.std()) / np.sqrt(len(shares))
+            if probes == lists or float(shares.mean()) - standard_error >= target:
                 break
             probes *= 2
-        return float(truth.shares(self, odd).mean())
+        return float(exact.shares(self, odd).mean())
 
 
 @dataclass(frozen=True)
 class _Nearest:
-    """True nearest passages of other tracks, for a sample of passages."""
+    """Exact nearest passages of other tracks, for a sample of passages."""
 
     queries: Floats
     spans: NDArray[np.int64]  # [queries, 2]: rows of the query's own track
@@ -247,21 +261,22 @@ class _Nearest:
     total: int
 
     def shares(self, index: PassageIndex, part: slice) -> NDArray[np.float64]:
-        """Share of each query's true nearest that the index finds, [queries of the part]."""
+        """Return the share of each query's nearest passages that the index finds, [queries]."""
         shares = []
-        for query, (first, last), true in zip(
+        for query, (first, last), expected in zip(
             self.queries[part], self.spans[part], self.rows[part], strict=True
         ):
             allowed = np.ones(self.total, dtype=bool)
             allowed[first:last] = False
-            true = true[true >= 0]
+            expected = expected[expected >= 0]
             _, found = index.search(query, 10, allowed=allowed)
-            shares.append(len(np.intersect1d(found, true)) / len(true) if len(true) else 1.0)
+            overlap = len(np.intersect1d(found, expected))
+            shares.append(overlap / len(expected) if len(expected) else 1.0)
         return np.array(shares) if shares else np.ones(1)
 
 
 def _nearest(parts: Parts, sizes: list[int], seed: int) -> _Nearest:
-    """Compare a sample with everything, a track at a time."""
+    """Return the exact nearest passages of a sample, comparing with one block at a time."""
     total = sum(sizes)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     rng = np.random.default_rng([seed, 53])
@@ -270,9 +285,9 @@ def _nearest(parts: Parts, sizes: list[int], seed: int) -> _Nearest:
     spans = np.stack([starts[track], starts[track + 1]], axis=1)
     gathered = []
     for number, part in enumerate(parts()):
-        mine = chosen[track == number] - starts[number]
-        if len(mine):
-            gathered.append(unit_layers(np.asarray(part[mine])))
+        own_rows = chosen[track == number] - starts[number]
+        if len(own_rows):
+            gathered.append(unit_layers(np.asarray(part[own_rows])))
     queries = np.concatenate(gathered)
     best = np.full((len(queries), 10), -np.inf, dtype=np.float32)
     rows = np.full((len(queries), 10), -1, dtype=np.int64)
@@ -293,17 +308,17 @@ def _nearest(parts: Parts, sizes: list[int], seed: int) -> _Nearest:
 
 
 def _blocks(parts: Parts, rows: int = 16_384) -> Iterator[Floats]:
-    """Unit vectors of the tracks in order, in blocks that a BLAS or FAISS call is worth."""
-    held: list[Floats] = []
+    """Yield unit vectors of the tracks in order, in blocks large enough for BLAS and FAISS."""
+    pending: list[Floats] = []
     count = 0
     for part in parts():
-        held.append(unit_layers(np.asarray(part)))
-        count += len(held[-1])
+        pending.append(unit_layers(np.asarray(part)))
+        count += len(pending[-1])
         if count >= rows:
-            yield np.concatenate(held)
-            held, count = [], 0
+            yield np.concatenate(pending)
+            pending, count = [], 0
     if count:
-        yield np.concatenate(held)
+        yield np.concatenate(pending)
 
 
 def _filled(kind: Kind, parts: Parts, total: int, dim: int, seed: int) -> Any:
@@ -314,7 +329,7 @@ def _filled(kind: Kind, parts: Parts, total: int, dim: int, seed: int) -> Any:
     if lists:
         sample = _sample(parts, total, max(_POINTS_PER_LIST * lists, 10_000), seed)
         ivf = faiss.extract_index_ivf(index)
-        gpus = _on_gpus(dim)  # held until trained: FAISS keeps a bare pointer
+        gpus = _on_gpus(dim)  # referenced until trained: FAISS only holds a pointer
         ivf.clustering_index = gpus
         index.train(sample)
         ivf.clustering_index = None
@@ -335,7 +350,7 @@ def _factory(kind: Kind, total: int, dim: int) -> str:
 
 
 def _lists_of(index: Any) -> int:
-    """Number of inverted lists; 0 for an index without."""
+    """Return the number of inverted lists; 0 for an index without lists."""
     import faiss
 
     base = faiss.downcast_index(index.base_index) if isinstance(index, faiss.IndexRefine) else index
@@ -343,19 +358,19 @@ def _lists_of(index: Any) -> int:
 
 
 def _sample(parts: Parts, total: int, wanted: int, seed: int) -> Floats:
-    """Rows spread over all tracks, [wanted or fewer, dim]."""
+    """Return random rows of all tracks as unit vectors, about [wanted, dim]."""
     chosen = np.random.default_rng([seed, 59]).random(total) < min(1.0, wanted / total)
     found, first = [], 0
     for part in parts():
-        mine = np.flatnonzero(chosen[first : first + len(part)])
-        if len(mine):
-            found.append(unit_layers(np.asarray(part[mine])))
+        rows = np.flatnonzero(chosen[first : first + len(part)])
+        if len(rows):
+            found.append(unit_layers(np.asarray(part[rows])))
         first += len(part)
     return np.concatenate(found)
 
 
 def _on_gpus(dim: int) -> Any:
-    """An index to cluster with on all GPUs; None where the installed FAISS has none."""
+    """Return an index for clustering on all GPUs; None if FAISS finds no GPU."""
     import faiss
 
     if not hasattr(faiss, "index_cpu_to_all_gpus") or faiss.get_num_gpus() == 0:

@@ -1,4 +1,4 @@
-"""Passages: which segments may be hits, and hits that do not overlap."""
+"""Passage search: filters on tracks, and hits that do not overlap."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ __all__ = [
 ]
 
 FILTERS = ("composer", "year", "split", "work_id", "performer", "dataset")
-"""Columns of the track table that passages can be restricted by."""
+"""Columns of the track table that hits can be filtered by."""
 
 
 @dataclass(frozen=True)
 class PassageRows:
-    """The row table of a passage index, ready to be filtered.
+    """The row table of a passage index as arrays.
 
     Attributes
     ----------
     tracks : ndarray, str, shape [tracks]
     track : ndarray, int64, shape [passages]
-        Place in `tracks` of each passage's track.
+        Position in `tracks` of each passage's track.
     start_s, end_s : ndarray, float64, shape [passages]
+        Seconds.
     """
 
     tracks: NDArray[np.object_]
@@ -48,7 +49,7 @@ class PassageRows:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> PassageRows:
-        """From a table with ``track_id, start_s, end_s``."""
+        """Convert a table with ``track_id, start_s, end_s``."""
         codes, tracks = rows["track_id"].astype(object).factorize()
         return cls(
             np.asarray(tracks, dtype=object),
@@ -58,40 +59,41 @@ class PassageRows:
         )
 
     def of_track(self, track: str) -> NDArray[np.int64]:
-        """Rows of a track."""
-        place = np.flatnonzero(self.tracks == track)
-        return np.flatnonzero(np.isin(self.track, place))
+        """Return the rows of a track."""
+        position = np.flatnonzero(self.tracks == track)
+        return np.flatnonzero(np.isin(self.track, position))
 
     def at(self, track: str, start_s: float) -> int:
-        """Row of the passage of a track that begins nearest to a second.
+        """Return the row of the passage of a track that begins nearest to a time in seconds.
 
         Raises
         ------
         SearchError
-            If the track has no passages, or does not last that long.
+            If the track has no passages, or the time is outside it.
         """
-        mine = self.of_track(track)
-        if len(mine) == 0:
+        rows = self.of_track(track)
+        if len(rows) == 0:
             raise SearchError(
-                f"the passage index has no {track!r}", remedy="Materialise passage_index again"
+                f"the passage index has no track {track!r}",
+                remedy="Materialise passage_index again",
             )
-        if not 0 <= start_s <= float(self.end_s[mine].max()):
+        if not 0 <= start_s <= float(self.end_s[rows].max()):
             raise SearchError(f"{start_s} s is outside {track!r}")
-        return int(mine[np.abs(self.start_s[mine] - start_s).argmin()])
+        return int(rows[np.abs(self.start_s[rows] - start_s).argmin()])
 
     def allowed(self, tracks: set[str]) -> NDArray[np.bool_] | None:
-        """Rows of these tracks, bool [passages]; None for all rows."""
+        """Return a mask of the rows of these tracks, bool [passages]; None for all rows."""
         wanted = np.array([track in tracks for track in self.tracks], dtype=bool)
         return None if wanted.all() else wanted[self.track]
 
 
 def load_passages(indices: Any) -> tuple[PassageIndex, PassageRows]:
-    """Open the passage index that is served under a folder of indices.
+    """Load the served passage index and its rows from a folder of indices.
 
     Raises
     ------
     StoreError
-        If there is none, or a file is damaged.
+        If there is no passage index, or a file is damaged.
     """
     index, rows, manifest = load_artifact(indices, "passage")
     measured = manifest.get("measured") or {}
@@ -110,44 +112,48 @@ def allowed_tracks(
     same_work: bool = False,
     other_performer: bool = False,
 ) -> set[str]:
-    """Tracks whose passages may be hits.
+    """Return the tracks that may be hits.
 
     Parameters
     ----------
     tracks : DataFrame
         The track table.
     indexed : set of str
-        Tracks of the index. Those that are no longer in the table are hits until the index is
-        built again, unless something is to be filtered by.
+        Tracks of the index. Tracks that are no longer in the table remain hits until the index
+        is rebuilt, unless filters are given.
     query : str or None
-        The query's track, if it is one of the library.
+        The query's track, if it is in the library.
     where : mapping, optional
-        Column of `FILTERS` to a value, or to several of which one must hold.
-    include_own, same_work, other_performer : bool
-        Whether the query's own track counts; only its work; only known other performers.
+        Column of `FILTERS` to an accepted value, or to several accepted values.
+    include_own : bool
+        Whether to include the query's own track.
+    same_work : bool
+        Whether to include only tracks of the query's work.
+    other_performer : bool
+        Whether to include only tracks by known performers other than the query's.
 
     Raises
     ------
     SearchError
-        If a column cannot be filtered by, the query has no work or performer to compare, or no
-        track is left.
+        If a column is not in `FILTERS`, the query has no work or performer to compare with, or
+        no track passes the filters.
     """
-    kept = np.ones(len(tracks), dtype=bool)
+    passing = np.ones(len(tracks), dtype=bool)
     for column, wanted in (where or {}).items():
         if column not in FILTERS or column not in tracks:
             raise SearchError(
                 f"tracks cannot be filtered by {column!r}", remedy=f"One of: {', '.join(FILTERS)}"
             )
         several = isinstance(wanted, Collection) and not isinstance(wanted, str)
-        kept &= tracks[column].isin(list(wanted) if several else [wanted]).to_numpy()
+        passing &= tracks[column].isin(list(wanted) if several else [wanted]).to_numpy()
     ids = tracks["track_id"].astype(str)
     if query is not None and same_work:
-        kept &= (tracks["work_id"] == _known(tracks, "work_id", query)).to_numpy()
+        passing &= (tracks["work_id"] == _known(tracks, "work_id", query)).to_numpy()
     if query is not None and other_performer:
         player = _known(tracks, "performer", query)
-        kept &= (tracks["performer"].notna() & (tracks["performer"] != player)).to_numpy()
+        passing &= (tracks["performer"].notna() & (tracks["performer"] != player)).to_numpy()
     filtered = bool(where) or (query is not None and (same_work or other_performer))
-    found = indexed & set(ids[kept]) if filtered else set(indexed)
+    found = indexed & set(ids[passing]) if filtered else set(indexed)
     if query is not None and not include_own:
         found.discard(query)
     if not found and len(indexed) > 1:
@@ -156,7 +162,7 @@ def allowed_tracks(
 
 
 def parse_filters(pairs: Sequence[str]) -> dict[str, list[Any]]:
-    """Read ``COLUMN=VALUE`` pairs; several of one column are alternatives.
+    """Return filters from ``COLUMN=VALUE`` pairs; pairs of one column are alternatives.
 
     Raises
     ------
@@ -188,7 +194,7 @@ def passage_hits(
     tracks: set[str],
     taken: tuple[str, float, float] | None = None,
 ) -> pd.DataFrame:
-    """The `k` best passages among `tracks`, of which no two of one track overlap.
+    """Return the `k` best passages of `tracks`, without overlaps within a track.
 
     Parameters
     ----------
@@ -198,9 +204,9 @@ def passage_hits(
         Unit vector.
     k : int
     tracks : set of str
-        Applied inside the index, so that rare tracks are found too.
+        Filtered inside the index, so that rare tracks are found too.
     taken : tuple of track_id, start_s, end_s, optional
-        The query itself: nothing that overlaps it is a hit.
+        Span of the query; passages that overlap it are left out.
 
     Returns
     -------
@@ -236,16 +242,16 @@ def _without_overlaps(
     taken: tuple[str, float, float] | None,
     k: int,
 ) -> list[dict[str, Any]]:
-    """Best-first hits; a segment that overlaps a better one of its track is left out."""
+    """Return the best hits, leaving out segments that overlap a better one of their track."""
     spans: dict[str, list[tuple[float, float]]] = {} if taken is None else {taken[0]: [taken[1:]]}
     hits: list[dict[str, Any]] = []
     for score, row in zip(scores, found, strict=True):
         track = str(rows.tracks[rows.track[row]])
         first, last = float(rows.start_s[row]), float(rows.end_s[row])
-        mine = spans.setdefault(track, [])
-        if any(first < end and begin < last for begin, end in mine):
+        track_spans = spans.setdefault(track, [])
+        if any(first < end and begin < last for begin, end in track_spans):
             continue
-        mine.append((first, last))
+        track_spans.append((first, last))
         hits.append({"track_id": track, "start_s": first, "end_s": last, "score": float(score)})
         if len(hits) == k:
             break

@@ -1,10 +1,10 @@
-"""Libraries as versioned, immutable folders that can be published and fetched.
+"""Publish and fetch libraries as versioned, immutable folders.
 
-``<place>/versions/<version>/`` is laid out as a data root and holds what searching needs and no
-audio; its ``manifest.json`` with the SHA-256 of every file is written last. ``<place>/latest`` is a
-text file that names the version to serve and is switched after that. A place is a folder or an
-object store; what was uploaded in part has no manifest, or one that its files do not match, and is
-never served.
+``<root>/versions/<version>/`` has the layout of a data root and holds everything that search needs,
+but no audio. Its ``manifest.json`` with the SHA-256 of every file is written last. Then the text
+file ``<root>/latest``, which names the version to serve, is updated. The root is a folder
+or a URL in an object store. A partial upload has no manifest, or one that does not match its files,
+and is never served.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _OPTIONAL = (
     "proxy_targets/proxy_targets.json",
 )  # fmt: skip
 _OF_INDEX = ("index.faiss", "rows.parquet", "manifest.json")
-_HERE = ("audio_path", "midi_path")
+_PATHS = ("audio_path", "midi_path")
 Say = Callable[[str], None]
 
 
 def publish(
-    root: str | PathLike[str], place: str | PathLike[str], *, say: Say = lambda _: None
+    root: str | PathLike[str], destination: str | PathLike[str], *, say: Say = lambda _: None
 ) -> dict[str, Any]:
-    """Copy the library of a data root to a place as a new version, and serve it there.
+    """Publish the library of a data root as a new version, and return its manifest.
 
     Parameters
     ----------
     root : path-like or fsspec URL
-        Data root that the assets built.
-    place : path-like or fsspec URL
+        Data root with built assets.
+    destination : path-like or fsspec URL
         For example ``s3://bucket/mess``; credentials come from the environment.
     say : callable
-        Told what is copied.
+        Called with one line of text per file.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def publish(
     Raises
     ------
     StoreError
-        If there is no track index, aspects and index are not of the same embeddings, or a file
+        If there is no track index, aspects and index belong to different embeddings, or a file
         cannot be read or written.
     """
     layout = Layout(root)
@@ -70,8 +70,8 @@ def publish(
     _same_embeddings(layout, made["made_from"])
     with tempfile.TemporaryDirectory(prefix="mess-publish-") as folder:
         table = read_table(layout.tracks)
-        elsewhere = table.assign(**dict.fromkeys(_HERE)).astype(table.dtypes[list(_HERE)])
-        write_table(UPath(folder) / "tracks.parquet", elsewhere)
+        without_paths = table.assign(**dict.fromkeys(_PATHS)).astype(table.dtypes[list(_PATHS)])
+        write_table(UPath(folder) / "tracks.parquet", without_paths)
         sources = {"metadata/tracks.parquet": UPath(folder) / "tracks.parquet"}
         for name in ("track", "passage"):
             manifest = made if name == "track" else latest_manifest(layout.indices, name)
@@ -93,20 +93,22 @@ def publish(
             "tracks": len(table),
             "sha256": sums,
         }
-        _same_embeddings(layout, made["made_from"])  # not replaced while they were read
-        return _serve(manifest, sources, UPath(place), say)
+        _same_embeddings(layout, made["made_from"])  # files may have been replaced meanwhile
+        return _write_version(manifest, sources, UPath(destination), say)
 
 
 def fetch(
-    source: str | PathLike[str], place: str | PathLike[str], *, say: Say = lambda _: None
+    source: str | PathLike[str], destination: str | PathLike[str], *, say: Say = lambda _: None
 ) -> dict[str, Any]:
-    """Copy the version that is served at one place to another, verified, and serve it there.
+    """Copy the served version of a published library, and return its manifest.
+
+    Every file is verified against its checksum.
 
     Parameters
     ----------
-    source, place : path-like or fsspec URL
+    source, destination : path-like or fsspec URL
     say : callable
-        Told what is copied.
+        Called with one line of text per file.
 
     Returns
     -------
@@ -126,11 +128,11 @@ def fetch(
         )
     manifest = _manifest(versions, version)
     sources = {file: versions.folder / version / file for file in manifest["sha256"]}
-    return _serve(manifest, sources, UPath(place), say)
+    return _write_version(manifest, sources, UPath(destination), say)
 
 
 def served_root(root: str | PathLike[str]) -> Any:
-    """The folder to open for a root: the version served there, or the root itself.
+    """Return the folder to open for a root: the served version, or the root itself.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def served_root(root: str | PathLike[str]) -> Any:
     if version is None:
         return root
     _manifest(versions, version)
-    # Indices are verified as they are loaded.
+    # Index files are verified when they are loaded.
     versions.verify(version, without=_OF_INDEX[:2])
     return versions.folder / version
 
@@ -151,10 +153,10 @@ def _published(root: Any) -> Versions:
     return Versions(root / "versions", root / "latest", "Publish or fetch the library again")
 
 
-def _serve(
+def _write_version(
     manifest: dict[str, Any], sources: dict[str, Any], root: Any, say: Say
 ) -> dict[str, Any]:
-    """Copy files as a version of a published library, and serve it."""
+    """Copy files as a new version of a published library, and make it the served one."""
     if Layout(root).tracks.exists():
         raise StoreError(
             "is a data root, which a published library would hide",
@@ -175,7 +177,7 @@ def _serve(
 
 
 def _manifest(versions: Versions, version: str) -> dict[str, Any]:
-    """The manifest of a version, which is named by its files' checksums."""
+    """Return the manifest of a version, after comparing the version with the checksums."""
     manifest = versions.manifest(version)
     if version != version_of(manifest["sha256"]):
         path = versions.folder / version / "manifest.json"
@@ -184,15 +186,15 @@ def _manifest(versions: Versions, version: str) -> dict[str, Any]:
 
 
 def version_of(sums: dict[str, str]) -> str:
-    """Name of a version: a hash of its files' checksums."""
+    """Return the name of a version: a hash of the checksums of its files."""
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _same_embeddings(layout: Layout, made_from: dict[str, Any]) -> None:
-    place = layout.probing / "aspects.json"
-    if not place.exists():
+    aspects_path = layout.probing / "aspects.json"
+    if not aspects_path.exists():
         return
-    if read_json(place)["made_from"]["matrix_sha256"] != made_from["matrix_sha256"]:
+    if read_json(aspects_path)["made_from"]["matrix_sha256"] != made_from["matrix_sha256"]:
         raise StoreError(
             "aspects and track index are of different embeddings",
             path=str(layout.root),

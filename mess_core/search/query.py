@@ -1,4 +1,4 @@
-"""The library as a user sees it: open, ask, get a table."""
+"""The search interface for users: open a library, query it, get a table."""
 
 from __future__ import annotations
 
@@ -36,18 +36,28 @@ __all__ = ["Library", "SearchMode"]
 
 @dataclass
 class Library:
-    """What the assets built under one data root, ready to be searched.
+    """A library of tracks that can be searched; create one with `Library.open`.
 
     Attributes
     ----------
     tracks : DataFrame
         The track table.
     aspects : dict
-        Name to `Aspect`.
+        Aspect name to `Aspect`.
     encoder : str
-        Identity of the encoder that the vectors come from.
+        Name and version of the encoder that computed the vectors.
     identity : dict
-        All that a recording must share with the library's embeddings to be searched with.
+        Encoder settings that a query recording must share with the library's embeddings.
+
+    Examples
+    --------
+    Opening needs a library that was built before, here by ``mess demo``:
+
+    >>> from mess_core import Library
+    >>> library = Library.open("data")  # doctest: +SKIP
+    >>> hits = library.similar("demo_01_player1", {"tempo": 1.0}, k=3)  # doctest: +SKIP
+    >>> list(hits.columns)  # doctest: +SKIP
+    ['rank', 'track_id', 'score', 'tempo', 'composer', 'title', 'performer']
     """
 
     layout: Layout
@@ -60,23 +70,23 @@ class Library:
 
     @classmethod
     def open(cls, root: str | PathLike[str]) -> Library:
-        """Open the library under a data root.
+        """Return the library of a data root.
 
         Parameters
         ----------
         root : path-like or fsspec URL
-            A data root, or a place that a library was published to.
+            A data root, or the destination of a published library.
 
         Raises
         ------
         StoreError
-            If no track table or track index is there, or a file is damaged.
+            If there is no track table or track index, or a file is damaged.
         """
         tracks = read_table((layout := Layout(served_root(root))).tracks)
         index, rows, manifest = load_artifact(layout.indices, "track")
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
-        place = layout.probing / "aspects.json"
-        aspects = load_aspects(place) if place.exists() else fallback_aspects(layers)
+        path = layout.probing / "aspects.json"
+        aspects = load_aspects(path) if path.exists() else fallback_aspects(layers)
         made_from = manifest["made_from"]
         ids = [str(track_id) for track_id in rows["track_id"]]
         subspaces = load_subspaces(layout, ids, made_from["matrix_sha256"])
@@ -103,41 +113,41 @@ class Library:
         other_performer: bool = False,
         where: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Tracks most like `track` in the wanted aspects.
+        """Return the tracks most similar to `track` in weighted aspects.
 
         Parameters
         ----------
         track : str
             Track id.
         aspects : mapping of aspect to weight, optional
-            Any weights, also negative ("but not"). All layers equally if not given.
+            Any weights; negative ones mean "but not". If not given, all layers have equal weights.
         k : int
-            Number of hits (fewer if the library is smaller); the track itself is left out.
+            Number of hits (fewer if the library is smaller), without the track itself.
         mode : {"auto", "cosine", "subspace"}
-            "cosine" compares by everything that the aspect's layers hold; "subspace" only by
-            what probes read of the aspect's targets there. "auto" takes for each aspect what the
-            faithfulness table found nearer to the targets.
+            "cosine" compares everything that the aspect's layers encode; "subspace" only what
+            probes predict of the aspect's targets. "auto" takes, for each aspect, the mode that
+            is more faithful to the targets.
         head : str, optional
-            Rank by the cosine of this learned head instead; not together with aspects.
+            Rank by the cosine of this learned head instead. Cannot be combined with aspects.
         same_work, other_performer, where
             As in `passages`.
 
         Returns
         -------
         DataFrame
-            ``rank, track_id, score``, a column per aspect with its part of the score, and
-            ``composer, title, performer``. ``score`` is the sum of the parts: weight
-            times similarity. With cosines only, these are cosines; as soon as an aspect is
-            compared in its subspace, similarities are ``1 - d / mean d`` over the library for
-            all (1 = equal, 0 = like a random track), so that they add up on one scale.
-            ``attrs["modes"]`` says which; ``attrs["notes"]`` lists aspects that probing does not
-            support, and opposite weights that meet on a layer, or what the leaderboard says of
-            the head.
+            ``rank, track_id, score``, one column per aspect with its part of the score, and
+            ``composer, title, performer``. ``score`` is the sum of the parts, each of which is
+            weight times similarity. Similarities are cosines. If any aspect is compared in its
+            subspace, they are ``1 - d / mean d`` over the library for all aspects (1 = equal,
+            0 = like a random track), so that they have one scale. ``attrs["modes"]`` has the
+            mode of each aspect. ``attrs["notes"]`` lists aspects that probing does not support
+            and opposite weights that share a layer, or the leaderboard's result for the head.
 
         Raises
         ------
         SearchError
-            If track, aspect or head is unknown, all weights are zero, k < 1, or no track passes.
+            If track, aspect or head is unknown, all weights are zero, k < 1, or no track passes
+            the filters.
         """
         self._ranking.row(track)
         _checked(k, head=head, aspects=aspects)
@@ -164,35 +174,37 @@ class Library:
         other_performer: bool = False,
         where: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Passages most like the one that begins at `start_s` of a track.
+        """Return the passages most similar to the one at `start_s` of a track.
 
         Parameters
         ----------
         track : str
             Track id.
         start_s : float
-            The stored segment that begins nearest to this second is the query.
+            Time in seconds. The query is the stored segment that begins nearest to it.
         k : int
-            Number of hits; overlapping segments of one track count once.
+            Number of hits. Of overlapping segments of a track, only the best is a hit.
         include_own : bool
-            Whether the query's own track may be among the hits.
-        same_work, other_performer : bool
-            Only performances of the query's work; only by known other performers.
+            Whether to include passages of the query's own track.
+        same_work : bool
+            Whether to include only performances of the query's work.
+        other_performer : bool
+            Whether to include only tracks by known performers other than the query's.
         where : mapping, optional
-            Only tracks with these values: ``composer``, ``year``, ``split``, ``work_id``,
-            ``performer`` or ``dataset`` to a value or to several. Filters are applied inside the
-            index.
+            Filters: ``composer``, ``year``, ``split``, ``work_id``, ``performer`` or ``dataset``
+            to one accepted value or several. They are applied inside the index.
 
         Returns
         -------
         DataFrame
             ``rank, track_id, start_s, end_s, score, composer, title, performer``;
-            ``attrs["query"]`` holds the query's exact bounds.
+            ``attrs["query"]`` holds the exact bounds of the query.
 
         Raises
         ------
         SearchError
-            If the track is unknown, `start_s` is outside it, k < 1, or no track passes.
+            If the track is unknown, `start_s` is outside it, k < 1, or no track passes the
+            filters.
         """
         _checked(k)
         index, rows = self._opened_passages()
@@ -216,17 +228,17 @@ class Library:
         return table
 
     def moment(self, track: str, start_s: float, hit: str) -> tuple[float, float, float]:
-        """The passage of `hit` that is most like the one at `start_s` of `track`.
+        """Return the passage of `hit` that is most similar to the one at `start_s` of `track`.
 
         Returns
         -------
         start_s, end_s, score : float
-            Seconds in `hit`, and the cosine.
+            Bounds in seconds of `hit`, and the cosine similarity.
 
         Raises
         ------
         SearchError
-            As `passages`.
+            As in `passages`.
         """
         index, rows = self._opened_passages()
         vector = index.vector(rows.at(track, start_s))
@@ -245,39 +257,43 @@ class Library:
         where: Mapping[str, Any] | None = None,
         encoder: Encoder | None = None,
     ) -> pd.DataFrame:
-        """Search with a recording that need not be in the library.
+        """Return the tracks or passages most similar to a recording.
+
+        The recording need not be in the library.
 
         Parameters
         ----------
         path : path-like or fsspec URL
-            Audio.
+            Audio file.
         start_s : float, optional
-            Search passages like the window that begins here; whole tracks if not given.
+            Time in seconds. Search passages similar to the window that begins nearest to it;
+            whole tracks if not given.
         aspects : mapping of aspect to weight, optional
-            For whole tracks, by cosine.
+            Weights for the search of whole tracks, by cosine.
         head : str, optional
-            For whole tracks, as in `similar`.
+            Learned head for the search of whole tracks, as in `similar`.
         k : int
         where : mapping, optional
             As in `passages`.
         encoder : Encoder, optional
-            The library's, if it is at hand; loaded by its name otherwise.
+            The library's encoder; loaded by its name if not given.
 
         Returns
         -------
         DataFrame
-            As `similar` or `passages` give.
+            As returned by `similar` or `passages`.
 
         Raises
         ------
         SearchError
             If the encoder is not the library's, `start_s` is outside the recording, or the head
-            is unknown or given together with aspects or `start_s`.
+            is unknown or combined with aspects or `start_s`.
         AudioError
-            If the audio cannot be used.
+            If the audio cannot be read or is too short.
         """
         _checked(k, head=head, aspects=aspects, start_s=start_s)
-        layer_weights(aspects, self.aspects, self._ranking.index.layers)  # before a long wait
+        # Raise errors in the weights before embedding, which is slow.
+        layer_weights(aspects, self.aspects, self._ranking.index.layers)
         embedding = matching_encoder(self.identity, encoder).embed(path)
         if start_s is not None:
             if not 0 <= start_s < embedding.duration_s:
@@ -297,11 +313,11 @@ class Library:
         return self._with_facts(self._ranking.by_aspects(embedding.track, aspects, allowed, k))
 
     def vectors(self) -> tuple[list[str], NDArray[np.float32]]:
-        """Ids and unit vectors of all indexed tracks, float32 [tracks, layers, dim]."""
+        """Return ids and unit vectors of all indexed tracks, float32 [tracks, layers, dim]."""
         return list(self._ranking.ids), self._ranking.index.vectors()
 
     def explain(self, query: str, hit: str) -> pd.DataFrame:
-        """Why `hit` is like `query`: every aspect, among the whole library, with its targets.
+        """Return how similar `hit` is to `query` in every aspect, with the aspect's targets.
 
         Parameters
         ----------
@@ -312,7 +328,7 @@ class Library:
         -------
         DataFrame
             ``aspect, confidence, similarity, percentile, target, query, hit, unit, apart_sd``;
-            see `mess_core.search.explain.explain_hit`. The most alike aspect comes first.
+            see `mess_core.search.explain.explain_hit`. The most similar aspect is first.
 
         Raises
         ------
@@ -330,7 +346,7 @@ class Library:
         return explain_hit(query, hit, similarity, ranking.ids, self.aspects, table)
 
     def _with_facts(self, hits: pd.DataFrame) -> pd.DataFrame:
-        """Hits with their rank and who plays what."""
+        """Return hits with their rank, composer, title and performer."""
         hits.insert(0, "rank", np.arange(1, len(hits) + 1))
         facts = self.tracks[["track_id", "composer", "title", "performer"]]
         table = hits.merge(facts, on="track_id", how="left")

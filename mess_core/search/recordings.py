@@ -1,4 +1,4 @@
-"""Queries that are recordings: embedded exactly as the library was."""
+"""Query recordings: embed them exactly as the library was embedded."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["matching_encoder"]
 
 
 def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder:
-    """The encoder that a library was embedded with.
+    """Return the encoder that a library was embedded with.
 
     Parameters
     ----------
     identity : dict
-        Of the library's embeddings.
+        Identity of the library's embeddings.
     given : Encoder or None
         Checked against `identity`; loaded by its name if not given.
 
     Raises
     ------
     SearchError
-        If it differs in what makes vectors comparable.
+        If `given` differs in a setting that changes the vectors.
     EncoderError
-        If it cannot be loaded.
+        If the encoder cannot be loaded.
     """
     from mess_core.encoders import EncoderSettings, load_encoder
 

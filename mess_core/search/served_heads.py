@@ -1,8 +1,8 @@
-"""Learned heads as the search serves them: arrays, a manifest, a few lines to apply them.
+"""Store, load and apply learned heads for search.
 
 ``<heads>/<name>/<version>/`` holds ``weights.safetensors`` and, written last,
-``manifest.json`` with its SHA-256; ``<heads>/<name>/latest`` names the version to serve.
-How heads are trained is in `mess_core.ranking`; nothing of that is needed to serve them.
+``manifest.json`` with its SHA-256. ``<heads>/<name>/latest`` names the version to serve.
+Heads are trained in `mess_core.ranking`, which is not needed to apply them.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Head:
-    """A map from an encoder's layers to unit vectors whose cosine is the similarity.
+    """A mapping from an encoder's layers to unit vectors, compared by cosine similarity.
 
     Attributes
     ----------
     kind : {"diagonal", "linear", "mlp"}
     arrays : mapping of str to ndarray, float32
         ``mean`` and ``scale`` [layers, dim] of the training clips; ``layer`` [layers], the
-        weights of layers; then ``dim`` [dim] (diagonal), or ``first`` [hidden or out, dim] and
-        for the MLP ``bias`` [hidden] and ``second`` [out, hidden].
+        layer weights; then ``dim`` [dim] (diagonal) or ``first`` [hidden or out, dim], and for
+        the MLP also ``bias`` [hidden] and ``second`` [out, hidden].
     made_from : dict
         Identity of the encoder, the split, the objective and the seed.
     """
@@ -63,7 +63,7 @@ class Head:
     made_from: Mapping[str, Any]
 
     def __call__(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
-        """Unit vectors of tracks or clips.
+        """Return unit vectors of tracks or clips.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Head:
         Raises
         ------
         SearchError
-            If layers or dimensions are not those that the head was trained on.
+            If layers or dimensions differ from those that the head was trained on.
         """
         mean = self.arrays["mean"]
         if vectors.ndim != 3 or vectors.shape[1:] != mean.shape:
@@ -100,7 +100,7 @@ class Head:
 
 
 def head_versions(heads: Any, name: str) -> Versions:
-    """The versions of a head.
+    """Return the versions of a head.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def head_versions(heads: Any, name: str) -> Versions:
 
 
 def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
-    """Write a head as a new version and serve it.
+    """Write a head as a new version, and make it the served one.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
     Raises
     ------
     SearchError
-        If the name cannot be one, or an array is not finite.
+        If the name is invalid, the kind is unknown, or an array is not finite.
     StoreError
         If the folder cannot be written.
     """
@@ -158,22 +158,22 @@ def save_head(heads: Any, name: str, head: Head) -> dict[str, Any]:
 
 
 def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = None) -> Head:
-    """Read the served version of a head.
+    """Load the served version of a head.
 
     Parameters
     ----------
     heads : UPath
     name : str
     identity : mapping, optional
-        Of the embeddings that it is to be applied to: refused if the head was trained on
-        another encoder's.
+        Identity of the embeddings to apply the head to. If given, the head must have been
+        trained on embeddings with the same identity.
 
     Raises
     ------
     SearchError
         If there is no such head, or it belongs to another encoder.
     StoreError
-        If its files are damaged.
+        If a file is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -182,10 +182,10 @@ def load_head(heads: Any, name: str, *, identity: Mapping[str, Any] | None = Non
     versions = head_versions(heads, name)
     version = versions.latest()
     if version is None:
-        there = list_heads(heads)
+        available = list_heads(heads)
         raise SearchError(
             f"there is no head {name!r}",
-            remedy=f"Use one of {', '.join(there)}" if there else "Run `mess evaluate`",
+            remedy=f"Use one of {', '.join(available)}" if available else "Run `mess evaluate`",
         )
     manifest = versions.verify(version)
     path = versions.folder / version / "weights.safetensors"
@@ -212,7 +212,7 @@ def _must_be_of(head: Head, name: str, identity: Mapping[str, Any]) -> None:
 
 
 def withdraw_head(heads: Any, name: str) -> None:
-    """Serve a head no longer; its versions stay."""
+    """Stop serving a head; its versions are not deleted."""
     head_versions(heads, _checked(name)).withdraw()
 
 
@@ -224,65 +224,65 @@ def track_scores(
     *,
     identity: Mapping[str, Any],
 ) -> tuple[NDArray[np.float64], str | None]:
-    """Cosine of a track or recording to tracks by a head.
+    """Return the cosine similarity of a track or recording to tracks, by a head.
 
     Parameters
     ----------
     layout : Layout
     name : str
-        Of the head.
+        Name of the head.
     query : str or ndarray, shape [layers, dim]
         Track id, or the track vector of a recording.
     ids : sequence of str
     identity : mapping
-        Of the library's embeddings; a recording's are the same.
+        Identity of the library's embeddings, which a recording must share.
 
     Returns
     -------
     scores : ndarray, float64, shape [ids]
         -inf where a track has no vector.
     verdict : str or None
-        Of the leaderboard on how the head was trained, where there is one.
+        Leaderboard result for the model that the head was trained as, if there is one.
 
     Raises
     ------
     SearchError
-        If there is no such head, it is of another encoder, or the query has no vector.
+        If there is no such head, it belongs to another encoder, or the query has no vector.
     StoreError
-        If the embedding matrix is not there: a published library is without it.
+        If there is no embedding matrix, as in a published library.
     """
     matrix, rows, manifest = load_matrix(layout)
     head = _fitting(layout, name, identity, manifest)
-    place = {str(track): row for row, track in enumerate(rows["track_id"])}
-    if isinstance(query, str) and query not in place:
+    row_of = {str(track): row for row, track in enumerate(rows["track_id"])}
+    if isinstance(query, str) and query not in row_of:
         raise SearchError(f"track {query!r} has no vector", remedy="Materialise `embedding_matrix`")
     unit = head(matrix)  # [tracks, out]
-    cosine = unit @ (unit[place[query]] if isinstance(query, str) else head(query[None])[0])
-    found = [cosine[place[one]] if one in place else -np.inf for one in ids]
+    cosine = unit @ (unit[row_of[query]] if isinstance(query, str) else head(query[None])[0])
+    found = [cosine[row_of[one]] if one in row_of else -np.inf for one in ids]
     return np.array(found, dtype=np.float64), _verdict(layout, head)
 
 
 def list_heads(heads: Any) -> list[str]:
-    """Names of the heads that can be served."""
+    """Return the names of the heads that have a served version."""
     if not heads.exists():
         return []
     return sorted(one.name for one in heads.iterdir() if (one / "latest").exists())
 
 
 def served_heads(layout: Layout, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What there is to rank with, whether it can be chosen, and whether it was found to help.
+    """Return all heads, with whether they can be used and their leaderboard result.
 
     Parameters
     ----------
     layout : Layout
     identity : mapping
-        Of the library's embeddings.
+        Identity of the library's embeddings.
 
     Returns
     -------
     list of dict
-        ``name``; ``available``; ``reason`` why not, or None; ``verdict`` of the leaderboard on
-        how the head was trained, or None where there is none.
+        ``name``; ``available``; ``reason`` why it is not available, or None; ``verdict``, the
+        leaderboard result for the model that the head was trained as, or None.
     """
     found = []
     for name in list_heads(layout.heads):
@@ -299,12 +299,12 @@ def served_heads(layout: Layout, identity: Mapping[str, Any]) -> list[dict[str, 
 
 
 def _verdict(layout: Layout, head: Head) -> str | None:
-    """Whether the model that the head is of was better than those below it, on works left out."""
-    place = layout.leaderboard / "models.parquet"
-    if not place.exists():
+    """Return the leaderboard result of the head's model on held-out works, or None."""
+    path = layout.leaderboard / "models.parquet"
+    if not path.exists():
         return None
     model = f"{head.made_from.get('objective')}: {head.made_from.get('model')}"
-    for one in read_table(place).itertuples():
+    for one in read_table(path).itertuples():
         if one.model == model:
             return f"{one.verdict} (p = {one.p:.2g}, {one.clusters} works)"
     return None
@@ -313,7 +313,7 @@ def _verdict(layout: Layout, head: Head) -> str | None:
 def _fitting(
     layout: Layout, name: str, identity: Mapping[str, Any], matrix: Mapping[str, Any]
 ) -> Head:
-    """A head of the encoder that both the library and its matrix are from."""
+    """Load a head that fits the identities of both the library and its matrix."""
     head = load_head(layout.heads, name, identity=identity)
     _must_be_of(head, name, matrix["identity"])
     return head
@@ -328,12 +328,12 @@ def _checked(name: str) -> str:
 
 
 def check_heads(layout: Layout, names: list[str]) -> Finding:
-    """These heads are there, load, are of the present encoder, and give unit vectors."""
+    """Check that heads exist, fit the current encoder and give unit vectors."""
     matrix, _, manifest = load_matrix(layout)
     problems = {}
     for name in names:
         if name not in list_heads(layout.heads):
-            problems[name] = "not there"
+            problems[name] = "does not exist"
             continue
         try:
             head = load_head(layout.heads, name, identity=manifest["identity"])
@@ -342,5 +342,5 @@ def check_heads(layout: Layout, names: list[str]) -> Finding:
             continue
         norm = np.linalg.norm(head(matrix[:50]), axis=1)
         if not np.allclose(norm, 1.0, atol=1e-3):
-            problems[name] = "its vectors are not of unit length"
+            problems[name] = "its vectors do not have unit length"
     return Finding(not problems, {"heads": ", ".join(names), "problems": problems})

@@ -1,4 +1,4 @@
-"""Tracks on the probe directions of each aspect, and which way of ranking to serve."""
+"""Positions of tracks on the probe directions of each aspect, and the mode to rank by."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ SearchMode = Literal["auto", "cosine", "subspace"]
 
 @dataclass(frozen=True)
 class Subspaces:
-    """Where the tracks of an index lie on each aspect's probe directions.
+    """Positions of the tracks of an index on each aspect's probe directions.
 
     Attributes
     ----------
     placed : mapping of aspect to ndarray, float64, shape [tracks, targets]
         In standard deviations of the target.
     served : mapping of aspect to {"cosine", "subspace"}
-        What the faithfulness table found better.
+        The more faithful mode of each aspect.
     """
 
     placed: Mapping[str, NDArray[np.float64]]
     served: Mapping[str, Mode]
 
     def has(self, aspect: str) -> bool:
-        """Whether any target of the aspect was probed."""
+        """Return whether any target of the aspect was probed."""
         return aspect in self.placed
 
     def distance(self, aspect: str, row: int) -> NDArray[np.float64]:
-        """Squared distance of a track to every track, [tracks]."""
+        """Return the squared distance of a track to every track, [tracks]."""
         placed = self.placed[aspect]
         return subspace_distance(placed[row], placed)
 
@@ -49,12 +49,12 @@ class Subspaces:
 def choose_modes(
     aspects: Iterable[str], mode: SearchMode, found: Subspaces | None
 ) -> dict[str, Mode]:
-    """How each aspect is compared; without subspaces, "auto" is cosine.
+    """Return the mode of each aspect; without subspaces, "auto" is "cosine".
 
     Raises
     ------
     SearchError
-        If the mode is unknown, or a subspace is asked for and not there.
+        If the mode is unknown, or a requested subspace does not exist.
     """
     if mode not in ("auto", *MODES):
         raise SearchError(f"mode must be auto, cosine or subspace, not {mode!r}")
@@ -62,7 +62,7 @@ def choose_modes(
         return dict.fromkeys(aspects, "cosine")
     if found is None:
         raise SearchError(
-            "there are no probe subspaces of this index",
+            "there are no probe subspaces for this index",
             remedy="Materialise probing, aspects and faithfulness again",
         )
     if mode == "auto":
@@ -77,18 +77,18 @@ def choose_modes(
 
 
 def relative_similarity(distance: NDArray[np.float64], row: int) -> NDArray[np.float64]:
-    """``1 - d / mean d`` of distances from a row to all: 1 = equal, 0 = like a random one."""
+    """Return ``1 - d / mean d`` of distances to a row: 1 = equal, 0 = like a random track."""
     others = np.delete(distance, row)
     mean = float(others.mean()) if len(others) else 0.0
     return 1 - distance / mean if mean > 0 else np.ones(len(distance))
 
 
 def load_subspaces(layout: Layout, track_ids: list[str], matrix_sha256: Any) -> Subspaces | None:
-    """Read the stored probes and faithfulness; None where they are of another matrix."""
+    """Load probe positions and faithfulness; None if they belong to another matrix."""
     try:
         _, placed, made_from = load_probes(layout.probing)
         measured = read_json(layout.probing / "faithfulness.json")
-    except StoreError:  # not materialised yet, or being replaced: cosines serve meanwhile
+    except StoreError:  # not materialised yet or being replaced: rank by cosine until then
         return None
     if not made_from["matrix_sha256"] == measured["made_from"]["matrix_sha256"] == matrix_sha256:
         return None

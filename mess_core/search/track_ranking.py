@@ -1,4 +1,4 @@
-"""Ranking whole tracks: by cosines, by what probes read of an aspect, or by a learned head."""
+"""Ranking of whole tracks: by cosine, by probe subspace, or by a learned head."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["TrackRanking"]
 
 @dataclass(frozen=True)
 class TrackRanking:
-    """The tracks of an index, and the ways to compare with them.
+    """The tracks of an index, with the ways to rank them.
 
     Attributes
     ----------
     layout : Layout
-        Where learned heads and the vectors that they take are.
+        Data root with learned heads and the embedding matrix that they are applied to.
     identity : dict
-        Of the embeddings that the index holds.
+        Identity of the embeddings in the index.
     index : TrackIndex
     ids : list of str
         Track ids in the order of the index.
@@ -55,7 +55,13 @@ class TrackRanking:
         return {track_id: row for row, track_id in enumerate(self.ids)}
 
     def row(self, track: str) -> int:
-        """Row of a track; SearchError with near names if it is not in the index."""
+        """Return the row of a track.
+
+        Raises
+        ------
+        SearchError
+            If it is not in the index; the message suggests similar names.
+        """
         if track not in self._rows:
             near = difflib.get_close_matches(track, self.ids, n=3)
             hint = f"Did you mean {', '.join(near)}?" if near else "See `mess tracks`"
@@ -63,11 +69,11 @@ class TrackRanking:
         return self._rows[track]
 
     def modes(self, aspects: Collection[str], mode: SearchMode = "auto") -> dict[str, Mode]:
-        """How each aspect is compared; SearchError if it cannot be so."""
+        """Return the mode of each aspect; raises as `choose_modes`."""
         return choose_modes(aspects, mode, self.subspaces)
 
     def similarity(self, aspect: str, row: int, mode: Mode) -> NDArray[np.float64]:
-        """``1 - d / mean d`` of a row with every track: 1 = equal, 0 = like a random one."""
+        """Return ``1 - d / mean d`` of a row to all: 1 = equal, 0 = like a random track."""
         if mode == "subspace" and self.subspaces is not None:
             distance = self.subspaces.distance(aspect, row)
         else:
@@ -82,14 +88,14 @@ class TrackRanking:
         k: int,
         mode: SearchMode = "auto",
     ) -> pd.DataFrame:
-        """The tracks most like a query in weighted aspects, or overall.
+        """Return the tracks most similar to a query in weighted aspects, or overall.
 
         Parameters
         ----------
         query : str or ndarray, shape [layers, dim]
-            Track id, or the track vector of a recording, which can only be compared by cosine.
+            Track id, or the track vector of a recording, which is always compared by cosine.
         aspects : mapping of aspect to weight, or None
-            None: all layers equally.
+            None gives all layers equal weights.
         allowed : collection of str
             Tracks that may be hits.
         k : int
@@ -98,8 +104,8 @@ class TrackRanking:
         Returns
         -------
         DataFrame
-            ``track_id, score`` and each aspect's part, best first; ``attrs`` has ``modes`` and
-            ``notes``.
+            ``track_id, score`` and the part of each aspect, best first; ``attrs`` has ``modes``
+            and ``notes``.
 
         Raises
         ------
@@ -109,23 +115,23 @@ class TrackRanking:
         wanted = dict(aspects or {})
         weights = layer_weights(aspects, self.aspects, self.index.layers)
         modes = self.modes(wanted, mode if isinstance(query, str) else "cosine")
-        free = self._free(allowed)
+        mask = self._mask(allowed)
         if isinstance(query, str) and "subspace" in modes.values():
             row = self.row(query)
-            every = {
+            similarities = {
                 name: weight * self.similarity(name, row, modes[name])
                 for name, weight in wanted.items()
             }
-            total = np.sum(list(every.values()), axis=0)
-            rows = first_allowed(total, free, k)
+            total = np.sum(list(similarities.values()), axis=0)
+            rows = first_allowed(total, mask, k)
             scores = total[rows]
-            parts = {name: values[rows] for name, values in every.items()}
+            parts = {name: values[rows] for name, values in similarities.items()}
         else:
             if isinstance(query, str):
                 unit = self.index.vector(self.row(query))
             else:
                 unit = unit_layers(query)
-            scores, rows = self.index.search(unit, weights, k, allowed=free)
+            scores, rows = self.index.search(unit, weights, k, allowed=mask)
             parts = aspect_parts(self.index, unit, rows, wanted, self.aspects)
         table = self._table(rows, scores, parts)
         table.attrs |= {"modes": modes, "notes": weight_notes(wanted, self.aspects, modes)}
@@ -134,7 +140,7 @@ class TrackRanking:
     def by_head(
         self, head: str, query: str | NDArray[np.float32], allowed: Collection[str], k: int
     ) -> pd.DataFrame:
-        """The tracks most like a query by a learned head.
+        """Return the tracks most similar to a query by a learned head.
 
         Parameters
         ----------
@@ -150,21 +156,21 @@ class TrackRanking:
         Raises
         ------
         SearchError
-            If there is no such head, or it is of another encoder.
+            If there is no such head, or it belongs to another encoder.
         StoreError
-            If the embedding matrix is not there: a published library is without it.
+            If there is no embedding matrix, as in a published library.
         """
         score, verdict = track_scores(self.layout, head, query, self.ids, identity=self.identity)
-        rows = first_allowed(score, self._free(allowed) & np.isfinite(score), k)
+        rows = first_allowed(score, self._mask(allowed) & np.isfinite(score), k)
         note = (
-            f"head {head} has learned from this library's own passages; the leaderboard, on works "
+            f"head {head} was trained on passages of this library; its leaderboard result on works "
             f"left out: {verdict or 'not compared yet'}"
         )
         table = self._table(rows, score[rows], {})
         table.attrs |= {"modes": {}, "notes": [note]}
         return table
 
-    def _free(self, allowed: Collection[str]) -> NDArray[np.bool_]:
+    def _mask(self, allowed: Collection[str]) -> NDArray[np.bool_]:
         return np.array([track_id in allowed for track_id in self.ids])
 
     def _table(

@@ -1,4 +1,4 @@
-"""What is on disk: where it lies, how it is written, what is missing or stale."""
+"""Files under the data root: paths, atomic writes, and checks for missing or stale results."""
 
 from mess_core.store.arrays import read_array, write_array
 from mess_core.store.embeddings import EmbeddingStore

@@ -1,8 +1,8 @@
-"""Atomic writes of bytes and arrays, and memory-mapped reads.
+"""Write bytes and arrays atomically, and read arrays memory-mapped.
 
-Locally a file is written beside its place, flushed to the disk and renamed over it; on
-an object store a single put is atomic already. A reader sees the old file, the new
-file or none, never a part of one.
+A local file is written under a temporary name in the same folder, flushed to disk and
+renamed over the target; on an object store a single put is already atomic. A reader
+therefore sees the old file, the new file or no file, never a partial one.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _PART = ".part-"
 
 
 def write_bytes(path: Any, content: bytes) -> None:
-    """Put `content` at `path` atomically, making its folder.
+    """Write `content` to `path` atomically, creating its folder.
 
     Raises
     ------
     StoreError
-        If the bytes cannot be written (full disk, no permission); nothing is left behind.
+        If the bytes cannot be written (full disk, no permission). No partial file remains.
     """
     if not is_local(path):
         try:
@@ -59,14 +59,15 @@ def write_bytes(path: Any, content: bytes) -> None:
 
 @contextlib.contextmanager
 def part_file(path: Any) -> Iterator[str]:
-    """An unused local file name to write the content of `path` to; what is left of it is removed.
+    """Yield an unused local file name for the content of `path`, and delete the file on exit.
 
-    It lies beside a local `path`, so that it can be renamed, and else among temporary files.
+    The file is in the folder of a local `path`, so that it can be renamed, and otherwise in
+    the folder for temporary files.
 
     Raises
     ------
     StoreError
-        If the folder cannot be made.
+        If the folder cannot be created.
     """
     name = f"{_PART}{path.name[:150]}-{os.getpid()}-{secrets.token_hex(4)}"
     if is_local(path):
@@ -85,12 +86,12 @@ def part_file(path: Any) -> Iterator[str]:
 
 
 def move_into_place(part: str, path: Any) -> None:
-    """Put a local file at `path` atomically: flushed and renamed, or uploaded.
+    """Move a local file to `path` atomically: flush and rename it, or upload it.
 
     Raises
     ------
     StoreError
-        If it cannot be written there.
+        If `path` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,19 +107,42 @@ def move_into_place(part: str, path: Any) -> None:
 
 
 def write_array(path: Any, array: NDArray[Any]) -> None:
-    """Write a ``.npy`` file atomically (no pickled objects)."""
+    """Write an array as a ``.npy`` file atomically, without pickled objects.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from upath import UPath
+    >>> path = UPath("memory://examples/zeros.npy")
+    >>> write_array(path, np.zeros((2, 3)))
+    >>> read_array(path).shape
+    (2, 3)
+    """
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
 
 
 def read_array(path: Any, *, mmap: bool = True) -> NDArray[Any]:
-    """Read a ``.npy`` file; memory-mapped and read-only where it is local.
+    """Read a ``.npy`` file; a local file is memory-mapped and read-only.
 
     Raises
     ------
     StoreError
         If the file is missing or is not a plain array.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from upath import UPath
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_array(UPath(folder) / "a.npy", np.arange(3))
+    ...     read_array(UPath(folder) / "a.npy").tolist()
+    [0, 1, 2]
     """
     try:
         if is_local(path):
@@ -144,7 +168,7 @@ def read_array(path: Any, *, mmap: bool = True) -> NDArray[Any]:
 
 
 def remove_stale_parts(folder: Any, *, older_than_s: float = 3600.0) -> int:
-    """Delete the leavings of killed writers below a local folder; returns how many."""
+    """Delete temporary files that killed writers left in a local folder; return their number."""
     import time
 
     if not is_local(folder) or not folder.exists():
@@ -155,7 +179,7 @@ def remove_stale_parts(folder: Any, *, older_than_s: float = 3600.0) -> int:
             if time.time() - part.stat().st_mtime > older_than_s:
                 part.unlink()
                 removed += 1
-        except FileNotFoundError:  # its writer finished or cleaned up meanwhile
+        except FileNotFoundError:  # the writer has finished or cleaned up by now
             continue
     return removed
 

@@ -1,4 +1,4 @@
-"""Results beside the fingerprint of what they were made from, so that none is computed twice."""
+"""Tables stored with a fingerprint of their inputs, so that none is computed twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["CachedTable", "fingerprint"]
 
 
 def fingerprint(*parts: object) -> str:
-    """SHA-256 of texts, numbers, and of other things what JSON or `str` makes of them.
+    """Return the SHA-256 of texts and numbers, and of other objects as JSON or `str` writes them.
 
     Examples
     --------
@@ -31,12 +31,12 @@ def fingerprint(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class CachedTable:
-    """A table and a record with its fingerprint, which is written after the table.
+    """A table and a JSON record with its fingerprint, which is written after the table.
 
     Attributes
     ----------
     path : UPath
-        Of both files, without the suffixes ``.parquet`` and ``.json``.
+        Path of both files without the suffixes ``.parquet`` and ``.json``.
     """
 
     path: Any
@@ -46,41 +46,41 @@ class CachedTable:
         return self.path.with_suffix(".parquet")
 
     def load(self, made_from: str) -> pd.DataFrame | None:
-        """The table if its fingerprint is this one, or else None."""
+        """Return the table if its fingerprint is `made_from`, or else None."""
         with contextlib.suppress(StoreError, KeyError):
             if self.record()["fingerprint"] == made_from:
                 return self.table()
         return None
 
     def table(self) -> pd.DataFrame:
-        """The table, whatever it was made from.
+        """Return the table, whatever its fingerprint.
 
         Raises
         ------
         StoreError
-            If there is none.
+            If it does not exist.
         """
         return read_table(self.table_path)
 
     def record(self) -> dict[str, Any]:
-        """What `save` wrote beside the table.
+        """Return the record that `save` wrote next to the table.
 
         Raises
         ------
         StoreError
-            If there is none.
+            If it does not exist.
         """
         return read_json(self.path.with_suffix(".json"))
 
     def save(self, made_from: str, table: pd.DataFrame, **about: Any) -> pd.DataFrame:
-        """Write the table, then its fingerprint and further entries; returns the table.
+        """Write the table, then its record with `made_from` and `about`; return the table.
 
         Raises
         ------
         StoreError
             If a file cannot be written.
         """
-        # Never beside another's table: the old record goes first.
+        # Delete the old record first, so that it never describes the new table.
         self.path.with_suffix(".json").unlink(missing_ok=True)
         write_table(self.table_path, table)
         record = {"fingerprint": made_from, "rows": len(table), **about}
@@ -88,6 +88,6 @@ class CachedTable:
         return table
 
     def drop(self) -> None:
-        """Remove both files, the record first."""
+        """Delete both files, the record first."""
         self.path.with_suffix(".json").unlink(missing_ok=True)
         self.table_path.unlink(missing_ok=True)

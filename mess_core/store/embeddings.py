@@ -1,7 +1,7 @@
-"""Embeddings on disk: arrays plus a sidecar that says where they came from.
+"""Embeddings on disk: arrays, and a sidecar that records how they were computed.
 
-The sidecar is removed before the arrays are replaced and written after them, so a
-track either has arrays that match its sidecar or counts as missing.
+The sidecar is deleted before the arrays are replaced and written after them, so the
+arrays of a track either match its sidecar or count as missing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,33 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingStore", "array_sha256", "check_embeddings", "tracks_with_audio"]
 
 IDENTITY = ("encoder", "window_s", "hop_s", "normalise", "pooling", "layers", "dtype", "version")
-"""Sidecar fields that two embeddings must share to be comparable."""
+"""Sidecar fields that must be equal for two embeddings to be comparable."""
 
 
 @dataclass(frozen=True)
 class EmbeddingStore:
-    """Embeddings of the tracks of one data root."""
+    """The stored embeddings of the tracks of one data root.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mess_core as mess
+    >>> encoder = mess.load_encoder("untrained:tiny", device="cpu")
+    >>> noise = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
+    >>> embedding = encoder.embed(noise)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = EmbeddingStore(Layout(folder))
+    ...     sidecar = store.write(
+    ...         "takes",
+    ...         "noise",
+    ...         segments=embedding.segments,
+    ...         track=embedding.track,
+    ...         sidecar=encoder.provenance(embedding, audio_sha256=None),
+    ...     )
+    ...     matrix, track_ids, _ = store.matrix([("takes", "noise"), ("takes", "missing")])
+    >>> matrix.shape, track_ids
+    ((1, 13, 64), ['noise'])
+    """
 
     layout: Layout
 
@@ -45,7 +66,7 @@ class EmbeddingStore:
         sidecar: dict[str, Any],
         raw: NDArray[np.floating[Any]] | None = None,
     ) -> dict[str, Any]:
-        """Store one track.
+        """Store the embedding of one track.
 
         Parameters
         ----------
@@ -54,19 +75,19 @@ class EmbeddingStore:
         track : ndarray [layers, dim]
             Stored as float32.
         sidecar : dict
-            Must hold `IDENTITY`, ``audio_sha256``, ``start_s`` and ``end_s``.
+            Must contain `IDENTITY`, ``audio_sha256``, ``start_s`` and ``end_s``.
         raw : ndarray [segments, layers, frames, dim], optional
             Stored as float16.
 
         Returns
         -------
         dict
-            The sidecar as written, with shapes and the arrays' checksums.
+            The sidecar as written, with the shapes and checksums of the arrays.
 
         Raises
         ------
         EncoderError
-            If an array is not finite in its stored type.
+            If an array is not finite in its stored dtype.
         StoreError
             If the sidecar lacks a field, or a file cannot be written.
         """
@@ -85,8 +106,8 @@ class EmbeddingStore:
                 raise EncoderError(
                     f"the {kind} embedding of {track_id!r} is not finite as {array.dtype}"
                 )
-        place = self.layout.embedding_sidecar(dataset, track_id)
-        place.unlink(missing_ok=True)
+        path = self.layout.embedding_sidecar(dataset, track_id)
+        path.unlink(missing_ok=True)
         for kind, array in arrays.items():
             write_array(self.layout.embedding(kind, dataset, track_id), array)
         written = {
@@ -94,24 +115,24 @@ class EmbeddingStore:
             "shapes": {kind: list(array.shape) for kind, array in arrays.items()},
             "sha256": {kind: array_sha256(array) for kind, array in arrays.items()},
         }
-        write_json(place, written)
+        write_json(path, written)
         return written
 
     def sidecar(self, dataset: str, track_id: str) -> dict[str, Any] | None:
-        """The sidecar of a track, or None if the track has no complete embedding."""
-        place = self.layout.embedding_sidecar(dataset, track_id)
+        """Return the sidecar of a track, or None if the track has no complete embedding."""
+        path = self.layout.embedding_sidecar(dataset, track_id)
         try:
-            return read_json(place)
-        except StoreError:  # not there, or damaged: either way to be made again
+            return read_json(path)
+        except StoreError:  # missing or damaged: either way it is computed again
             return None
 
     def read(self, kind: str, dataset: str, track_id: str) -> NDArray[Any]:
-        """Memory-mapped array of one track; `kind` as in `Layout.embedding`.
+        """Return a memory-mapped array of one track; `kind` is as in `Layout.embedding`.
 
         Raises
         ------
         StoreError
-            If the track has no embedding, or its shape contradicts its sidecar.
+            If the track has no such embedding, or its shape contradicts the sidecar.
         """
         sidecar = self.sidecar(dataset, track_id)
         if sidecar is None:
@@ -132,14 +153,14 @@ class EmbeddingStore:
     def staleness(
         self, dataset: str, track_id: str, *, wanted: dict[str, Any], audio_sha256: str | None
     ) -> str | None:
-        """Why a stored embedding is not the one that is wanted; None if it is.
+        """Return why a stored embedding is not the wanted one, or None if it is.
 
         Parameters
         ----------
         wanted : dict
             Values of `IDENTITY` that the embedding should have.
         audio_sha256 : str or None
-            Hash that the audio has now.
+            Present hash of the audio.
         """
         sidecar = self.sidecar(dataset, track_id)
         if sidecar is None:
@@ -154,19 +175,19 @@ class EmbeddingStore:
     def matrix(
         self, tracks: Iterable[tuple[str, str]]
     ) -> tuple[NDArray[np.float32], list[str], dict[str, Any]]:
-        """Stack the track vectors of (dataset, track_id) pairs that have one.
+        """Stack the track vectors of the (dataset, track_id) pairs that have an embedding.
 
         Returns
         -------
         matrix : ndarray, float32, shape [tracks, layers, dim]
         track_ids : list of str
         identity : dict
-            The `IDENTITY` that all of them share.
+            The `IDENTITY` values that all of them share.
 
         Raises
         ------
         StoreError
-            If embeddings of two encoders or settings are mixed, or there are none.
+            If embeddings of different encoders or settings are mixed, or there are none.
         """
         vectors: list[NDArray[np.float32]] = []
         track_ids: list[str] = []
@@ -192,20 +213,20 @@ class EmbeddingStore:
 
 
 def array_sha256(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's type, shape and values, hexadecimal."""
+    """Return the SHA-256 of an array's dtype, shape and values, in hexadecimal."""
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
 def check_embeddings(layout: Layout, wanted: dict[str, Any] | None = None) -> Finding:
-    """Every track with audio has a finite embedding of one encoder and of its present audio.
+    """Check that each track with audio has a finite, current embedding of one encoder.
 
     Parameters
     ----------
     layout : Layout
     wanted : dict, optional
-        Identity that embeddings should have: the configured encoder's, settings and version.
+        Identity that the embeddings should have: that of the configured encoder.
     """
     store = EmbeddingStore(layout)
     tracks = tracks_with_audio(layout)
@@ -242,6 +263,6 @@ def check_embeddings(layout: Layout, wanted: dict[str, Any] | None = None) -> Fi
 
 
 def tracks_with_audio(layout: Layout) -> pd.DataFrame:
-    """Rows of the track table that have audio."""
+    """Return the rows of the track table that have audio."""
     tracks = read_table(layout.tracks)
     return tracks[tracks["audio_path"].notna()]

@@ -1,10 +1,11 @@
-"""What went wrong with which track at which stage: one small record each.
+"""Records of failures: one small JSON file for each failed track and stage.
 
-A record is written when a track fails and removed when it succeeds, so the folder
-always tells the present state. ``cause`` holds everything that the failure follows from
-(file hashes, encoder, versions): while all of it stays the same, there is no point in
-trying again. Where the same input may succeed another time (memory, disk, network, a
-device), it is tried `MAX_ATTEMPTS` times in all, and then waits for a change like the others.
+A record is written when a track fails and deleted when it succeeds, so the folder always
+describes the present state. ``cause`` contains everything that determines the failure
+(file hashes, encoder, versions): while it is unchanged, there is no point in trying
+again. A failure that may not recur with the same input (memory, disk, network, a device)
+is retried up to `MAX_ATTEMPTS` attempts in total, and then waits for a change like the
+others.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 MAX_ATTEMPTS = 3
-"""How often a track is tried whose failure may pass, while nothing about it changes."""
+"""Number of attempts at a track with a transient failure while its cause is unchanged."""
 
 
 def record_failure(
@@ -48,7 +49,7 @@ def record_failure(
     *,
     cause: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write down why `stage` failed for a track, and return the record.
+    """Record why `stage` failed for a track, and return the record.
 
     Parameters
     ----------
@@ -56,16 +57,16 @@ def record_failure(
     stage, dataset, track_id : str
     error : Exception
     cause : mapping
-        File hashes, encoder settings and versions that the failure follows from.
+        File hashes, encoder settings and versions that determine the failure.
     """
     before: dict[str, Any] = {}
-    with contextlib.suppress(StoreError):  # its first failure, or a damaged record
+    with contextlib.suppress(StoreError):  # the first failure, or a damaged record
         before = read_json(layout.failure(stage, track_id))
     again = before.get("cause") == dict(cause)
     if isinstance(error, MessError):
         remedy = error.remedy
     elif is_transient(error):
-        remedy = "Check memory, disk and device; it is tried again after the next scans"
+        remedy = "Check memory, disk and device; the track is tried again after the next scans"
     else:
         remedy = "This looks like a bug in MESS: please report it"
     record = {
@@ -86,10 +87,10 @@ def record_failure(
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same input may succeed another time: memory, disk, network, a device.
+    """Return whether the same input may succeed another time (memory, disk, network, a device).
 
-    Errors raised on purpose say so themselves; of the others, those of the system and of
-    torch (``RuntimeError``) are taken to be so, a ``ValueError`` and its like are not.
+    A `MessError` states this itself. Of all other errors, those of the system and of torch
+    (``RuntimeError``) count as transient; a ``ValueError`` and the like do not.
     """
     if isinstance(error, MessError):
         return error.transient
@@ -97,7 +98,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def settled_cause(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The cause of a failure that is not to be tried again while it stays; else empty."""
+    """Return the cause of a failure that is not retried while it is unchanged, or else {}."""
     if not isinstance(record["cause"], dict):
         return {}
     if record["transient"] and record["attempts"] < MAX_ATTEMPTS:
@@ -106,12 +107,12 @@ def settled_cause(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def clear_failure(layout: Layout, stage: str, track_id: str) -> None:
-    """Forget a failure after a success."""
+    """Delete the failure record of a track that has succeeded."""
     layout.failure(stage, track_id).unlink(missing_ok=True)
 
 
 def failures_table(layout: Layout) -> pd.DataFrame:
-    """All present failures: one row per track and stage, sorted by both."""
+    """Return all present failures, one row per track and stage, sorted by both."""
     import pandas as pd
 
     rows = []
@@ -119,7 +120,7 @@ def failures_table(layout: Layout) -> pd.DataFrame:
         for stage in sorted(layout.failures.iterdir()):
             if stage.is_dir():
                 for file in sorted(stage.glob("*.json")):
-                    # Another process may have cleared it since it was listed.
+                    # Another process may have deleted it since it was listed.
                     with contextlib.suppress(StoreError):
                         rows.append({"transient": False, "attempts": 1, **read_json(file)})
     table = pd.DataFrame(rows, columns=COLUMNS)

@@ -1,4 +1,4 @@
-"""The failures as a table for code and a page for people."""
+"""The failure records as a table for code and as a page for people."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SHOWN = ["track_id", "stage", "problem", "path", "remedy", "attempts", "at"]
 
 
 def write_failures(layout: Layout) -> pd.DataFrame:
-    """Collect the failure records into ``failures/failures.parquet`` and ``failures.html``.
+    """Write all failure records to ``failures/failures.parquet`` and ``failures.html``.
 
     Returns
     -------
     DataFrame
-        One row per track and stage that fails at present; ``cause`` as JSON text.
+        One row per present failure of a track at a stage; ``cause`` as JSON text.
     """
     table = failures_table(layout)
     stored = table.assign(
@@ -41,15 +41,15 @@ def write_failures(layout: Layout) -> pd.DataFrame:
 
 
 def reasons(table: pd.DataFrame) -> pd.DataFrame:
-    """How often each reason occurs: columns stage, error, remedy, tracks; most frequent first."""
+    """Count the tracks per reason (columns stage, error, remedy, tracks), most frequent first."""
     counted = table.groupby(["stage", "error", "remedy"], dropna=False).size()
     return counted.rename("tracks").reset_index().sort_values("tracks", ascending=False)
 
 
 def failures_html(table: pd.DataFrame) -> str:
-    """A page without scripts: reasons by frequency, then every failed track with its remedy."""
+    """Return a page without scripts: reasons by frequency, then each failed track."""
     if table.empty:
-        body = "<p>No track fails.</p>"
+        body = "<p>No failed tracks.</p>"
     else:
         body = "<h2>Reasons</h2>" + _html_table(reasons(table))
         body += "<h2>Tracks</h2>" + _html_table(table[_SHOWN])
@@ -59,7 +59,7 @@ def failures_html(table: pd.DataFrame) -> str:
         "body{font:15px/1.45 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse}"
         "td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top;"
         "overflow-wrap:anywhere}th{background:#f3f3f3}</style>"
-        f"<h1>{table['track_id'].nunique()} tracks fail</h1>{body}"
+        f"<h1>{table['track_id'].nunique()} failed tracks</h1>{body}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Outcome of a check on what is stored: whether it passed, and the facts behind that."""
+"""Outcome of a check of stored data: whether it passed, and the facts behind it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["EXAMPLES", "Finding"]
 
 EXAMPLES = 5
-"""How many names a finding lists."""
+"""Maximum number of names that a finding lists."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Finding:
     ----------
     passed : bool
     facts : dict
-        Plain values that support the outcome.
+        Plain values that explain the outcome.
     """
 
     passed: bool

@@ -1,4 +1,4 @@
-"""Where everything lies under the data root, and the one escape for track ids.
+"""Paths of all files under the data root, and the escaping of track ids.
 
 The root is a local folder or any fsspec URL (``s3://bucket/mess``, ``memory://x``).
 """
@@ -21,16 +21,16 @@ _MAX_KEY_LENGTH = 200
 
 
 def escape_track_id(track_id: str) -> str:
-    """Track id as a file name and Dagster partition key; reversible.
+    """Return a track id as a file name and Dagster partition key; reversible.
 
-    Letters, digits, ``_``, ``-`` and single dots inside stay; everything else is
-    percent-encoded as UTF-8, so no result can leave its folder, hold a control
-    character, or read as a partition range (``...``).
+    Letters, digits, ``_``, ``-`` and single dots inside the id are unchanged. Everything
+    else is percent-encoded as UTF-8, so the result cannot leave its folder, contain a
+    control character, or be read as a partition range (``...``).
 
     Raises
     ------
     StoreError
-        If the id is empty, is not valid Unicode, or is over 200 characters escaped.
+        If the id is empty, is not valid Unicode, or exceeds 200 characters once escaped.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def escape_track_id(track_id: str) -> str:
         raise StoreError(
             f"track id {track_id!r} is not valid Unicode", remedy="Rename the file"
         ) from error
-    # quote() leaves "~" alone, being unreserved; a shell does not.
+    # quote() does not encode the unreserved "~", but a shell would expand it.
     escaped = escaped.replace("~", "%7E")
     escaped = re.sub(r"\.\.", ".%2E", escaped)
     if escaped.startswith("."):
@@ -64,12 +64,17 @@ def escape_track_id(track_id: str) -> str:
 
 
 def unescape_track_id(key: str) -> str:
-    """Inverse of `escape_track_id`.
+    """Return the track id of an escaped key; the inverse of `escape_track_id`.
 
     Raises
     ------
     StoreError
-        If `key` is not something that `escape_track_id` returns.
+        If `key` is not a result of `escape_track_id`.
+
+    Examples
+    --------
+    >>> unescape_track_id("F%C3%BCr%20Elise")
+    'Für Elise'
     """
     track_id = unquote(key, errors="strict") if key.isascii() else ""
     if not track_id or escape_track_id(track_id) != key:
@@ -79,12 +84,20 @@ def unescape_track_id(key: str) -> str:
 
 @dataclass(frozen=True, init=False)
 class Layout:
-    """Paths under one data root. Makes no folder and reads nothing.
+    """Paths of all files under one data root; creates and reads nothing.
 
     Parameters
     ----------
     root : str or path-like
         Local folder or fsspec URL.
+
+    Examples
+    --------
+    >>> layout = Layout("memory://library")
+    >>> str(layout.tracks)
+    'memory://library/metadata/tracks.parquet'
+    >>> str(layout.embedding("segments", "takes", "Für Elise"))
+    'memory://library/embeddings/takes-emb/segments/F%C3%BCr%20Elise.npy'
     """
 
     root: Any  # UPath; typed Any since the library ships no types
@@ -108,12 +121,12 @@ class Layout:
 
     @property
     def control(self) -> Layout:
-        """Store of the untrained counterpart's embeddings."""
+        """Layout of the untrained counterpart's embeddings."""
         return Layout(self.root / "control")
 
     # Embeddings -----------------------------------------------------------------------
     def embedding(self, kind: str, dataset: str, track_id: str) -> Any:
-        """Array of one track; `kind` is "raw", "segments" or "aggregated"."""
+        """Return the path of one track's array; `kind` is "raw", "segments" or "aggregated"."""
         return self._embeddings(dataset) / kind / f"{escape_track_id(track_id)}.npy"
 
     def embedding_sidecar(self, dataset: str, track_id: str) -> Any:
@@ -143,7 +156,7 @@ class Layout:
         return self._targets(dataset) / "segments" / f"{escape_track_id(track_id)}.parquet"
 
     def aligned_targets(self, work_id: str) -> Any:
-        """Columns from comparing all performances of a work; named by the hash of its id."""
+        """Return the path of a work's aligned targets, named by the hash of its id."""
         name = hashlib.sha256(work_id.encode()).hexdigest()[:24]
         return self.root / "proxy_targets" / "aligned" / f"{name}.json"
 
@@ -163,7 +176,7 @@ class Layout:
 
     @property
     def targets_report(self) -> Any:
-        """Folder of the report on whether targets mean what they say."""
+        """Folder of the validation report on the targets."""
         return self.root / "reports" / "targets"
 
     # Probing, indices -----------------------------------------------------------------
@@ -180,7 +193,7 @@ class Layout:
         """Folder of learned heads."""
         return self.root / "heads"
 
-    # Evaluation and judgements by people ------------------------------------------------
+    # Evaluation and listeners' judgements ------------------------------------------------
     @property
     def evaluation(self) -> Any:
         return self.root / "evaluation"
@@ -200,7 +213,7 @@ class Layout:
 
     @property
     def rendered(self) -> Any:
-        """Vectors of clips that were rendered for an evaluation."""
+        """Folder of the vectors of clips rendered for an evaluation."""
         return self.evaluation / "rendered"
 
     @property
@@ -230,5 +243,5 @@ class Layout:
 
 
 def is_local(path: Any) -> bool:
-    """Whether a UPath is on a local file system."""
+    """Return whether a UPath is on a local file system."""
     return getattr(path, "protocol", "") in {"", "file", "local"}

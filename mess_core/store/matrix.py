@@ -1,4 +1,4 @@
-"""All track vectors in one array: what probing and the track index read."""
+"""All track vectors in one array, as read by probing and by the track index."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ ROW_COLUMNS = ["track_id", "dataset", "work_id", "performer"]
 
 
 def build_matrix(layout: Layout, tracks: pd.DataFrame) -> dict[str, Any]:
-    """Stack the stored track vectors, in the order of the track table.
+    """Stack the stored track vectors in the order of the track table, and write the matrix.
 
     Returns
     -------
     dict
-        Manifest: the encoder's identity, shape, checksums, and ``without_embedding``: tracks
-        with audio that have none.
+        Manifest: the encoder's identity, shape, checksums, and ``without_embedding``, the
+        tracks that have audio but no embedding.
 
     Raises
     ------
     StoreError
-        If there are no embeddings, or they are of different encoders or settings.
+        If there are no embeddings, or they come from different encoders or settings.
     """
     store = EmbeddingStore(layout)
     pairs = list(zip(tracks["dataset"], tracks["track_id"], strict=True))
@@ -56,7 +56,7 @@ def build_matrix(layout: Layout, tracks: pd.DataFrame) -> dict[str, Any]:
 
 
 def load_matrix(layout: Layout) -> tuple[NDArray[np.float32], pd.DataFrame, dict[str, Any]]:
-    """Read what `build_matrix` wrote.
+    """Read the matrix that `build_matrix` wrote.
 
     Returns
     -------
@@ -68,14 +68,14 @@ def load_matrix(layout: Layout) -> tuple[NDArray[np.float32], pd.DataFrame, dict
     Raises
     ------
     StoreError
-        If it is missing or the parts do not fit together.
+        If the matrix is missing or its files do not match.
     """
     manifest = read_json(layout.matrix_manifest)
     matrix, rows = read_array(layout.matrix), read_table(layout.matrix_rows)
     fits = list(matrix.shape) == manifest["shape"] and len(rows) == len(matrix)
     if not fits or rows["track_id"].tolist() != manifest["track_ids"]:
         raise StoreError(
-            "the embedding matrix does not fit its manifest",
+            "the embedding matrix does not match its manifest",
             path=str(layout.matrix),
             remedy="Materialise `embedding_matrix` again",
         )
@@ -83,7 +83,7 @@ def load_matrix(layout: Layout) -> tuple[NDArray[np.float32], pd.DataFrame, dict
 
 
 def check_matrix(layout: Layout) -> Finding:
-    """The matrix is finite, fits its rows, and holds every stored embedding as it is now."""
+    """Check that the matrix is finite, complete, and equal to the stored embeddings."""
     matrix, rows, manifest = load_matrix(layout)
     store = EmbeddingStore(layout)
     differing = []

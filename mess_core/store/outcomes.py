@@ -1,4 +1,4 @@
-"""What became of one track at one stage: the common result of all per-track stages."""
+"""Outcome of one track at one stage: the common result of all per-track stages."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Status = Literal["done", "fresh", "no audio", "failed"]
 
 @dataclass(frozen=True)
 class TrackOutcome:
-    """What became of one track at one stage.
+    """Outcome of one track at one stage.
 
     Attributes
     ----------
     status : {"done", "fresh", "no audio", "failed"}
-        "fresh" was there already and still right.
+        "fresh" means that the stored result was still valid.
     facts : dict
-        Plain values for people: shapes, seconds, audio seconds per second; for a failure
+        Plain values for display: shapes, seconds, audio seconds per second; for a failure,
         its record.
     digest : str or None
-        SHA-256 of the stored content, or of what determines it.
+        SHA-256 of the stored content, or of everything that determines it.
     """
 
     track_id: str

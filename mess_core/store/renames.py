@@ -1,7 +1,8 @@
-"""A renamed file keeps what was computed from it.
+"""Follow renamed files, so that their embeddings and targets are not computed again.
 
-Renames are told by content: a track id that is gone and one that is new whose audio has the
-same SHA-256. Where several tracks share their audio no pair is certain, and none is made.
+A rename is identified by content: a track id that has disappeared and a new one whose
+audio has the same SHA-256. If several tracks share their audio, no pair is certain, and
+none is returned.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["find_renames", "follow_renames"]
 
-Place = tuple[str, str]
+TrackKey = tuple[str, str]
 """Data set and track id."""
 
 
-def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[Place, Place]]:
-    """Pairs of places, old and new, of the same audio.
+def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[TrackKey, TrackKey]]:
+    """Return pairs of old and new keys (data set, track id) with the same audio.
 
-    A place is old if its audio is not there any more, and new if it was not there before: so
-    names that were passed on or swapped are renames, too.
+    A key is old if its audio is no longer there, and new if its audio was not there before.
+    Names that were reassigned or swapped are therefore renames, too.
 
     Parameters
     ----------
@@ -41,19 +42,20 @@ def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[Place,
         Data set and track id each, in the order of `before`.
     """
     old, new = _audio(before), _audio(after)
-    gone = _by_audio({place: audio for place, audio in old.items() if new.get(place) != audio})
-    came = _by_audio({place: audio for place, audio in new.items() if old.get(place) != audio})
+    gone = _by_audio({key: audio for key, audio in old.items() if new.get(key) != audio})
+    came = _by_audio({key: audio for key, audio in new.items() if old.get(key) != audio})
     return [
-        (places[0], came[audio][0])
-        for audio, places in gone.items()
-        if len(places) == 1 and len(came.get(audio, [])) == 1
+        (keys[0], came[audio][0])
+        for audio, keys in gone.items()
+        if len(keys) == 1 and len(came.get(audio, [])) == 1
     ]
 
 
-def follow_renames(layout: Layout, renames: Sequence[tuple[Place, Place]]) -> None:
-    """Move embeddings (the control's too) and targets of all renamed tracks to their new names.
+def follow_renames(layout: Layout, renames: Sequence[tuple[TrackKey, TrackKey]]) -> None:
+    """Move embeddings (also the control's) and targets of all renamed tracks to their new names.
 
-    Where a new name is another's old one, all go by way of names that no track has.
+    If a new name is also the old name of another track, all tracks are moved by way of
+    temporary names that no track has.
     """
     passed_on = {old for old, _ in renames} & {new for _, new in renames}
     if not passed_on:
@@ -67,24 +69,24 @@ def follow_renames(layout: Layout, renames: Sequence[tuple[Place, Place]]) -> No
         _follow(layout, between, new)
 
 
-def _follow(layout: Layout, old: Place, new: Place) -> None:
+def _follow(layout: Layout, old: TrackKey, new: TrackKey) -> None:
     """Move one track.
 
-    What vouches for files (sidecar, record) is removed before them and written after them, at
-    both places, so a stop in between leaves complete tracks only.
+    Sidecars and records, which validate the other files, are deleted before these and written
+    after them, at both names, so that an interruption leaves only complete tracks.
     """
-    for place in (layout, layout.control):
-        sidecar = EmbeddingStore(place).sidecar(*old)
+    for branch in (layout, layout.control):
+        sidecar = EmbeddingStore(branch).sidecar(*old)
         if sidecar is None:
             continue
         kinds = list(sidecar["shapes"])
-        place.embedding_sidecar(*new).unlink(missing_ok=True)
+        branch.embedding_sidecar(*new).unlink(missing_ok=True)
         for kind in kinds:
-            _copy(place.embedding(kind, *old), place.embedding(kind, *new))
-        write_json(place.embedding_sidecar(*new), {**sidecar, "track_id": new[1]})
-        place.embedding_sidecar(*old).unlink(missing_ok=True)
+            _copy(branch.embedding(kind, *old), branch.embedding(kind, *new))
+        write_json(branch.embedding_sidecar(*new), {**sidecar, "track_id": new[1]})
+        branch.embedding_sidecar(*old).unlink(missing_ok=True)
         for kind in kinds:
-            place.embedding(kind, *old).unlink(missing_ok=True)
+            branch.embedding(kind, *old).unlink(missing_ok=True)
     try:
         record = read_json(layout.track_targets(*old))
     except StoreError:
@@ -100,7 +102,7 @@ def _follow(layout: Layout, old: Place, new: Place) -> None:
         source.unlink(missing_ok=True)
 
 
-def _audio(tracks: pd.DataFrame) -> dict[Place, str]:
+def _audio(tracks: pd.DataFrame) -> dict[TrackKey, str]:
     hashed = tracks.dropna(subset=["audio_sha256"])
     columns = (hashed[name] for name in ("dataset", "track_id", "audio_sha256"))
     return {
@@ -109,10 +111,10 @@ def _audio(tracks: pd.DataFrame) -> dict[Place, str]:
     }
 
 
-def _by_audio(places: dict[Place, str]) -> dict[str, list[Place]]:
-    found: dict[str, list[Place]] = {}
-    for place, audio in places.items():
-        found.setdefault(audio, []).append(place)
+def _by_audio(tracks: dict[TrackKey, str]) -> dict[str, list[TrackKey]]:
+    found: dict[str, list[TrackKey]] = {}
+    for key, audio in tracks.items():
+        found.setdefault(audio, []).append(key)
     return found
 
 

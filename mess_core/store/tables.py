@@ -20,11 +20,26 @@ _FORMER_NAMES = {
     "models.parquet": "rungs.parquet",
     "single_factor_triplets.parquet": "planted_triplets.parquet",
 }
-"""File to the name that it had in version 0.1."""
+"""Name of a file to the name that it had in version 0.1."""
 
 
 def write_table(path: Any, table: pd.DataFrame) -> None:
-    """Write a DataFrame as Parquet (zstd), atomically and without its index."""
+    """Write a DataFrame as Parquet (zstd) atomically, without its index.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from upath import UPath
+    >>> path = UPath("memory://examples/tracks.parquet")
+    >>> write_table(path, pd.DataFrame({"track_id": ["a", "b"]}))
+    >>> read_table(path)["track_id"].tolist()
+    ['a', 'b']
+    """
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False, compression="zstd")
     write_bytes(path, buffer.getvalue())
@@ -36,7 +51,14 @@ def read_table(path: Any) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        If it is missing or cannot be parsed.
+        If the file is missing or cannot be parsed.
+
+    Examples
+    --------
+    >>> from upath import UPath
+    >>> read_table(UPath("memory://examples/absent.parquet"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mess_core.errors.StoreError: memory://examples/absent.parquet: does not exist. ...
     """
     import pandas as pd
     from pyarrow import ArrowInvalid
@@ -54,7 +76,21 @@ def read_table(path: Any) -> pd.DataFrame:
 
 
 def write_json(path: Any, record: dict[str, Any]) -> None:
-    """Write a record as JSON; NaN and infinities become null."""
+    """Write a record as JSON atomically; NaN and infinite values become null.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> from upath import UPath
+    >>> path = UPath("memory://examples/record.json")
+    >>> write_json(path, {"tempo": float("nan"), "layers": (0, 1)})
+    >>> read_json(path)
+    {'tempo': None, 'layers': [0, 1]}
+    """
     text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, text.encode() + b"\n")
 
@@ -65,7 +101,15 @@ def read_json(path: Any) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        If it is missing or not a JSON object.
+        If the file is missing or not a JSON object.
+
+    Examples
+    --------
+    >>> from upath import UPath
+    >>> path = UPath("memory://examples/report.json")
+    >>> write_json(path, {"tracks": 12})
+    >>> read_json(path)["tracks"]
+    12
     """
     try:
         record = json.loads(path.read_bytes())
@@ -84,7 +128,7 @@ def _missing(path: Any) -> StoreError:
         return StoreError(
             f"does not exist: an earlier version of MESS called it {former}",
             path=str(path),
-            remedy="Run `mess evaluate` again, which writes it anew",
+            remedy="Run `mess evaluate` again, which writes it under its new name",
         )
     return StoreError(
         "does not exist",

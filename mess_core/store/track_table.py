@@ -1,4 +1,4 @@
-"""The track table in the store: written from a scan, compared with what was there."""
+"""The stored track table: write it from a scan, and find what has to be computed."""
 
 from __future__ import annotations
 
@@ -27,20 +27,23 @@ __all__ = ["check_tracks", "outdated_tables", "pending_tracks", "refresh_tracks"
 def refresh_tracks(
     layout: Layout, sources: Sequence[Source]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Scan the sources and write the track table and its report.
+    """Scan the sources, and write the track table and its report.
 
     Returns
     -------
     tracks : DataFrame
     report : dict
-        As from `read_tracks`, with ``added``, ``removed`` and ``changed`` track ids since
-        the last table, and ``renamed``: pairs of old and new id of the same audio, whose
-        embeddings and targets were moved to the new name. A renamed track counts as neither
-        added nor removed.
+        Report of `read_tracks`, with the track ids ``added``, ``removed`` and ``changed``
+        since the last table, and ``renamed``: pairs of old and new id with the same audio,
+        whose embeddings and targets were moved to the new name. A renamed track counts as
+        neither added nor removed.
 
     Raises
     ------
-    DatasetError, StoreError
+    DatasetError
+        If a source's folder or metadata cannot be used.
+    StoreError
+        If the data root cannot be read or written.
     """
     known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
     before = read_table(layout.tracks) if layout.tracks.exists() else None
@@ -57,7 +60,7 @@ def refresh_tracks(
     for stage in ("embeddings", "track_targets"):
         for track_id in report["removed"]:
             clear_failure(layout, stage, track_id)
-    # A run that was under way may have failed on a track that was gone by then.
+    # A run in progress may have failed on a track that had been removed by then.
     for row in failures_table(layout).itertuples():
         if row.track_id not in new:
             clear_failure(layout, str(row.stage), str(row.track_id))
@@ -76,7 +79,7 @@ def refresh_tracks(
 
 
 def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Rows of the track table for partition keys, and the keys that it does not have."""
+    """Return the rows of the track table for partition keys, and the keys that it lacks."""
     tracks = read_table(layout.tracks)
     by_key = {
         escape_track_id(str(track_id)): row for row, track_id in enumerate(tracks["track_id"])
@@ -88,11 +91,11 @@ def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[s
 def pending_tracks(
     layout: Layout, *, wanted: dict[str, Any], targets_version: str, failed_too: bool = False
 ) -> dict[str, dict[str, str]]:
-    """Tracks that lack an embedding or targets as they would be made now, with the reasons.
+    """Return the tracks that lack an up-to-date embedding or targets, with the reasons.
 
-    Judged by the hashes in the track table and without opening audio. A track that failed is
-    left out as long as everything that the failure follows from is the same: its file, the
-    encoder and its settings, the version of the definitions.
+    This compares the hashes in the track table and opens no audio. A track that failed is
+    left out while everything that determines the failure is unchanged: its file, the encoder
+    and its settings, the version of the target definitions.
 
     Parameters
     ----------
@@ -100,8 +103,9 @@ def pending_tracks(
     wanted : dict
         Identity of the encoder.
     targets_version : str
+        Version of the target definitions.
     failed_too : bool
-        Whether tracks that failed are to be tried again, changed or not.
+        Whether to include failed tracks that have not changed since.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def pending_tracks(
 
 
 def check_tracks(layout: Layout) -> Finding:
-    """Track ids are unique, no two tracks share their audio, every audio has a hash."""
+    """Check that track ids are unique, no tracks share audio, and all audio has a hash."""
     tracks = read_table(layout.tracks)
     hashed = tracks.dropna(subset=["audio_sha256"])
     duplicates = hashed[hashed["audio_sha256"].duplicated(keep=False)]
@@ -160,14 +164,14 @@ def check_tracks(layout: Layout) -> Finding:
 
 
 def _stale_targets(
-    place: Any, version: str, windows: dict[str, float], sources: dict[str, str]
+    path: Any, version: str, windows: dict[str, float], sources: dict[str, str]
 ) -> str | None:
-    """Why stored targets are not those wanted of `sources`; None if they are."""
+    """Return why the stored targets do not match `sources`, or None if they do."""
     if not sources:
         return None
     stored: dict[str, Any] = {}
     with contextlib.suppress(StoreError):
-        stored = read_json(place)
+        stored = read_json(path)
     if stored.get("version") != version:
         return "missing or of another version"
     if stored["windows"] != windows:
@@ -176,39 +180,39 @@ def _stale_targets(
 
 
 def outdated_tables(layout: Layout) -> str | None:
-    """Why tables built earlier do not fit the track table any more; None if they do.
+    """Return why earlier tables no longer match the track table, or None if they do.
 
-    Notices tracks that are gone, metadata that has changed, and tracks computed since; other
-    changes of embeddings and targets are told by the runs that make them.
+    This detects removed tracks, changed metadata, and tracks computed since. The runs that
+    compute embeddings and targets report all other changes of these.
     """
     tracks = read_table(layout.tracks).set_index("track_id")
-    for place in (layout.matrix_rows, layout.proxy_targets):
-        if not place.exists():
+    for path in (layout.matrix_rows, layout.proxy_targets):
+        if not path.exists():
             continue
-        built = read_table(place).set_index("track_id")
+        built = read_table(path).set_index("track_id")
         gone = built.index.difference(tracks.index)
         if len(gone):
-            return f"{place.name} holds {len(gone)} tracks that are gone, such as {gone[0]!r}"
-        made = layout.embedding_sidecar if place == layout.matrix_rows else layout.track_targets
+            return f"{path.name} holds {len(gone)} removed tracks, such as {gone[0]!r}"
+        made = layout.embedding_sidecar if path == layout.matrix_rows else layout.track_targets
         for track_id, row in tracks.drop(index=built.index).iterrows():
             if made(str(row["dataset"]), str(track_id)).exists():
-                return f"{place.name} lacks {track_id!r}, which has been computed since"
+                return f"{path.name} lacks {track_id!r}, which has been computed since"
         facts = [name for name in built.columns if name in tracks.columns]
         if not built[facts].astype("str").equals(tracks.loc[built.index, facts].astype("str")):
-            return f"{place.name} was built with other metadata"
+            return f"{path.name} was built with other metadata"
     return None
 
 
 def _sources(row: dict[str, Any]) -> dict[str, str]:
-    """Hashes of a track's files, "unreadable" where there is none."""
+    """Return the hashes of a track's files, "unreadable" where there is none."""
     sources = {}
     if isinstance(row["audio_path"], str):
         known = row["audio_sha256"]
         sources["audio"] = known if isinstance(known, str) else "unreadable"
     if isinstance(row["midi_path"], str):
-        # MIDI files are small: hashing them here saves a column and notices every change.
+        # MIDI files are small: hashing them here saves a column and detects every change.
         try:
             sources["midi"] = file_sha256(row["midi_path"])
-        except AudioError:  # gone since the scan: computing it records the failure
+        except AudioError:  # removed since the scan: computing it records the failure
             sources["midi"] = "unreadable"
     return sources

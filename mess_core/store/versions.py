@@ -1,9 +1,9 @@
-"""Immutable version folders, of which one is served: indices, heads, published libraries.
+"""Immutable version folders, one of which is served: indices, heads, published libraries.
 
 A version is a folder of files and, written last, ``manifest.json`` with their SHA-256. A text
-file, ``latest``, names the version to serve and is switched after that. What a killed writer
-leaves has no manifest, or one that its files do not match, and is never opened; a reader that
-has opened a version never sees it change.
+file, ``latest``, is then updated to name the version to serve. A killed writer leaves a folder
+without a manifest, or with one that its files do not match; such a folder is never opened.
+A version never changes after a reader has opened it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ __all__ = ["Versions", "Writer", "file_sha256_of", "hash_copy"]
 FORMAT = 1
 
 Writer = Callable[[Path], object]
-"""Puts the content of a file at a local path."""
+"""Function that writes the content of a file to a local path."""
 
 
 @dataclass(frozen=True)
 class Versions:
-    """All versions of one thing.
+    """All versions of one collection of files.
 
     Attributes
     ----------
     folder : UPath
-        Holds a folder per version.
+        Contains a folder per version.
     pointer : UPath
-        Names the served version.
+        File that names the served version.
     remedy : str
         What to do about a damaged version.
     """
@@ -46,7 +46,7 @@ class Versions:
     remedy: str
 
     def latest(self) -> str | None:
-        """The version that is served, or None if there is none.
+        """Return the served version, or None if there is none.
 
         Raises
         ------
@@ -65,12 +65,12 @@ class Versions:
         return version
 
     def manifest(self, version: str) -> dict[str, Any]:
-        """Manifest of a version, whose file names stay inside its folder.
+        """Return the manifest of a version, whose file names are inside its folder.
 
         Raises
         ------
         StoreError
-            If it is missing, of an earlier format, or names a file elsewhere.
+            If it is missing, of another format, or names a file outside its folder.
         """
         path = self.folder / version / "manifest.json"
         manifest = read_json(path)
@@ -88,18 +88,18 @@ class Versions:
         return manifest
 
     def verify(self, version: str, *, without: Iterable[str] = ()) -> dict[str, Any]:
-        """Manifest of a version whose files match it.
+        """Return the manifest of a version after checking its files against it.
 
         Parameters
         ----------
         version : str
         without : iterable of str
-            Ends of the names of files that are not looked at.
+            Endings of the names of files that are not checked.
 
         Raises
         ------
         StoreError
-            As `manifest`, or if a file is missing or does not match its checksum.
+            As in `manifest`, or if a file is missing or does not match its checksum.
         """
         manifest = self.manifest(version)
         for file, expected in manifest["sha256"].items():
@@ -110,7 +110,7 @@ class Versions:
         return manifest
 
     def damaged(self, path: Any) -> StoreError:
-        """The error to raise about a file that is not what its manifest says."""
+        """Return the error to raise for a file that does not match its manifest."""
         return StoreError(
             "is missing or does not match its manifest's checksum",
             path=str(path),
@@ -120,14 +120,14 @@ class Versions:
     def write(
         self, version: str, files: Mapping[str, Writer], about: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Write a version unless it is there and intact, then serve it.
+        """Write a version unless an intact copy exists, then serve it.
 
         Parameters
         ----------
         version : str
-            Letters and digits; a hash of the content, so that equal content is one version.
+            Letters and digits; a hash of the content, so that equal content has one version.
         files : mapping of str to callable
-            File name to what writes it to a local path.
+            File name to the function that writes it to a local path.
         about : mapping
             Further entries of the manifest.
 
@@ -143,7 +143,7 @@ class Versions:
         """
         folder = self.folder / version
         manifest: dict[str, Any] | None = None
-        with contextlib.suppress(StoreError):  # not there yet, or damaged: written (again)
+        with contextlib.suppress(StoreError):  # missing or damaged: written below
             manifest = self.verify(version)
         if manifest is None:
             (folder / "manifest.json").unlink(missing_ok=True)
@@ -159,29 +159,29 @@ class Versions:
         return manifest
 
     def withdraw(self) -> None:
-        """Serve no version any longer; the folders stay."""
+        """Stop serving a version, without deleting any folder."""
         self.pointer.unlink(missing_ok=True)
 
 
 def file_sha256_of(path: Any) -> str:
-    """SHA-256 of a file, read piece by piece.
+    """Return the SHA-256 of a file, read in blocks.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_copy(source: Any, target: Path) -> str:
-    """Copy a file, which may be remote, to a local path; returns the SHA-256 of its content.
+    """Copy a file, which may be remote, to a local path; return the SHA-256 of its content.
 
     Raises
     ------
     StoreError
-        If it cannot be copied.
+        If the file cannot be copied.
     """
     digest = hashlib.sha256()
     try:

@@ -1,4 +1,4 @@
-"""22 proxy targets: musical properties as one number per track."""
+"""The 22 proxy targets: musical properties as one number per track."""
 
 from mess_core.targets.aligned import AlignedWork, compute_aligned_targets
 from mess_core.targets.proxy_table import collect_proxy_targets, proxy_target_table

@@ -1,7 +1,7 @@
-"""What performances of one work tell when they are compared: columns beside the score-free ones.
+"""Targets that compare the performances of one work, next to the score-free targets.
 
-Computed per work and stored by the hashes of its MIDI files, so a work is aligned again
-only when one of its performances changes, comes or goes.
+They are computed per work and stored with the hashes of its MIDI files, so a work is aligned
+again only when one of its performances is changed, added or removed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,14 @@ def _median(curve: Any) -> float:
 
 @dataclass(frozen=True)
 class AlignedWork:
-    """What became of one work: ``problem`` is None if it could be aligned."""
+    """Outcome of aligning one work; ``problem`` is None if it succeeded.
+
+    Examples
+    --------
+    >>> work = AlignedWork("bach:bwv846", performances=3, computed=True, problem=None, seconds=0.4)
+    >>> work.performances, work.problem
+    (3, None)
+    """
 
     work_id: str
     performances: int
@@ -87,9 +94,9 @@ class AlignedWork:
 
 
 def compute_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[AlignedWork]:
-    """Align the performances of each work that has several with MIDI, and store the columns.
+    """Align the performances of each work with several MIDI files, and store the targets.
 
-    A MIDI file that cannot be used is left out of its work; `compute_track_targets` reports it.
+    A MIDI file that cannot be used is left out; `compute_track_targets` reports it.
 
     Parameters
     ----------
@@ -105,6 +112,18 @@ def compute_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[Al
     ------
     StoreError
         If the data root cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets import parse_sources, read_tracks
+    >>> from mess_core.datasets.demo import write_demo_corpus
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=4)
+    ...     tracks, _, _ = read_tracks(parse_sources(f"demo={folder}/demo"))
+    ...     works = list(compute_aligned_targets(tracks, Layout(f"{folder}/root")))
+    >>> [(work.work_id, work.performances, work.problem) for work in works]
+    [('demo:work1', 2, None)]
     """
     with_midi = tracks[tracks["midi_path"].notna()]
     for work_id, members in with_midi.groupby("work_id", sort=True):
@@ -113,7 +132,7 @@ def compute_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[Al
 
 
 def stored_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> dict[str, dict[str, Any]]:
-    """Track id to column to value, of what is stored for the works of a track table."""
+    """Return the stored values for the works of a track table: track id to target to value."""
     found: dict[str, dict[str, Any]] = {}
     for work_id in tracks["work_id"].unique():
         with contextlib.suppress(StoreError):
@@ -124,7 +143,7 @@ def stored_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> dict[str, di
 
 
 def check_aligned_targets(layout: Layout) -> Finding:
-    """Every work with several performances on MIDI was aligned, or it is said why not."""
+    """Check that each work with several MIDI files was aligned, or has a recorded reason."""
     tracks = read_table(layout.tracks)
     with_midi = tracks[tracks["midi_path"].notna()]
     count = with_midi["work_id"].value_counts()
@@ -151,9 +170,9 @@ def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork
         with contextlib.suppress(AudioError):
             digests[str(row.track_id)] = file_sha256(str(row.midi_path))
             paths[str(row.track_id)] = str(row.midi_path)
-    place = layout.aligned_targets(work_id)
+    record_path = layout.aligned_targets(work_id)
     with contextlib.suppress(StoreError):
-        stored = read_json(place)
+        stored = read_json(record_path)
         if stored["version"] == TARGETS_VERSION and stored["midi"] == digests:
             seconds = time.perf_counter() - began
             return AlignedWork(work_id, len(digests), False, stored["problem"], seconds)
@@ -180,5 +199,5 @@ def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork
         "problem": problem,
         "values": values,
     }
-    write_json(place, record)
+    write_json(record_path, record)
     return AlignedWork(work_id, len(digests), True, problem, time.perf_counter() - began)

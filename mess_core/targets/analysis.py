@@ -1,8 +1,8 @@
-"""What all audio targets share: one decode, one STFT, one CQT, one onset envelope.
+"""Features that all audio targets share: one decoding, one STFT, one CQT, one onset envelope.
 
-Times are in seconds from the track's start; frames are centred, 512 samples apart at
-24 kHz (21.3 ms). A frame counts as *sounding* if its RMS is within 60 dB of the loudest
-frame's of the track, so silence before, after and between does not move a target.
+Times are in seconds from the start of the track; frames are centred and 512 samples apart at
+24 kHz (21.3 ms). A frame counts as *sounding* if its RMS is within 60 dB of the loudest frame
+of the track, so silence before, after or within the music does not change a target.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class AudioAnalysis:
-    """Shared features of a track or of an excerpt; made by `analyse`.
+    """Shared features of a track or of an excerpt, computed by `analyse`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class AudioAnalysis:
     onset_envelope : ndarray, float32, shape [frames]
         Spectral-flux onset strength on the mel scale (librosa's).
     onset_frames : ndarray, int64, shape [onsets]
-        Detected onsets in sounding stretches.
+        Detected onsets in sounding frames.
     chroma : ndarray, float32, shape [12, frames]
         CQT chroma (librosa's, tuning estimated).
     mfcc : ndarray, float32, shape [20, frames]
@@ -53,10 +53,10 @@ class AudioAnalysis:
     attack_frames : ndarray, int64, shape [attacks]
         Onsets at which the energy rises.
     attack_rise_db, attack_slope_db_s : ndarray, float32, shape [attacks]
-        Rise of the energy envelope, from the lowest point in the 80 ms before the onset's
-        energy peak up to that peak, and its slope over the last 6 dB (or all there is), the
-        outer tenths left out as in the log-attack-time of Peeters (2004): how far the note
-        before had decayed does not change the slope.
+        Rise of the energy envelope from its minimum in the 80 ms before the onset's energy
+        peak up to that peak, and its slope over the last 6 dB (or the whole rise if that is
+        smaller), without the outer tenths as in the log-attack-time of Peeters (2004). The
+        slope therefore does not depend on how far the previous note had decayed.
     """
 
     rms: Floats
@@ -76,6 +76,7 @@ class AudioAnalysis:
 
     @property
     def frames(self) -> int:
+        """Number of frames."""
         return len(self.rms)
 
     @property
@@ -84,7 +85,7 @@ class AudioAnalysis:
         return float(self.sounding.sum()) / FRAME_RATE_HZ
 
     def excerpt(self, start_s: float, end_s: float) -> AudioAnalysis:
-        """The same features between two times; loudness stays relative to the track."""
+        """Return the features between two times (s); loudness stays relative to the track."""
         first = min(self.frames - 1, max(0, round(start_s * FRAME_RATE_HZ)))
         last = min(self.frames, max(first + 1, round(end_s * FRAME_RATE_HZ)))
         here = slice(first, last)
@@ -110,7 +111,7 @@ class AudioAnalysis:
 
 
 def analyse(samples: Floats) -> AudioAnalysis:
-    """Compute everything that audio targets and curves need.
+    """Compute all features that audio targets and curves need.
 
     Parameters
     ----------
@@ -135,11 +136,11 @@ def analyse(samples: Floats) -> AudioAnalysis:
             f"at least {N_FFT} are needed"
         )
     spectrum = spectral_frames(samples)
-    # The constant-Q transform takes half of the time; FFTs let other threads run.
+    # The constant-Q transform takes half of the time, and FFTs let other threads run.
     with ThreadPoolExecutor(1, thread_name_prefix="mess-chroma") as pool:
         chroma = pool.submit(_chroma, samples, spectrum.tuning)
         if not _compiled:
-            # librosa compiles functions when they are first called, and not safely in two threads.
+            # librosa compiles functions at the first call, which is not safe in two threads.
             chroma.result()
             _compiled.append(True)
         rms = librosa.feature.rms(y=samples, frame_length=N_FFT, hop_length=HOP)[0]
@@ -193,9 +194,9 @@ def _onsets(envelope: Floats, sounding: NDArray[np.bool_]) -> Ints:
 
 
 def _zero_crossing_rate(samples: Floats) -> Floats:
-    """librosa.feature.zero_crossing_rate from one running count of sign changes."""
+    """Return librosa.feature.zero_crossing_rate, from one running count of sign changes."""
     padded = np.pad(samples, N_FFT // 2, mode="edge")
-    # librosa takes magnitudes up to 1e-10 for zero, and zero for positive.
+    # librosa treats magnitudes up to 1e-10 as zero, and zero as positive.
     negative = padded < -1e-10
     changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1])])
     starts = np.arange(0, len(padded) - N_FFT + 1, HOP)
@@ -204,7 +205,7 @@ def _zero_crossing_rate(samples: Floats) -> Floats:
 
 
 def _attacks(samples: Floats, onset_frames: Ints) -> tuple[Ints, Floats, Floats]:
-    """Onsets at which the energy of 10.7 ms frames rises, the rises (dB), their slopes (dB/s)."""
+    """Return onsets at which the energy rises (10.7 ms frames), the rises (dB), slopes (dB/s)."""
     import librosa
 
     rms = librosa.feature.rms(y=samples, frame_length=_FINE_FRAME, hop_length=_FINE_HOP)[0]
@@ -222,11 +223,11 @@ def _attacks(samples: Floats, onset_frames: Ints) -> tuple[Ints, Floats, Floats]
             continue
         trough = first + int(np.argmin(loud[first : peak + 1]))
         rise = float(loud[peak] - loud[trough])
-        if rise <= 0.5:  # dB: nothing rose here
+        if rise <= 0.5:  # dB: not a rise
             continue
         part = loud[trough : peak + 1]
         last = min(rise, _ATTACK_DB)
-        # Between frames, or the slope would depend on where they happen to lie.
+        # Interpolate between frames, or the slope would depend on their phase.
         first_step = len(part) - 1 - int(np.argmax(part[::-1] <= loud[peak] - 0.9 * last))
         ascent = np.maximum.accumulate(part[first_step:])
         ends_db = loud[peak] - last * np.array([0.9, 0.1])

@@ -1,4 +1,4 @@
-"""Articulation, as audio tells it: how notes begin."""
+"""Articulation targets from audio: how notes begin."""
 
 from __future__ import annotations
 

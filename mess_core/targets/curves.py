@@ -1,6 +1,6 @@
-"""Curves: how a property moves in time, at two frames per second.
+"""Curves: musical properties over time, at two frames per second.
 
-A frame covers the half second around its time; probing takes the frames within each segment
+A frame covers the half second around its time; probing uses the frames within each segment
 of the encoder. The articulation histogram and the audio descriptors have no time axis.
 """
 
@@ -43,7 +43,7 @@ Floats = NDArray[np.float64]
 
 
 def curve_times(duration_s: float) -> Floats:
-    """Middle of every whole half second of a track, in seconds; at least one."""
+    """Return the middle of each full half second of a track, in seconds; at least one."""
     count = max(1, int(duration_s * CURVE_RATE_HZ))
     middle: Floats = (np.arange(count, dtype=np.float64) + 0.5) / CURVE_RATE_HZ
     return middle
@@ -68,7 +68,7 @@ def tonal_tension(audio: AudioAnalysis, times: Floats) -> Floats:
 
 @curve("dynamic_arc", unit="dB", source="audio")
 def dynamic_arc(audio: AudioAnalysis, times: Floats) -> Floats:
-    """Loudness relative to the track's loudest frame; free of level."""
+    """Loudness relative to the track's loudest frame; independent of level."""
     return _mean_around(audio.loudness_db, times, np.ones(audio.frames, dtype=bool))
 
 
@@ -145,7 +145,7 @@ def articulation_histogram(performance: Performance, times: Floats) -> Floats:
 def audio_descriptors(audio: AudioAnalysis, times: Floats) -> Floats:
     """Mean and standard deviation over sounding frames of 20 MFCC and of 12 chroma, [64].
 
-    The plain description that an encoder has to beat in probing; Tzanetakis and Cook (2002)
+    The baseline that an encoder has to outperform in probing; see Tzanetakis and Cook (2002)
     for such statistics.
     """
     frames = np.concatenate([audio.mfcc, audio.chroma])[:, audio.sounding].astype(np.float64)
@@ -157,7 +157,7 @@ def audio_descriptors(audio: AudioAnalysis, times: Floats) -> Floats:
 def _mean_around(
     per_frame: NDArray[np.floating], times: Floats, counted: NDArray[np.bool_]
 ) -> Floats:
-    """Mean of the counted STFT frames within each curve frame, [frames]; NaN if none."""
+    """Return the mean of the counted STFT frames in each curve frame, [frames]; NaN if none."""
     total = np.concatenate([[0.0], np.cumsum(np.where(counted, per_frame, 0), dtype=np.float64)])
     number = np.concatenate([[0], np.cumsum(counted)])
     edges = [

@@ -1,4 +1,4 @@
-"""Dynamics: loudness and how it moves."""
+"""Dynamics targets: loudness and its changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHORTEST_S, _LONGEST_S = 2.0, 10.0
 
 @target("dynamic_range", dimension="dynamics", unit="dB", source="audio")
 def dynamic_range(audio: AudioAnalysis) -> float:
-    """95th minus 5th percentile of momentary loudness while sounding; free of level.
+    """95th minus 5th percentile of momentary loudness while sounding; independent of level.
 
     Power is averaged over 0.4 s (the momentary window of ITU-R BS.1770), so that the decay
     of single notes does not count as dynamics.
@@ -32,7 +32,7 @@ def dynamic_range(audio: AudioAnalysis) -> float:
     where = np.flatnonzero(audio.sounding)
     if len(where) == 0:
         return float("nan")
-    music = slice(where[0], where[-1] + 1)  # silence around it must not fade it in and out
+    music = slice(where[0], where[-1] + 1)  # silence around it would add fades
     power = np.square(audio.rms[music].astype(np.float64))
     momentary = uniform_filter1d(power, round(_MOMENTARY_S * FRAME_RATE_HZ), mode="nearest")
     heard = momentary[audio.sounding[music]]
@@ -42,7 +42,7 @@ def dynamic_range(audio: AudioAnalysis) -> float:
 
 @target("dynamic_variance", dimension="dynamics", unit="1", source="audio")
 def dynamic_variance(audio: AudioAnalysis) -> float:
-    """Variance of the frames' RMS over their mean RMS; proportional to level."""
+    """Variance of the frames' RMS divided by their mean RMS; proportional to level."""
     rms = audio.rms[audio.sounding].astype(np.float64)
     return float(rms.var() / rms.mean()) if len(rms) else float("nan")
 
@@ -60,7 +60,7 @@ def diminuendo_strength(audio: AudioAnalysis) -> float:
 
 
 def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
-    """Power averaged over a 2 s Hann window, in dB per frame, ends trimmed."""
+    """Return the power averaged over a 2 s Hann window, in dB per frame, without the ends."""
     from scipy.signal import oaconvolve
 
     where = np.flatnonzero(audio.sounding)
@@ -70,7 +70,7 @@ def _smoothed_loudness_db(audio: AudioAnalysis) -> NDArray[np.float64]:
     width = round(_SMOOTHING_S * FRAME_RATE_HZ)
     if len(power) <= width:
         return np.empty(0)
-    # Only windows that lie within the music: the edges would fade in and out by themselves.
+    # Only windows that lie within the music, since those at the edges would add fades.
     window = np.hanning(width + 2)[1:-1]
     smooth = oaconvolve(power, window / window.sum(), mode="valid")
     floor = smooth.max() * 1e-5

@@ -1,6 +1,6 @@
-"""Expression, as MIDI tells it: velocities, timing and key overlap.
+"""Expression targets from MIDI: velocities, timing and key overlap.
 
-Everything here is invariant to transposition, and, except velocities, to gain.
+All of them are invariant to transposition and, except velocities, to gain.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def rubato(performance: Performance) -> float:
     """Spread of beat-level tempo around its 9-beat trend, in octaves; score-free.
 
     Standard deviation, over beats that are found from the onsets alone
-    (`mess_core.midi.rhythm`). Alternation by more than about a quarter octave from one beat
-    to the next reads as another rhythm. NaN with fewer than 10 beats.
+    (`mess_core.midi.rhythm`). A tempo that alternates by more than about a quarter octave
+    from one beat to the next is interpreted as another rhythm. NaN with fewer than 10 beats.
     """
     return tempo_spread(log2_tempo(performance.beats_s))[0]
 
@@ -113,7 +113,7 @@ def log_ioi_std(performance: Performance) -> float:
 
 
 def overlap_ratios(performance: Performance, offset_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Key overlap ratio of each note that another one follows in its register, [<= notes]."""
+    """Return the key overlap ratio of each note followed by one in its register, [<= notes]."""
     onset, pitch, chord = performance.onset_s, performance.pitch, performance.chord_of_note
     count = len(onset)
     following = np.full(count, np.inf)

@@ -1,7 +1,7 @@
-"""The seven MIDI targets as they were first published: the baseline to beat.
+"""The seven MIDI targets as they were first published: the baseline to outperform.
 
-Kept as they were, with what is wrong in them (see the notes on each definition), so that a
-comparison is against what was really used.
+They are reproduced with their errors (see the notes on each definition), so that a comparison
+is with what was really used.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ FIRST_PUBLISHED = (
 
 
 def first_published_targets(performance: Performance) -> dict[str, float]:
-    """The seven numbers of a performance; NaN with fewer than three distinct onsets.
+    """Return the seven targets of a performance; NaN with fewer than three distinct onsets.
 
-    - ``velocity_range``: maximum minus minimum, which two notes decide;
+    - ``velocity_range``: maximum minus minimum, which depends on two notes only;
     - ``rubato``: standard deviation of ratios of successive positive intervals between onsets,
-      which on chords measures their spread;
-    - ``tempo_variability``: standard deviation of 60 over those intervals, BPM;
+      which in chords measures their spread;
+    - ``tempo_variability``: standard deviation of 60 divided by those intervals, in BPM;
     - ``articulation_ratio``: mean of duration over time to the next onset of any note;
     - ``onset_timing_std``: deviation from a grid of the median interval, which drifts, in s.
     """

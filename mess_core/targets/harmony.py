@@ -1,4 +1,4 @@
-"""Harmony: how many pitch classes share the weight."""
+"""Harmony targets: how energy is distributed over pitch classes."""
 
 from __future__ import annotations
 

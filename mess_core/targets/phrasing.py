@@ -1,9 +1,9 @@
-"""Phrasing: boundaries where the music's material changes.
+"""Phrasing targets: boundaries at which the musical material changes.
 
-Foote, "Automatic audio segmentation using a measure of audio novelty", ICME 2000, on
-features averaged over 3.5 s, every 0.5 s. Only the band of the self-similarity that the
-kernel covers is computed, so the cost is linear in duration; the number of boundaries
-follows the music, not the duration.
+Novelty follows Foote, "Automatic audio segmentation using a measure of audio novelty", ICME
+2000, on features averaged over 3.5 s, every 0.5 s. Only the band of the self-similarity matrix
+that the kernel covers is computed, so the cost is linear in duration. The number of boundaries
+depends on the music, not on the duration.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MIN_PROMINENCE = 0.08
 
 @target("num_phrases", dimension="phrasing", unit="1", source="audio", on_segments=False)
 def num_phrases(audio: AudioAnalysis) -> float:
-    """Stretches between novelty peaks of harmony, loudness and density together."""
+    """Number of sections between novelty peaks of harmony, loudness and density together."""
     return float(len(phrase_boundaries_s(audio)) + 1)
 
 
@@ -44,7 +44,7 @@ def phrase_regularity(audio: AudioAnalysis) -> float:
 
 
 def phrase_boundaries_s(audio: AudioAnalysis) -> NDArray[np.float64]:
-    """Boundary times in seconds, float64 [boundaries], ascending."""
+    """Return the phrase boundaries in seconds, float64 [boundaries], ascending."""
     from scipy.signal import find_peaks
 
     times, values = novelty(audio)
@@ -56,14 +56,14 @@ def phrase_boundaries_s(audio: AudioAnalysis) -> NDArray[np.float64]:
 
 
 def novelty(audio: AudioAnalysis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times in seconds of 0.5 s steps, and how much the music changes at each, [steps] both."""
+    """Return the times of 0.5 s steps in seconds and the novelty at each, float64 [steps] each."""
     features, first_s = _features(audio)  # [steps, features]
     times: NDArray[np.float64] = first_s + _STEP_S * np.arange(len(features), dtype=np.float64)
     return times, _novelty(features)
 
 
 def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:
-    """Unit-length feature vectors of 0.5 s steps, [steps, 14], and the first step's time."""
+    """Return the features of 0.5 s steps, [steps, 14], and the time of the first step (s)."""
     from scipy.ndimage import uniform_filter1d
 
     where = np.flatnonzero(audio.sounding)
@@ -84,14 +84,14 @@ def _features(audio: AudioAnalysis) -> tuple[NDArray[np.float64], float]:
         rows.append([*harmony, loudness, density])
     features = np.asarray(rows, dtype=np.float64).reshape(-1, 14)
     if len(features):
-        # Single notes and chords alternate within a phrase; their mixture is what changes.
+        # Single notes and chords alternate within a phrase; boundaries change their mixture.
         features = uniform_filter1d(features, _CONTEXT_STEPS, axis=0, mode="nearest")
         features[:, :12] /= np.linalg.norm(features[:, :12], axis=1, keepdims=True) + 1e-9
     return features, where[0] / FRAME_RATE_HZ
 
 
 def _novelty(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Checkerboard novelty at each step, [steps]; 0 where the kernel leaves the music."""
+    """Return the checkerboard novelty of each step, [steps]; 0 where the kernel does not fit."""
     steps, half = len(features), _HALF_KERNEL
     novelty = np.zeros(steps)
     taper = np.exp(-0.5 * np.square((np.arange(-half, half) + 0.5) / (0.5 * half)))

@@ -1,4 +1,4 @@
-"""The table of proxy targets of a library, and what should hold of it."""
+"""The table of the proxy targets of a library, and its checks."""
 
 from __future__ import annotations
 
@@ -26,12 +26,20 @@ _LOUD_BY_DB = 6.0
 
 
 def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    """Table of stored targets: one row per track that has any, in the table's order.
+    """Return the stored targets, one row per track that has any, in the order of `tracks`.
 
     Returns
     -------
     DataFrame
-        ``track_id``, the 22 targets, the additional columns; NaN = not available.
+        ``track_id``, the 22 targets, the additional columns; NaN where not available.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> tracks = pd.DataFrame({"track_id": ["a"], "dataset": ["takes"], "work_id": ["takes:a"]})
+    >>> table = proxy_target_table(tracks, Layout("memory://no-targets-yet"))
+    >>> table.shape, list(table.columns[:2])
+    ((0, 31), ['track_id', 'spectral_centroid'])
     """
     import pandas as pd
 
@@ -39,9 +47,9 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     aligned = stored_aligned_targets(tracks, layout)
     rows = []
     for row in tracks.to_dict("records"):
-        place = layout.track_targets(row["dataset"], row["track_id"])
+        path = layout.track_targets(row["dataset"], row["track_id"])
         try:
-            stored = read_json(place)
+            stored = read_json(path)
         except StoreError:  # the coverage check names the tracks that are not in the table
             continue
         if stored.get("version") == TARGETS_VERSION:
@@ -53,18 +61,33 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
 
 def collect_proxy_targets(tracks: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, str]:
-    """Write `proxy_target_table` to the store.
+    """Write the table of `proxy_target_table` to the store.
 
     Returns
     -------
     table : DataFrame
     digest : str
-        SHA-256 of its content and the targets' version.
+        SHA-256 of the table's content and of the targets' version.
 
     Raises
     ------
     StoreError
         If no track has targets, or the store cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets import parse_sources, read_tracks
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+    >>> from mess_core.targets import compute_track_targets
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_midi(perform(demo_score(0), Expression(), seed=0), f"{folder}/take.mid")
+    ...     tracks, _, _ = read_tracks(parse_sources(f"takes={folder}"))
+    ...     layout = Layout(f"{folder}/root")
+    ...     outcomes = list(compute_track_targets(tracks, layout))
+    ...     table, digest = collect_proxy_targets(tracks, layout)
+    >>> table["track_id"].tolist(), len(digest)
+    (['take'], 64)
     """
     table = proxy_target_table(tracks, layout)
     if table.empty:
@@ -84,16 +107,17 @@ def _number(value: Any) -> float:
 
 
 def check_loudness(layout: Layout) -> Finding:
-    """No track is far louder or quieter than its data set: a wrong gain, or hardly any signal.
+    """Check that no track is much louder or quieter than its data set.
 
-    Judged by the modified z-score of Iglewicz and Hoaglin (1993), at 3.5, and at least 6 dB
-    from the median; by data set, since each was recorded at its own level.
+    Such tracks have a wrong gain or hardly any signal. Outliers have a modified z-score (Iglewicz
+    and Hoaglin, 1993) above 3.5 and are at least 6 dB from the median of their data set, since each
+    data set was recorded at its own level.
     """
     import pandas as pd
 
     rows = []
     for row in tracks_with_audio(layout).itertuples():
-        with contextlib.suppress(StoreError):  # no targets: another check's finding
+        with contextlib.suppress(StoreError):  # no targets: reported by another check
             record = read_json(layout.track_targets(str(row.dataset), str(row.track_id)))
             if record.get("level_db") is not None:
                 rows.append((str(row.track_id), str(row.dataset), float(record["level_db"])))
@@ -113,7 +137,7 @@ def check_loudness(layout: Layout) -> Finding:
 
 
 def check_proxy_targets(layout: Layout, version: str) -> Finding:
-    """The table is of the version in force, has every track, and no infinite value."""
+    """Check that the table has the present version, every track, and no infinite value."""
     table = read_table(layout.proxy_targets)
     manifest = read_json(layout.proxy_targets_manifest)
     tracks = read_table(layout.tracks)

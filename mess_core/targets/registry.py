@@ -1,7 +1,7 @@
-"""The one list of proxy targets.
+"""The registry of proxy targets and curves.
 
-A target is a function of one analysed input, decorated with `target` in any module of
-this package; tables, probing and documentation read the list and need no change.
+A target is a function of one analysed input, decorated with `target` in any module of this
+package. Tables, probing and documentation read the registry and need no change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 __all__ = ["TARGETS_VERSION", "Curve", "Target", "curve", "curves", "target", "targets"]
 
 TARGETS_VERSION = "4"
-"""Version of all definitions together; stored beside every table."""
+"""Version of all definitions together; stored with every table."""
 
 Source = Literal["audio", "midi", "work"]
 
@@ -38,11 +38,20 @@ class Target:
     function : callable
         Returns a float; NaN where the property is not defined.
     on_segments : bool
-        Whether it also makes sense for a 5 s segment.
+        Whether it is also meaningful for a 5 s segment.
     log2 : bool
-        Whether probing and plots take its logarithm.
+        Whether probing and plots use its logarithm.
     extra : bool
-        An additional column beside the 22 published names.
+        Whether it is an additional column next to the 22 published targets.
+
+    Examples
+    --------
+    >>> from mess_core.targets import targets
+    >>> tempo = next(one for one in targets("audio") if one.name == "tempo")
+    >>> tempo.dimension, tempo.unit, tempo.on_segments
+    ('rhythm', 'BPM', False)
+    >>> tempo.description
+    'Mode of the time-averaged autocorrelation tempogram, with a log-normal prior.'
     """
 
     name: str
@@ -73,6 +82,13 @@ class Curve:
         Returns float64 [frames], NaN where not defined; or, if not `timed`, a vector that
         describes the whole track.
     timed : bool
+        Whether it has a time axis.
+
+    Examples
+    --------
+    >>> from mess_core.targets.registry import curves
+    >>> [curve.name for curve in curves("midi", timed=True)]
+    ['performed_tempo']
     """
 
     name: str
@@ -111,14 +127,26 @@ def target(
 
 
 def targets(source: Source | None = None, *, extra: bool = False) -> list[Target]:
-    """Registered targets, grouped by dimension in the order of the published list.
+    """Return the registered targets, grouped by dimension in the order of the published list.
 
     Parameters
     ----------
     source : {"audio", "midi", "work"}, optional
-        Only those of one input.
+        Return only targets of this input.
     extra : bool
         Whether to include the additional columns.
+
+    Returns
+    -------
+    list of Target
+
+    Examples
+    --------
+    >>> from mess_core.targets import targets
+    >>> len(targets())
+    22
+    >>> [target.name for target in targets("midi")][:3]
+    ['velocity_mean', 'velocity_std', 'velocity_range']
     """
     _import_all()
     order = ["timbre", "rhythm", "dynamics", "harmony", "articulation", "phrasing", "expression"]
@@ -146,7 +174,7 @@ def curve(
 
 
 def curves(source: Source | None = None, *, timed: bool | None = None) -> list[Curve]:
-    """Registered curves in order of registration, optionally of one input or kind."""
+    """Return the registered curves in order of registration, optionally of one input or kind."""
     _import_all()
     return [
         one

@@ -1,4 +1,4 @@
-"""Rhythm: how fast, and how many onsets."""
+"""Rhythm targets: tempo and onset density."""
 
 from __future__ import annotations
 

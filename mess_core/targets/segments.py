@@ -1,4 +1,4 @@
-"""Targets and curves of a track as tables: one row per encoder window, one per half second."""
+"""Targets and curves of a track as tables: one row per encoder window, or per half second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["curve_table", "segment_bounds", "segment_table", "track_vectors"]
 def segment_bounds(
     samples: int, *, window_s: float, hop_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Start and end in seconds of the encoder's windows over a track of `samples` at 24 kHz."""
+    """Return start and end (s) of the encoder's windows over `samples` samples at 24 kHz."""
     window, hop = round(window_s * SAMPLE_RATE), round(hop_s * SAMPLE_RATE)
     starts = np.asarray(window_starts(samples, window, hop))
     return starts / SAMPLE_RATE, np.minimum(starts + window, samples) / SAMPLE_RATE
@@ -35,19 +35,19 @@ def segment_table(
     start_s: NDArray[np.float64],
     end_s: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """All targets that are defined on segments, for each of them.
+    """Return all targets that are defined on segments, one row per segment.
 
     Parameters
     ----------
     audio, performance
-        What the track has; the targets of what is None are NaN.
+        Inputs that the track has; the targets of an input that is None are NaN.
     start_s, end_s : ndarray, float64, shape [segments]
 
     Returns
     -------
     DataFrame
-        ``start_s, end_s`` and a float64 column per target; onsets of MIDI notes are taken to
-        be on the audio's clock.
+        ``start_s, end_s`` and a float64 column per target. MIDI times are assumed to be
+        synchronous with the audio.
     """
     import pandas as pd
 
@@ -69,7 +69,7 @@ def segment_table(
 def curve_table(
     audio: AudioAnalysis | None, performance: Performance | None, duration_s: float
 ) -> pd.DataFrame:
-    """All timed curves: ``time_s`` and a float64 column each, NaN where not available."""
+    """Return all timed curves: ``time_s`` and a float64 column each, NaN where not available."""
     import pandas as pd
 
     times = curve_times(duration_s)
@@ -85,7 +85,7 @@ def curve_table(
 def track_vectors(
     audio: AudioAnalysis | None, performance: Performance | None
 ) -> dict[str, list[float]]:
-    """Vectors that describe a whole track (curves without a time axis), of what it has."""
+    """Return the vectors that describe a whole track (curves without a time axis)."""
     sources = {"audio": audio, "midi": performance}
     return {
         one.name: one.function(sources[one.source], np.empty(0)).tolist()

@@ -1,8 +1,8 @@
-"""One pass over a track's short-time spectrum, block by block.
+"""Spectral features in one pass over a track's short-time spectrum, block by block.
 
-The magnitude spectrogram of a long track does not fit in memory several times over, and
-each librosa feature that is called on samples computes it again. Here it is computed once,
-in blocks, and reduced at once to what targets need; values are librosa's.
+The magnitude spectrogram of a long track is too large to be held in memory several times, and
+every librosa feature that is called on samples computes it again. Here it is computed once, in
+blocks, and immediately reduced to what the targets need; the values equal librosa's.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SpectralFrames:
-    """What is kept of the spectrum of each frame.
+    """Features of the spectrum of each frame.
 
     Attributes
     ----------
     centroid_hz, bandwidth_hz, rolloff_hz : ndarray, float32, shape [frames]
     mel_db : ndarray, float32, shape [128, frames]
-        Mel power spectrum in dB, 80 dB below its peak at the lowest.
+        Mel power spectrum in dB, limited to 80 dB below its peak.
     tuning : float
         Deviation from A4 = 440 Hz in bins of a third of a semitone.
     """
@@ -57,14 +57,14 @@ def spectral_frames(samples: Floats) -> SpectralFrames:
     Returns
     -------
     SpectralFrames
-        Of ``1 + samples // HOP`` frames, as librosa.stft.
+        With ``1 + samples // HOP`` frames, as in librosa.stft.
     """
     import librosa
 
     padded = np.pad(samples, N_FFT // 2)
     count = 1 + len(samples) // HOP
     frequency = librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=N_FFT).astype(np.float32)
-    # Sum, first and second moment in one product; scaled so that float32 keeps its precision.
+    # Sum, first and second moment in one product, scaled for the precision of float32.
     scaled = frequency / frequency[-1]
     moments = np.stack([np.ones_like(scaled), scaled, scaled**2])  # [3, bins]
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT)
@@ -98,7 +98,7 @@ def spectral_frames(samples: Floats) -> SpectralFrames:
 
 
 def _tuning(pitches: Floats, strengths: Floats) -> float:
-    """librosa.estimate_tuning, from pitches found block by block."""
+    """Return librosa.estimate_tuning, from pitches found block by block."""
     import librosa
 
     if len(pitches) == 0:

@@ -1,4 +1,4 @@
-"""Timbre: where the spectrum's energy lies. librosa's features over sounding frames."""
+"""Timbre targets: librosa's spectral features, averaged over sounding frames."""
 
 from __future__ import annotations
 

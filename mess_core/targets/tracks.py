@@ -1,4 +1,4 @@
-"""Compute targets of files and of whole track tables."""
+"""Compute the targets of files and of whole track tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["compute_track_targets", "targets_from_audio", "targets_from_midi"]
 
 
 def targets_from_audio(path: str | PathLike[str]) -> dict[str, float]:
-    """The 15 audio targets of a recording.
+    """Return the 15 audio targets of a recording.
 
     Parameters
     ----------
@@ -50,12 +50,26 @@ def targets_from_audio(path: str | PathLike[str]) -> dict[str, float]:
     ------
     AudioError
         If the audio cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import soundfile as sf
+    >>> import mess_core as mess
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform
+    >>> from mess_core.datasets.synthesis import synthesise
+    >>> samples = synthesise(perform(demo_score(0, bars=2), Expression(), seed=0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sf.write(f"{folder}/take.wav", samples, 24_000)
+    ...     values = mess.targets_from_audio(f"{folder}/take.wav")
+    >>> len(values), values["onset_density"] > 1
+    (15, True)
     """
     return _values("audio", _analysed(path)[0])
 
 
 def targets_from_midi(path: str | PathLike[str]) -> dict[str, float]:
-    """The 7 MIDI targets of a performance, and the additional MIDI scalars.
+    """Return the 7 MIDI targets of a performance, and the additional MIDI scalars.
 
     Parameters
     ----------
@@ -70,6 +84,18 @@ def targets_from_midi(path: str | PathLike[str]) -> dict[str, float]:
     ------
     MidiError
         If the file cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mess_core as mess
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+    >>> notes = perform(demo_score(0), Expression(articulation=0.5), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_midi(notes, f"{folder}/take.mid")
+    ...     values = mess.targets_from_midi(f"{folder}/take.mid")
+    >>> round(values["articulation_ratio"], 1)
+    0.5
     """
     return _values("midi", read_performance(path))
 
@@ -79,8 +105,9 @@ def compute_track_targets(
 ) -> Iterator[TrackOutcome]:
     """Compute and store the targets of each track of a track table, and of its segments.
 
-    What is stored for the same files, windows and version is left alone. Audio and MIDI
-    fail apart: a track with a truncated MIDI keeps its audio targets and counts as failed.
+    Targets that are stored for the same files, windows and version are reused. Audio and
+    MIDI fail independently: a track with a truncated MIDI file still gets its audio targets,
+    and counts as failed.
 
     Parameters
     ----------
@@ -88,7 +115,7 @@ def compute_track_targets(
         Rows of the track table.
     layout : Layout
     window_s, hop_s : float
-        The encoder's windows, in seconds.
+        Window length and hop of the encoder, in seconds.
 
     Yields
     ------
@@ -98,6 +125,18 @@ def compute_track_targets(
     ------
     StoreError
         If the data root cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mess_core.datasets import parse_sources, read_tracks
+    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_midi(perform(demo_score(0), Expression(), seed=0), f"{folder}/take.mid")
+    ...     tracks, _, _ = read_tracks(parse_sources(f"takes={folder}"))
+    ...     outcomes = list(compute_track_targets(tracks, Layout(f"{folder}/root")))
+    >>> [(outcome.track_id, outcome.status) for outcome in outcomes]
+    [('take', 'done')]
     """
     for row in tracks.to_dict("records"):
         yield _compute(row, layout, {"window_s": window_s, "hop_s": hop_s})
@@ -108,7 +147,7 @@ def _values(source: Source, analysed: Any) -> dict[str, float]:
 
 
 def _analysed(path: str | PathLike[str]) -> tuple[AudioAnalysis, int]:
-    """Features of an audio file, and its length in samples."""
+    """Return the features of an audio file, and its length in samples."""
     samples = load_audio(path)
     try:
         return analyse(samples), len(samples)
@@ -118,7 +157,7 @@ def _analysed(path: str | PathLike[str]) -> tuple[AudioAnalysis, int]:
 
 @dataclass
 class _Track:
-    """What could be made of a track's files."""
+    """Targets and features computed from a track's files."""
 
     values: dict[str, float] = field(default_factory=dict)
     audio: AudioAnalysis | None = None
@@ -126,12 +165,12 @@ class _Track:
     samples: int = 0
 
     def read_all(self, files: dict[Source, Any]) -> dict[Source, Exception]:
-        """Read the files; returns what went wrong with which."""
+        """Read the files; return the errors by source."""
         failures: dict[Source, Exception] = {}
         for source, path in files.items():
             try:
                 self.read(source, path)
-            except Exception as error:  # whatever a library raises, the next track goes on
+            except Exception as error:  # any error of a library fails this track only
                 failures[source] = error
         return failures
 
@@ -144,9 +183,9 @@ class _Track:
             self.values |= _values(source, self.performance)
 
     def store(self, layout: Layout, dataset: str, track_id: str, record: dict[str, Any]) -> None:
-        """Write tables, then the record that vouches for them."""
-        place = layout.track_targets(dataset, track_id)
-        place.unlink(missing_ok=True)
+        """Write the tables, then the record that validates them."""
+        path = layout.track_targets(dataset, track_id)
+        path.unlink(missing_ok=True)
         if not self.values:
             return
         samples = self.samples
@@ -159,30 +198,30 @@ class _Track:
         write_table(layout.curves(dataset, track_id), curve)
         vectors = track_vectors(self.audio, self.performance)
         level = None if self.audio is None else _level_db(self.audio)
-        write_json(place, {**record, "values": self.values, "vectors": vectors, "level_db": level})
+        write_json(path, {**record, "values": self.values, "vectors": vectors, "level_db": level})
 
 
 def _level_db(audio: AudioAnalysis) -> float:
-    """RMS level of the sounding frames in dB relative to full scale: for checks, no target."""
+    """Return the RMS level of the sounding frames in dBFS, for checks."""
     power = float(np.mean(np.square(audio.rms[audio.sounding], dtype=np.float64)))
     return 10 * float(np.log10(max(power, 1e-12)))
 
 
 def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> TrackOutcome:
-    """Bring the stored targets of one track up to date."""
+    """Update the stored targets of one track."""
     began = time.perf_counter()
     track_id, dataset = row["track_id"], row["dataset"]
     files = _files(row)
     digests, failures = _hashed(files, row.get("audio_sha256"))
     record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
     stored: dict[str, Any] = {}
-    with contextlib.suppress(StoreError):  # not there, or damaged: either way made again
+    with contextlib.suppress(StoreError):  # missing or damaged: either way computed again
         stored = read_json(layout.track_targets(dataset, track_id))
     expected = {**record, "sources": digests}
     fresh = not failures and all(stored.get(name) == value for name, value in expected.items())
     values: dict[str, Any] = stored["values"] if fresh else {}
     heard_s = 0.0
-    # A file that cannot be read at present says nothing against what was made of it.
+    # Stored targets stay valid while a file is temporarily unreadable.
     unreadable_for_now = bool(stored) and any(map(is_transient, failures.values()))
     if not fresh and not unreadable_for_now:
         track = _Track()
@@ -208,7 +247,7 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
 
 
 def _files(row: dict[str, Any]) -> dict[Source, Any]:
-    """The files that a track has."""
+    """Return the files that a track has, by source."""
     import pandas as pd
 
     paths: dict[Source, Any] = {"audio": row["audio_path"], "midi": row["midi_path"]}
@@ -218,14 +257,14 @@ def _files(row: dict[str, Any]) -> dict[Source, Any]:
 def _hashed(
     files: dict[Source, Any], scanned_sha256: object
 ) -> tuple[dict[Source, str], dict[Source, Exception]]:
-    """SHA-256 of each file, "unreadable" where there is none, and why."""
+    """Return the SHA-256 of each file, "unreadable" where there is none, and the errors."""
     digests: dict[Source, str] = {}
     failures: dict[Source, Exception] = {}
     for source, path in files.items():
         try:
             digests[source] = file_sha256(path)
         except MessError as error:
-            # Of what cannot be read for now, the next scan has the hash that this one has.
+            # The next scan will find the same hash for a temporarily unreadable file.
             known = scanned_sha256 if source == "audio" and error.transient else None
             digests[source] = known if isinstance(known, str) else "unreadable"
             failures[source] = error
@@ -239,8 +278,8 @@ def _failed(
     failures: dict[Source, Exception],
     digests: dict[Source, str],
 ) -> TrackOutcome:
-    """Record the failure that decides whether the track is tried again."""
-    # What may pass decides; what cannot is not worth another try.
+    """Record the failure that determines whether the track is tried again."""
+    # A transient failure takes precedence: only it is worth another attempt.
     shown = next((one for one in failures.values() if is_transient(one)), None)
     recorded = record_failure(
         layout,

@@ -1,1 +1,1 @@
-"""Whether the targets mean what they say: sweeps, beats, ratings, and a report of all."""
+"""Validation of the targets against synthetic sweeps, beat annotations and human ratings."""

@@ -1,8 +1,8 @@
-"""Timing targets and alignment against human-checked beats (ASAP).
+"""Validation of timing targets and alignment against human-checked beats (ASAP).
 
-Foscarin et al., "ASAP: a dataset of aligned scores and performances for piano
-transcription", ISMIR 2020. A performance's beat times give rubato and tempo variability
-measured with a score; beats of two performances of a piece say how well they are aligned.
+Foscarin et al., "ASAP: a dataset of aligned scores and performances for piano transcription",
+ISMIR 2020. Annotated beat times give a score-based measure of rubato and tempo variability; beats
+of two performances of a piece measure how accurately they are aligned.
 """
 
 from __future__ import annotations
@@ -45,13 +45,22 @@ WAYS = {
 def beat_table(
     performances: pd.DataFrame, *, say: Callable[[str], None] = lambda _: None, workers: int = 2
 ) -> pd.DataFrame:
-    """Rubato and tempo variability of every performance: with beats, and in three ways without.
+    """Measure rubato and tempo variability of every performance with and without beats.
+
+    Parameters
+    ----------
+    performances : DataFrame
+        As returned by `read_asap`.
+    say : callable
+        Called with progress messages.
+    workers : int
+        Number of processes.
 
     Returns
     -------
     DataFrame
-        `performances` with ``rubato_truth``, ``rubato_first``, ``rubato_free``,
-        ``rubato_aligned``, and the same for ``tempo_variability``.
+        `performances` with ``rubato_truth`` (from beats), ``rubato_first``, ``rubato_free``,
+        ``rubato_aligned`` (see `WAYS`), and the same columns for ``tempo_variability``.
     """
     import pandas as pd
 
@@ -65,7 +74,10 @@ def beat_table(
 
 
 def timing_correlations(table: pd.DataFrame) -> dict[tuple[str, str], GroupedCorrelation]:
-    """Spearman with the beat truth, by target and way of measuring, pieces as groups."""
+    """Correlate targets with beat-based ground truth, by target and way of measuring.
+
+    Spearman correlation, across performances and within pieces.
+    """
     return {
         (target, way): grouped_spearman(
             table[f"{target}_{column}"].to_numpy(),
@@ -80,14 +92,14 @@ def timing_correlations(table: pd.DataFrame) -> dict[tuple[str, str], GroupedCor
 def transfer_table(
     performances: pd.DataFrame, *, seed: int = 0, say: Callable[[str], None] = lambda _: None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Align one random pair of each piece and carry the beats of one over to the other.
+    """Align one random pair of each piece and transfer the beats of one to the other.
 
     Returns
     -------
     pairs : DataFrame
-        ``piece, notes, seconds, beats, gated`` (share of beats not trusted).
+        ``piece, notes, seconds, beats, gated`` (share of beats outside trusted regions).
     errors : DataFrame
-        ``piece, error_ms, trusted``, a row per beat.
+        ``piece, error_ms, trusted``: one row per beat.
     """
     import pandas as pd
 
@@ -115,9 +127,10 @@ def transfer_table(
 def random_pairs(
     performances: pd.DataFrame, *, seed: int = 0
 ) -> Iterator[tuple[str, Performance, Performance, Floats, Floats]]:
-    """Two performances of each piece with the same number of beats: piece, a, b, beats of each.
+    """Yield two performances of each piece: piece, a, b, beats of a, beats of b.
 
-    Only performances that play the same repeats have the same beats.
+    Both have the most common number of beats, since only performances with the same repeats have
+    corresponding beats.
     """
     rng = np.random.default_rng(seed)
     for piece, part in performances.groupby("piece", sort=True):

@@ -1,4 +1,4 @@
-"""Rank correlation across all rows and within groups, with its standard error."""
+"""Rank correlation across all rows and within groups, with standard error."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class GroupedCorrelation:
     across : float
         Over all rows.
     within, standard_error : float
-        Mean over groups of the correlation inside a group, and its standard error.
+        Mean of the correlations within groups, and its standard error.
     groups, rows : int
-        Groups that count, and rows that have both values.
+        Number of groups used, and of rows with both values.
     """
 
     across: float
@@ -42,9 +42,19 @@ def grouped_spearman(
     *,
     smallest: int = 4,
 ) -> GroupedCorrelation:
-    """Spearman correlation across rows and within groups of at least `smallest` rows.
+    """Compute the Spearman correlation across rows and within groups.
 
-    Rows without both values are left out, and groups in which either is constant.
+    Parameters
+    ----------
+    x, y : ndarray, float64, shape [rows]
+        Rows with NaN are left out.
+    groups : sequence, length rows
+    smallest : int
+        Minimum number of rows in a group. Groups in which x or y is constant are left out.
+
+    Returns
+    -------
+    GroupedCorrelation
     """
     import pandas as pd
     from scipy.stats import spearmanr

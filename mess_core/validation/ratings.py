@@ -1,8 +1,8 @@
-"""Targets against what people hear in a performance (PercePiano).
+"""Validation of targets against listeners' ratings (PercePiano).
 
-Park et al., "PercePiano: a dataset for piano performance assessment", 2024: short
-performances of passages, rated on 19 scales. Only differences between performances of one
-passage count, and no target can agree with the raters more than they do with each other.
+Park et al., "PercePiano: a dataset for piano performance assessment", 2024: performances of short
+passages, rated on 19 scales. Only differences between performances of the same passage count.
+The raters' agreement with each other limits how well any target can agree with them.
 """
 
 from __future__ import annotations
@@ -33,18 +33,25 @@ EXPECTED = (
     ("rubato", "timing"),
     ("tempo_variability", "timing"),
 )
-"""Pairs of target and the scale that it should follow."""
+"""Pairs of a target and the rating scale that it should follow."""
 
 
 def rating_table(ratings: pd.DataFrame, answers: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Within-passage rank correlation of targets with the scales they should follow.
+    """Correlate targets with the scales they should follow, within passages.
+
+    Parameters
+    ----------
+    ratings, answers : DataFrame
+        As returned by `read_ratings`.
+    seed : int
+        Random seed for the split halves.
 
     Returns
     -------
     DataFrame
-        ``target, scale, within, standard_error, passages, across, ceiling``: the ceiling is
-        the square root of the raters' reliability (split halves, Spearman-Brown), the most
-        that a perfect measure could reach with their mean.
+        ``target, scale, within, standard_error, passages, across, ceiling``. The ceiling is the
+        square root of the raters' reliability (split halves, Spearman-Brown): the highest
+        correlation with the mean rating that a perfect measure could reach.
     """
     import pandas as pd
 
@@ -78,13 +85,13 @@ def _values(path: str) -> dict[str, float]:
 
 
 def _ceiling(answers: pd.DataFrame, scale: str, seed: int) -> float:
-    """Root of the mean within-passage reliability of the raters' mean."""
+    """Return the square root of the mean within-passage reliability of mean ratings."""
     rng = np.random.default_rng(seed)
     known = answers.dropna(subset=[scale])
     key = [known["passage"], known["player"]]
     reliabilities = []
     for _ in range(_SPLITS):
-        # Halves are drawn within each performance, so that both have raters of it.
+        # Raters are split per performance, so that both halves rate every performance.
         order = known.assign(draw=rng.random(len(known))).groupby(key)["draw"].rank() % 2
         means = [
             known[order == side].groupby(["passage", "player"])[scale].mean() for side in (0, 1)

@@ -1,4 +1,4 @@
-"""One report on whether targets and alignment mean what they say: Markdown and pictures."""
+"""Validation report on targets and alignment: Markdown and figures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,17 @@ Say = Callable[[str], None]
 
 @dataclass
 class TargetsReport:
-    """Sections of Markdown, pictures (PNG bytes) by file name, and the figures as numbers."""
+    """Validation report.
+
+    Attributes
+    ----------
+    sections : list of str
+        Markdown.
+    pictures : dict of str to bytes
+        File name to PNG.
+    figures : dict of str to float
+        Name to number.
+    """
 
     sections: list[str] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -45,8 +55,8 @@ class TargetsReport:
 
     @property
     def markdown(self) -> str:
-        """The whole text; pictures are named by their file names."""
-        head = f"# Targets, version {TARGETS_VERSION}: do they mean what they say?\n"
+        """The report as Markdown; pictures are referenced by file name."""
+        head = f"# Validation of the targets, version {TARGETS_VERSION}\n"
         return "\n".join([head, *self.sections])
 
     def write(self, folder: Any) -> None:
@@ -73,18 +83,18 @@ def validate_targets(
     sweeps: bool = True,
     say: Say = lambda _: None,
 ) -> TargetsReport:
-    """Put targets and alignment to the test with whatever is at hand.
+    """Validate targets and alignment against the data sets that are given.
 
     Parameters
     ----------
     asap, percepiano : path, optional
         Folders of these data sets.
     library : path, optional
-        A data root whose table of targets is drawn.
+        A data root whose targets are summarised and plotted.
     sweeps : bool
-        Whether to synthesise and measure planted clips (one or two minutes).
+        Whether to synthesise and measure single-property sweeps (one or two minutes).
     say : callable
-        Called with lines of progress.
+        Called with progress messages.
 
     Returns
     -------
@@ -93,7 +103,7 @@ def validate_targets(
     Raises
     ------
     DatasetError, StoreError
-        If a folder that was given is not what it should be.
+        If a given folder is not of the expected kind.
     """
     report = TargetsReport()
     if sweeps:
@@ -110,10 +120,10 @@ def validate_targets(
 
 
 def check_targets_report(layout: Layout) -> Finding:
-    """The last report was of the definitions in force, and each target followed its property."""
+    """Check that the last report is current and that each target follows its own property."""
     figures = read_json(layout.targets_report / "figures.json")
     if "planted_follow" in figures:
-        earlier = "it was written by an earlier version of MESS: run `mess validate` again"
+        earlier = "written by an earlier version of MESS: run `mess validate` again"
         return Finding(False, {"report": earlier})
     current = figures.get("targets_version") == TARGETS_VERSION
     following = figures.get("sweeps_followed")
@@ -124,7 +134,7 @@ def check_targets_report(layout: Layout) -> Finding:
 
 
 def _sweeps(report: TargetsReport, say: Say) -> None:
-    table = sweep_table(lambda sweep: say(f"planted: {sweep}"))
+    table = sweep_table(lambda sweep: say(f"sweep: {sweep}"))
     own = table[table["own"]].set_index("target")["spearman"]
     others = table[~table["own"]]
     rows = []
@@ -141,14 +151,14 @@ def _sweeps(report: TargetsReport, say: Say) -> None:
     report.figures["sweeps_clean"] = float(clean)
     report.pictures["sweeps.png"] = _sweeps_png(table)
     report.sections.append(
-        "## Planted properties\n\n"
-        "Clips in which one property varies in about 10 steps. *Follows*: Spearman "
+        "## Single-property sweeps\n\n"
+        "Synthetic clips in which one property varies in about 10 steps. *Follows*: Spearman "
         f"with the target's own sweep at least {_FOLLOWS}. *Moved by*: other sweeps whose "
         "|Spearman| times relative movement (the target's spread over that sweep against its "
         f"own, at most 1) exceeds {_LEAKS}.\n\n"
         + _table(["target", "own sweep", "Spearman", "follows", "moved by"], rows)
         + f"\n\n{int(report.figures['sweeps_followed'])} of {len(own)} follow their own property; "
-        f"{clean} are moved by nothing else.\n\n![planted](sweeps.png)\n"
+        f"{clean} are moved by nothing else.\n\n![sweeps](sweeps.png)\n"
     )
 
 
@@ -186,11 +196,11 @@ def _transfer(report: TargetsReport, performances: pd.DataFrame, say: Say) -> No
         "align_s_per_5000_notes": per_5000,
     }
     report.sections.append(
-        "## Alignment: beats carried from one performance to another\n\n"
+        "## Alignment: beats transferred from one performance to another\n\n"
         f"One random pair of each of {len(pairs)} pieces.\n\n"
         + _table(["", "beats", "median ms", "95th percentile ms"], rows)
-        + f"\n\n{report.figures['transfer_gated']:.1%} of the beats lie in regions that were gated "
-        f"out; {per_5000:.1f} s per 5,000 notes.\n"
+        + f"\n\n{report.figures['transfer_gated']:.1%} of the beats lie outside trusted "
+        f"regions; {per_5000:.1f} s per 5,000 notes.\n"
     )
 
 
@@ -203,9 +213,9 @@ def _ratings(report: TargetsReport, folder: str | PathLike[str], say: Say) -> No
         rows.append([row.target, row.scale, within, f"{row.ceiling:.2f}", f"{row.across:.2f}"])
         report.figures[f"percepiano_{row.target}_{row.scale}"] = float(row.within)
     report.sections.append(
-        "## What people hear (PercePiano)\n\n"
+        "## Listeners' ratings (PercePiano)\n\n"
         "Spearman correlation with mean ratings within passages (mean ± standard error over "
-        f"{int(table['passages'].max())} passages). The ceiling is the root of the raters' "
+        f"{int(table['passages'].max())} passages). The ceiling is the square root of the raters' "
         "reliability. The scale *tempo* runs from fast to slow.\n\n"
         + _table(["target", "scale", "within passages", "ceiling", "across"], rows)
         + "\n"
@@ -252,7 +262,7 @@ def _sweeps_png(table: pd.DataFrame) -> bytes:
     axes.set_yticks(range(len(order)), order)
     for row, target in enumerate(order):
         axes.scatter(sweeps.index(OWN_SWEEP[target]), row, marker="s", s=140, fc="none", ec="k")
-    axes.set_title("Spearman x relative movement; squares: the property that a target stands for")
+    axes.set_title("Spearman x relative movement; squares: the target's own property")
     figure.colorbar(image)
     return _png(figure)
 
@@ -270,9 +280,9 @@ def _beats_png(table: pd.DataFrame) -> bytes:
 
 
 def _pairs_png(values: pd.DataFrame) -> bytes:
-    """Scatter of every pair below the diagonal, Spearman above, histogram on it.
+    """Plot scatters of all pairs below the diagonal, Spearman above, histograms on it.
 
-    All in one pair of axes, a unit square per pair: hundreds of axes take many times as long.
+    All panels share one pair of axes, because hundreds of axes take many times as long to draw.
     """
     from matplotlib.figure import Figure
 
@@ -296,11 +306,11 @@ def _pairs_png(values: pd.DataFrame) -> bytes:
         ",",
         color="C0",
     )
-    for place in range(count):
-        known = inside[np.isfinite(inside[:, place]), place]
+    for index in range(count):
+        known = inside[np.isfinite(inside[:, index]), index]
         height, edges = np.histogram(known, bins=20, range=(0.0, 1.0))
-        level = place + 1 - 0.9 * height / max(1, height.max())
-        axes.stairs(level, place + edges, baseline=place + 1, fill=True, color="0.5")
+        level = index + 1 - 0.9 * height / max(1, height.max())
+        axes.stairs(level, index + edges, baseline=index + 1, fill=True, color="0.5")
     axes.set_xticks(np.arange(count) + 0.5, names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(np.arange(count) + 0.5, names, fontsize=8)
     axes.set_xticks(np.arange(count + 1), minor=True)

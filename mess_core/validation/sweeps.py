@@ -1,7 +1,7 @@
-"""Do targets follow the property that they are named after, and nothing else?
+"""Single-property sweeps: does each target follow its own property, and no other?
 
-Short clips are synthesised in which exactly one property varies; every target is measured
-on all of them. A target must follow its own sweep in rank and must not be moved by others.
+Short clips are synthesised in which exactly one property varies, and every target is measured on
+all of them. A target must be rank-correlated with its own sweep and must not respond to the others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Clip:
-    """A synthesised clip, one field per property that can be swept.
+    """Parameters of a synthesised clip, one field per property that can be swept.
 
     Attributes
     ----------
@@ -39,21 +39,21 @@ class Clip:
     tilt_db : float
         Gain per octave above 500 Hz.
     decay_s, attack_s : float
-        Of each note.
+        Decay and attack of each note.
     contrast_db : float
-        Between loud and soft halves of every 1.6 s.
+        Level difference between the loud and soft halves of every 1.6 s.
     rise_db, fall_db : float
-        One crescendo (diminuendo) over 6 s that lasts.
+        Size of one crescendo (diminuendo) over 6 s, after which the level stays.
     classes : int
-        Different pitch classes, 1 to 12.
+        Number of pitch classes, 1 to 12.
     sections : int
-        Equal stretches of contrasting harmony.
+        Number of sections of contrasting harmony.
     unevenness : float
-        Of the lengths of five sections, 0 to 1.
+        Unevenness of section lengths, 0 to 1.
     gain : float
-        Of all samples.
+        Factor applied to all samples.
     silence_s : float
-        Before and after the music.
+        Silence before and after the music.
     """
 
     bpm: float = 120.0
@@ -85,8 +85,7 @@ AUDIO_SWEEPS: dict[str, tuple[Clip, str, Floats]] = {
     "gain": (Clip(), "gain", np.linspace(0.1, 1.0, _STEPS)),
     "silence": (Clip(), "silence_s", np.linspace(0, 8, _STEPS)),
 }
-"""Sweep to the clip that it starts from, the field that varies, and its values in the order
-in which the property that they plant grows."""
+"""Sweep to (base clip, field that varies, its values); the property increases along the values."""
 
 MIDI_SWEEPS: dict[str, tuple[str, Floats]] = {
     "tempo": ("tempo_factor", np.linspace(0.75, 1.3, _STEPS)),
@@ -98,7 +97,7 @@ MIDI_SWEEPS: dict[str, tuple[str, Floats]] = {
     "asynchrony": ("asynchrony_ms", np.linspace(1, 9, _STEPS)),
     "pedal": ("pedal", np.linspace(0.0, 0.9, _STEPS)),
 }
-"""Sweep to the field of `Expression` that varies, and its values."""
+"""Sweep to (field of `Expression` that varies, its values)."""
 
 OWN_SWEEP = {
     "spectral_centroid": "tilt",
@@ -124,24 +123,26 @@ OWN_SWEEP = {
     "articulation_ratio": "articulation",
     "onset_timing_std": "asynchrony",
 }
-"""Target to the sweep that it should follow."""
+"""Target to the sweep of its own property, which it should follow."""
 
 
 def render(clip: Clip) -> NDArray[np.float32]:
-    """Samples of a clip, mono float32 at 24 kHz."""
+    """Synthesise a clip; mono float32 at 24 kHz."""
     rng = np.random.default_rng(5)
     edges = _section_edges(clip)
     samples = np.zeros(int(clip.seconds * SAMPLE_RATE) + SAMPLE_RATE)
     length = np.arange(SAMPLE_RATE) / SAMPLE_RATE
     envelope = np.exp(-length / clip.decay_s) * (1 - np.exp(-length / clip.attack_s))
-    envelope *= np.clip((1 - length) / 0.2, 0, 1)  # a note cut off would click like an onset
+    envelope *= np.clip(
+        (1 - length) / 0.2, 0, 1
+    )  # a note that is cut off would click like an onset
     lowest = 6 - clip.classes // 2
     partials = np.arange(1, 13)
     tones = {}
     step = 0
     for onset in np.arange(0.25, clip.seconds - 1, 60 / clip.bpm):
         section = int(np.searchsorted(edges, onset, side="right")) - 1
-        # Another section, a tritone away: other classes as long as there are up to six.
+        # Sections alternate by a tritone, so up to six pitch classes do not overlap.
         step = (step + int(rng.integers(1, max(2, clip.classes)))) % clip.classes
         pitch = 54 + (lowest + step + 6 * section) % 12
         if pitch not in tones:
@@ -173,28 +174,28 @@ def sweep_table(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     Parameters
     ----------
     say : callable
-        Called with the name of each sweep as it begins.
+        Called with the name of each sweep when it starts.
 
     Returns
     -------
     DataFrame
-        A row per target and sweep: ``target, sweep, own, spearman, movement, leak``.
-        ``movement`` is the target's spread over the sweep (5th to 95th percentile) relative
-        to the one over its own sweep, at most 1; ``leak`` is the absolute Spearman
-        correlation times it, since the ranks of what barely moves say nothing.
+        One row per target and sweep: ``target, sweep, own, spearman, movement, leak``.
+        ``movement`` is the target's range over the sweep (5th to 95th percentile) relative to its
+        range over its own sweep, at most 1. ``leak`` is the absolute Spearman correlation times
+        ``movement``, because ranks are meaningless for a target that barely moves.
     """
     import pandas as pd
 
     measured: dict[tuple[str, str], Floats] = {}
-    for name, (base, field, planted) in AUDIO_SWEEPS.items():
+    for name, (base, field, values) in AUDIO_SWEEPS.items():
         say(name)
         kind = type(getattr(base, field))
-        clips = [replace(base, **{field: kind(value)}) for value in planted]
+        clips = [replace(base, **{field: kind(value)}) for value in values]
         _measure(measured, "audio", name, [analyse(render(clip)) for clip in clips])
-    for name, (field, planted) in MIDI_SWEEPS.items():
+    for name, (field, values) in MIDI_SWEEPS.items():
         say(name)
-        played = [_played(Expression(**{field: float(value)})) for value in planted]
-        _measure(measured, "midi", name, played)
+        performances = [_perform(Expression(**{field: float(value)})) for value in values]
+        _measure(measured, "midi", name, performances)
     rows = []
     for (target, sweep), values in measured.items():
         own = OWN_SWEEP[target]
@@ -213,8 +214,8 @@ def sweep_table(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _played(expression: Expression) -> Performance:
-    # Of the demo's scores this one has chords, without which asynchrony is not defined.
+def _perform(expression: Expression) -> Performance:
+    # Asynchrony needs chords, which this one of the demo scores has.
     notes = perform(demo_score(0, bars=24), expression, seed=3)
     return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
 
@@ -236,7 +237,7 @@ def _spread(values: Floats) -> float:
 
 
 def _rank_correlation(values: Floats) -> float:
-    """Spearman's, with the steps of a sweep."""
+    """Return the Spearman correlation of values with the steps of a sweep."""
     from scipy.stats import spearmanr
 
     known = np.isfinite(values)

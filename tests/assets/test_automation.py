@@ -1,4 +1,4 @@
-"""One switch; lost workers are told from living ones; nothing is asked for twice."""
+"""The automation switch, automation conditions, lost workers, executors and links."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ import pytest
 from mess_assets import executors, links, op_tags
 from mess_assets.defs import automation
 from mess_assets.defs.resources import without_password
-from mess_assets.defs.sensors import keys_at_work
+from mess_assets.defs.sensors import keys_in_active_runs
 from mess_assets.partitions import range_tags
 from mess_assets.workers import WORKER_TAG, lost_runs, this_worker
 
@@ -35,7 +35,7 @@ def test_one_switch_starts_everything():
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=environment)
 
 
-def test_settings_that_mean_nothing_are_refused(monkeypatch):
+def test_invalid_settings_are_rejected(monkeypatch):
     monkeypatch.setenv("MESS_AUTOMATION", "yes")
     with pytest.raises(ValueError, match="MESS_AUTOMATION"):
         automation.switched_on()
@@ -44,7 +44,7 @@ def test_settings_that_mean_nothing_are_refused(monkeypatch):
         executors.configured_executor()
 
 
-def test_the_report_waits_for_its_week_and_its_table():
+def test_the_report_is_not_requested_before_its_upstream_table():
     from mess_assets.definitions import load_definitions
 
     selection = dg.AssetSelection.assets("targets_report")
@@ -59,7 +59,7 @@ def _at(day, hour=5, minute=1):
     return datetime.datetime(2026, 3, day, hour, minute, tzinfo=datetime.UTC)
 
 
-def test_the_evaluation_is_made_at_night_and_only_if_something_has_changed():
+def test_the_evaluation_runs_at_night_and_only_if_something_has_changed():
     version = ["a"]
 
     @dg.asset
@@ -79,7 +79,7 @@ def test_the_evaluation_is_made_at_night_and_only_if_something_has_changed():
 
     with dg.DagsterInstance.ephemeral() as instance:
 
-        def asked(now):
+        def requested(now):
             nonlocal cursor
             found = dg.evaluate_automation_conditions(
                 defs, instance, evaluation_time=now, cursor=cursor
@@ -87,31 +87,31 @@ def test_the_evaluation_is_made_at_night_and_only_if_something_has_changed():
             cursor = found.cursor
             return found.total_requested
 
-        def make(*assets):
+        def materialise(*assets):
             dg.materialize([source, middle, last], selection=[*assets], instance=instance)
 
-        make(source)
-        assert asked(_at(1, 12)) == 0  # not by day
-        assert asked(_at(2)) == 2  # both are missing: one run makes both
-        make(middle, last)
-        assert asked(_at(2, 6)) == 0
-        assert asked(_at(3)) == 0
-        make(source)  # made again, and the same
-        assert asked(_at(3, 12)) == 0
-        assert asked(_at(4)) == 0
+        materialise(source)
+        assert requested(_at(1, 12)) == 0  # not by day
+        assert requested(_at(2)) == 2  # both are missing: one run materialises both
+        materialise(middle, last)
+        assert requested(_at(2, 6)) == 0
+        assert requested(_at(3)) == 0
+        materialise(source)  # materialised again, with the same data version
+        assert requested(_at(3, 12)) == 0
+        assert requested(_at(4)) == 0
         version[0] = "b"
-        make(source)
-        assert asked(_at(4, 12)) == 0
-        assert asked(_at(5)) == 2
-        make(middle, last)
-        assert asked(_at(6)) == 0
+        materialise(source)
+        assert requested(_at(4, 12)) == 0
+        assert requested(_at(5)) == 2
+        materialise(middle, last)
+        assert requested(_at(6)) == 0
 
 
-@pytest.mark.parametrize(("gpus", "asked"), [("0", False), ("2", True)])
-def test_steps_ask_a_cluster_for_gpus_where_there_are_any(monkeypatch, gpus, asked):
+@pytest.mark.parametrize(("gpus", "requested"), [("0", False), ("2", True)])
+def test_steps_request_gpus_of_a_cluster_if_there_are_any(monkeypatch, gpus, requested):
     monkeypatch.setenv("MESS_STEP_GPUS", gpus)
     tags = op_tags.gpu_tags()
-    assert ("dagster-k8s/config" in tags) is asked
+    assert ("dagster-k8s/config" in tags) is requested
     assert tags["dagster-ray/config"]["num_gpus"] == int(gpus)
 
 
@@ -145,31 +145,31 @@ def test_only_runs_whose_process_is_gone_are_lost():
     assert this_worker()["host"] == socket.gethostname()
 
 
-def test_tracks_of_runs_that_wait_or_work_are_not_asked_for_again():
+def test_tracks_in_queued_and_running_runs_are_active():
     order = [f"k{index}" for index in range(9)]
     with dg.DagsterInstance.ephemeral() as instance:
         _run(instance, "NOT_STARTED", **range_tags(order[1:3]))
         _run(instance, "STARTED", **range_tags(order[6:7]))
         _run(instance, "SUCCESS", **range_tags(order[7:9]))
         _run(instance, "STARTED", job="describe", **range_tags(order[0:9]))
-        assert keys_at_work(instance, "embed", order) == {"k1", "k2", "k6"}
+        assert keys_in_active_runs(instance, "embed", order) == {"k1", "k2", "k6"}
 
 
-def test_links_lead_where_the_browser_can_follow(monkeypatch):
+def test_links_use_the_configured_addresses(monkeypatch):
     assert links.dagster_run_url("ab") == "http://127.0.0.1:3000/runs/ab"
     monkeypatch.setenv("MESS_MLFLOW_URL", "https://mlflow.example.org/")
     assert links.mlflow_run_url("3", "ab") == "https://mlflow.example.org/#/experiments/3/runs/ab"
     assert links.listen_url("a b/ü?") == "http://127.0.0.1:8765/?track=a%20b%2F%C3%BC%3F"
 
 
-def test_a_password_in_an_address_is_not_shown():
+def test_passwords_are_removed_from_uris():
     shown = without_password("postgresql://me:secret@host:5432/db")
     assert shown == "postgresql://me:***@host:5432/db"
     assert without_password("sqlite:////data/mlflow.db") == "sqlite:////data/mlflow.db"
 
 
-def test_runs_that_have_waited_for_days_still_count(monkeypatch):
-    """A long queue is not lost; a run that has not stirred for days is."""
+def test_runs_queued_for_days_are_active(monkeypatch):
+    """A run queued for days is not lost, but a run without updates for days is."""
     from mess_assets.defs import sensors
 
     monkeypatch.setattr(sensors, "_LONGEST_RUN", datetime.timedelta(0))
@@ -177,4 +177,4 @@ def test_runs_that_have_waited_for_days_still_count(monkeypatch):
     with dg.DagsterInstance.ephemeral() as instance:
         _run(instance, "NOT_STARTED", **range_tags(order[:1]))
         _run(instance, "STARTED", **range_tags(order[1:]))
-        assert keys_at_work(instance, "embed", order) == {"a"}
+        assert keys_in_active_runs(instance, "embed", order) == {"a"}

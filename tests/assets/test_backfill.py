@@ -1,4 +1,4 @@
-"""`mess backfill`: it shows, asks, does only that, and goes on where it was stopped."""
+"""`mess backfill`: shows pending tracks, asks for confirmation, runs, and can be resumed."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def _sidecars(bench):
     return sorted(path.stem for path in bench.root.glob("embeddings/*-emb/sidecars/*.json"))
 
 
-def test_it_shows_asks_runs_and_resumes(invoke, fresh, monkeypatch):
+def test_backfill_shows_confirms_runs_and_resumes(invoke, fresh, monkeypatch):
     shown = invoke("--dry-run", "--batch", "5")
     assert "embeddings: 12 tracks in 3 runs" in shown.output
     assert "track_targets: 12 tracks in 3 runs" in shown.output
@@ -47,7 +47,7 @@ def test_it_shows_asks_runs_and_resumes(invoke, fresh, monkeypatch):
     monkeypatch.setattr(Encoder, "_forward", interrupted)
     stopped = invoke("--yes", "--stage", "embeddings", "--batch", "5")
     assert stopped.exit_code == 1
-    assert "goes on from here" in stopped.output
+    assert "run the same command again" in stopped.output
     done = _sidecars(fresh)
     assert 0 < len(done) < 12
     calls[:] = [0] * 100
@@ -59,7 +59,7 @@ def test_it_shows_asks_runs_and_resumes(invoke, fresh, monkeypatch):
     assert "Nothing to do" in again.output
 
 
-def test_only_what_was_named(invoke, fresh):
+def test_only_selected_tracks_are_computed(invoke, fresh):
     named = ("--stage", "embeddings", "--track", "demo_02_player1")
     done = invoke("--yes", *named)
     assert done.exit_code == 0, done.output
@@ -69,14 +69,14 @@ def test_only_what_was_named(invoke, fresh):
     assert "no data set 'nowhere'" in unknown.output
 
 
-def test_failed_tracks_are_tried_again_on_request(invoke, fresh):
+def test_failed_tracks_are_retried_on_request(invoke, fresh):
     path = fresh.datasets / "demo" / "demo_01_player1.flac"
     sf.write(path, [0.0] * 48_000, 24_000)
     named = ("--yes", "--stage", "embeddings", "--track", "demo_01_player1")
     first = invoke(*named)
-    assert "done, with failures" in first.output
+    assert "finished with failures" in first.output
     assert "Nothing to do" in invoke(*named).output
     assert "embeddings: 1 tracks" in invoke(*named, "--failed", "--dry-run").output
-    assert len(failures_table(fresh.layout)) == 1  # a look forgets nothing
+    assert len(failures_table(fresh.layout)) == 1  # a dry run deletes no record
     assert "embeddings: 1 tracks" in invoke(*named, "--failed").output
     assert failures_table(fresh.layout)["track_id"].tolist() == ["demo_01_player1"]

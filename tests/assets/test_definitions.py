@@ -1,4 +1,4 @@
-"""The definitions load, agree with the files beside them, and are described."""
+"""The definitions load, are documented, and agree with the configuration files."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def test_definitions_are_loadable():
     dg.Definitions.validate_loadable(_defs())
 
 
-def test_every_asset_is_described_owned_grouped_and_versioned():
+def test_every_asset_has_description_owner_group_and_version():
     names = set()
     for spec in _defs().resolve_all_asset_specs():
         names.add(spec.key.to_user_string())
@@ -86,7 +86,7 @@ def test_automation_is_off_until_switched_on():
     assert all(one.default_status == dg.DefaultScheduleStatus.STOPPED for one in defs.schedules)
 
 
-def test_all_configuration_names_the_same_module():
+def test_all_configuration_files_name_the_same_module():
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     project = tool["dagster"]
     assert tomllib.loads((ROOT / "mess_assets/dg.toml").read_text()) == tool["dg"]
@@ -107,7 +107,7 @@ def test_core_never_imports_dagster_and_is_cheap_to_import():
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
-def test_loading_definitions_loads_nothing_heavy():
+def test_loading_definitions_imports_no_heavy_packages():
     script = "import sys, mess_assets.definitions; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True
@@ -117,8 +117,8 @@ def test_loading_definitions_loads_nothing_heavy():
     assert not loaded & {"torch", "transformers", "mlflow", "librosa"}
 
 
-def test_typed_just_so_from_the_projects_root(built, tmp_path):
-    """`dagster asset materialize --select probing`, nothing else set, on an existing store."""
+def test_dagster_command_finds_the_project_in_its_root(built, tmp_path):
+    """`dagster asset materialize --select probing` runs on an existing store without settings."""
     root = shutil.copytree(built.root, tmp_path / "library")
     before = (root / "probing" / "results.json").stat().st_mtime_ns
     environment = {

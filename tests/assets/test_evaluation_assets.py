@@ -1,4 +1,4 @@
-"""The job `evaluate` through Dagster, on a library that is too small for some of it."""
+"""The job `evaluate` in Dagster, on a library that is too small for some models."""
 
 import dagster as dg
 import pytest
@@ -30,7 +30,7 @@ def evaluated(workbench, monkeypatch):
     ), workbench
 
 
-def test_the_job_goes_through_and_says_what_it_could_not_learn(evaluated):
+def test_the_job_succeeds_and_reports_models_that_could_not_be_trained(evaluated):
     done, bench = evaluated
     assert done.success
     made = {
@@ -40,7 +40,7 @@ def test_the_job_goes_through_and_says_what_it_could_not_learn(evaluated):
     assert {"splits", "passages", "leaderboard", "head_diagonal"} <= set(made)
     board = made["leaderboard"].metadata["leaderboard"].value
     assert "## single factor: pedal (triplets, chance 0.500)" in board
-    # Two players: x has one other performance, so there is no nearer and farther one.
+    # With two players, x has only one other performance, so there are no triplets.
     heads = made["head_diagonal"].metadata["heads"].value
     assert "problem" in heads["expression-diagonal"]
     checked = {one.check_name: one for one in done.get_asset_check_evaluations()}

@@ -1,4 +1,4 @@
-"""Keys are safe whatever a file is called; batches cover what is wanted and stay small."""
+"""Partition keys are safe for any file name; batches cover all requested keys."""
 
 import sys
 from pathlib import Path
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @example("-rf")
 @example("\u202egnp")
 @example("~root")
-def test_no_name_makes_a_dangerous_key(name):
+def test_every_file_name_gives_a_safe_key(name):
     try:
         key = escape_track_id(name)
     except StoreError:
-        return  # empty, over-long or not Unicode: refused by name
+        return  # empty, too long or not Unicode: rejected with the name
     assert unescape_track_id(key) == name
     assert key.isascii()
     assert key.isprintable()
@@ -41,7 +41,7 @@ def test_no_name_makes_a_dangerous_key(name):
 
 
 @given(st.text(max_size=60))
-def test_what_is_no_key_is_refused(text):
+def test_invalid_keys_are_rejected(text):
     try:
         assert escape_track_id(unescape_track_id(text)) == text
     except StoreError:
@@ -56,7 +56,7 @@ def test_what_is_no_key_is_refused(text):
     ),
     st.integers(1, 50),
 )
-def test_batches_cover_what_is_wanted_once_and_are_ranges(drawn, size):
+def test_batches_are_ranges_that_cover_each_key_once(drawn, size):
     count, wanted = drawn
     order = [f"k{index:03d}" for index in range(count)]
     keys = [order[index] for index in wanted]
@@ -79,8 +79,8 @@ def test_tracks_per_run_is_configured(monkeypatch):
         tracks_per_run()
 
 
-def test_a_partition_and_a_range_by_command(built, tmp_path, monkeypatch):
-    """As typed in the project's root; that the project is found is tested with `probing`."""
+def test_the_command_materialises_a_partition_and_a_range(built, tmp_path, monkeypatch):
+    """The command as run in the project root; `test_definitions` tests how it finds the project."""
     from dagster._cli.asset import asset_materialize_command
 
     monkeypatch.chdir(ROOT)
@@ -90,7 +90,7 @@ def test_a_partition_and_a_range_by_command(built, tmp_path, monkeypatch):
     keys = list(built.instance.get_dynamic_partitions("tracks"))
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.add_dynamic_partitions("tracks", keys)
-        # Loaded anew, since what batches are depends on the command.
+        # Reload the modules, since the backfill policy depends on the command.
         for name in [name for name in sys.modules if name.startswith("mess_assets")]:
             monkeypatch.delitem(sys.modules, name)
         command = dagster_group(asset_materialize_command)
@@ -107,6 +107,6 @@ def test_a_partition_and_a_range_by_command(built, tmp_path, monkeypatch):
 
 
 def dagster_group(command):
-    """`dagster asset materialize` as a group of its own name, without the other commands."""
+    """Return `dagster asset materialize` as a command group without the other commands."""
     asset = click.Group("asset", commands={"materialize": command})
     return click.Group("dagster", commands={"asset": asset})

@@ -1,4 +1,4 @@
-"""The pipeline as its operator sees it: what is computed, skipped, failed and resumed."""
+"""The whole pipeline: which tracks are computed, skipped, failed and resumed."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def forward_passes(monkeypatch):
-    """Counts calls of the model."""
+    """Batch sizes of all calls of the model."""
     from mess_core.encoders.base import Encoder
 
     calls: list[int] = []
@@ -33,8 +33,8 @@ def forward_passes(monkeypatch):
 
 def _add_track(bench, name: str, source: int = 0) -> None:
     folder = bench.datasets / "demo"
-    model = sorted(folder.glob("demo_*.flac"))[source]
-    samples, rate = sf.read(model)
+    original = sorted(folder.glob("demo_*.flac"))[source]
+    samples, rate = sf.read(original)
     sf.write(folder / f"{name}.flac", samples[: 8 * rate] * 0.9, rate)
 
 
@@ -62,12 +62,12 @@ def _all_check_keys():
     from mess_assets.definitions import defs
 
     keys = defs.resolve_asset_graph().asset_check_keys
-    # The report on targets and the evaluation take minutes: they are jobs of their own.
-    by_themselves = {"targets_report"} | {
+    # The report on targets and the evaluation take minutes and are separate jobs.
+    separate = {"targets_report"} | {
         key.to_user_string()
         for key in defs.resolve_job_def("evaluate").asset_layer.executable_asset_keys
     }
-    return {key for key in keys if key.asset_key.to_user_string() not in by_themselves}
+    return {key for key in keys if key.asset_key.to_user_string() not in separate}
 
 
 def test_a_second_run_computes_nothing(workbench, forward_passes):
@@ -75,7 +75,7 @@ def test_a_second_run_computes_nothing(workbench, forward_passes):
     assert (done.success, done.pending, forward_passes) == (True, 0, [])
 
 
-def test_two_new_tracks_cost_two_tracks(workbench, forward_passes):
+def test_only_new_tracks_are_embedded(workbench, forward_passes):
     _add_track(workbench, "demo_99_new")
     _add_track(workbench, "demo_00_new")
     done = workbench.refresh()
@@ -91,7 +91,7 @@ def test_two_new_tracks_cost_two_tracks(workbench, forward_passes):
         assert computed == key.endswith("_new")
 
 
-def test_changed_audio_is_computed_again_and_only_that(workbench, forward_passes):
+def test_only_changed_audio_is_embedded_again(workbench, forward_passes):
     path = sorted((workbench.datasets / "demo").glob("*.flac"))[3]
     samples, rate = sf.read(path)
     sf.write(path, samples[: 5 * rate], rate)
@@ -118,7 +118,7 @@ def damaged(workbench):
     return workbench, flac, midi
 
 
-def test_bad_tracks_are_named_and_the_rest_completes(damaged):
+def test_failed_tracks_are_reported_and_the_others_complete(damaged):
     bench, flac, midi = damaged
     done = bench.refresh()
     assert not done.success
@@ -151,7 +151,7 @@ def test_bad_tracks_are_named_and_the_rest_completes(damaged):
     assert flac.stem in str(data.metadata["failed"].records)
 
 
-def test_failures_are_not_tried_again_until_the_file_changes(damaged, corpus):
+def test_failed_tracks_are_not_retried_until_the_file_changes(damaged, corpus):
     bench, flac, midi = damaged
     bench.refresh(rebuild=False)
     again = bench.refresh(rebuild=False)
@@ -159,9 +159,9 @@ def test_failures_are_not_tried_again_until_the_file_changes(damaged, corpus):
     assert again.pending == 0
     for path in (flac, midi):
         path.write_bytes((corpus / path.name).read_bytes())
-    mended = bench.refresh(rebuild=False)
-    assert mended.success
-    assert mended.pending == 2
+    repaired = bench.refresh(rebuild=False)
+    assert repaired.success
+    assert repaired.pending == 2
     from mess_core.store.failures import failures_table
 
     assert failures_table(bench.layout).empty
@@ -170,8 +170,8 @@ def test_failures_are_not_tried_again_until_the_file_changes(damaged, corpus):
 def test_silent_and_midi_only_tracks(workbench):
     folder = workbench.datasets / "demo"
     sf.write(folder / "silent.wav", np.zeros(48_000), 24_000)
-    model = sorted(folder.glob("*.mid"))[0]
-    (folder / "only_midi.mid").write_bytes(model.read_bytes())
+    original = sorted(folder.glob("*.mid"))[0]
+    (folder / "only_midi.mid").write_bytes(original.read_bytes())
     workbench.refresh()
     from mess_core.store.failures import failures_table
     from mess_core.store.tables import read_table
@@ -188,7 +188,7 @@ def test_silent_and_midi_only_tracks(workbench):
 
 
 def test_killed_run_is_resumed(fresh):
-    """kill -9 in the middle of the embeddings; the next run does the rest only."""
+    """After kill -9 during embedding, the next run embeds only the remaining tracks."""
     script = (
         "import sys, time\n"
         "import dagster as dg\n"
@@ -229,10 +229,10 @@ def test_killed_run_is_resumed(fresh):
     computed = [key for key in keys if fresh.materialised("embeddings", key) == ["done"]]
     assert len(computed) == 12 - finished
     parts = [path for path in fresh.root.rglob(".part-*") if path.is_file()]
-    assert len(parts) <= 1  # what the killed writer left; nothing reads it
+    assert len(parts) <= 1  # left by the killed writer, and never read
 
 
-def test_removed_tracks_leave_the_tables_and_the_partitions(workbench):
+def test_removed_tracks_are_removed_from_tables_and_partitions(workbench):
     for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
         path.unlink()
     workbench.refresh()
@@ -243,14 +243,14 @@ def test_removed_tracks_leave_the_tables_and_the_partitions(workbench):
     assert "demo_01_player1" not in set(library.similar("demo_01_player2", k=50)["track_id"])
 
 
-def test_passages_come_from_the_index_not_from_what_the_store_holds_now(workbench):
+def test_passages_come_from_the_index_and_not_from_the_current_store(workbench):
     import numpy as np
 
     from mess_core.search import Library
 
     before = Library.open(workbench.root).passages("demo_01_player1", start_s=2.5, k=5)
-    place = workbench.layout.embedding("segments", "demo", "demo_01_player1")
-    with place.open("wb") as file:
+    path = workbench.layout.embedding("segments", "demo", "demo_01_player1")
+    with path.open("wb") as file:
         np.save(file, np.zeros((1, 13, 64), dtype=np.float16))
     for path in (workbench.datasets / "demo").glob("demo_02_player1.*"):
         path.unlink()
@@ -264,7 +264,7 @@ def test_passages_come_from_the_index_not_from_what_the_store_holds_now(workbenc
     assert len(library.passages("demo_02_player1", start_s=0.0, k=3)) == 3
 
 
-def test_a_midi_only_library_gets_its_targets_and_says_so(fresh):
+def test_a_midi_only_library_gets_targets_and_a_message(fresh):
     for path in (fresh.datasets / "demo").glob("*.flac"):
         path.unlink()
     done = fresh.refresh()

@@ -1,4 +1,4 @@
-"""Sensors: a new file becomes a partition, one scan, one batch and one rebuild."""
+"""Sensors: a new file leads to a partition, one scan, one batch and one rebuild."""
 
 import datetime
 import json
@@ -37,18 +37,18 @@ def test_sensor_registers_exactly_the_new_tracks(workbench):
     result = _evaluate(workbench)
     assert result.dynamic_partitions_requests[0].partition_keys == ["zz_a", "zz_b"]
     assert len(result.run_requests) == 1
-    # Registered, but the scan has not come yet: neither asked for again nor forgotten.
+    # Registered, but not scanned yet: the scan is requested again only after a while.
     workbench.instance.add_dynamic_partitions("tracks", ["zz_a", "zz_b"])
     assert "was requested" in _evaluate(workbench, result.cursor).skip_message
-    waited = json.dumps({**json.loads(result.cursor), "at": 0})
-    again = _evaluate(workbench, waited)
+    long_ago = json.dumps({**json.loads(result.cursor), "at": 0})
+    again = _evaluate(workbench, long_ago)
     assert again.dynamic_partitions_requests == []
     assert again.run_requests[0].run_key.split("-")[0] == result.run_requests[0].run_key[:64]
     workbench.refresh()
     assert "has all 14 tracks" in _evaluate(workbench, again.cursor).skip_message
 
 
-def test_a_file_that_has_gone_asks_for_a_scan_and_a_rebuild(workbench):
+def test_a_removed_file_requests_a_scan_and_a_rebuild(workbench):
     from mess_core.store.track_table import outdated_tables, refresh_tracks
 
     for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
@@ -84,23 +84,23 @@ def _rebuild(bench, cursor):
 def test_tables_are_rebuilt_once_however_the_last_run_ended(workbench, status):
     first = _rebuild(workbench, None)
     assert not first.run_requests
-    assert "nothing has ended" in _rebuild(workbench, first.cursor).skip_message
+    assert "no run has ended" in _rebuild(workbench, first.cursor).skip_message
     for _ in range(2):
         _ended_run(workbench, "embed", dg.DagsterRunStatus[status])
     result = _rebuild(workbench, _since())
     assert len(result.run_requests) == 1
-    assert "nothing has ended" in _rebuild(workbench, result.cursor).skip_message
+    assert "no run has ended" in _rebuild(workbench, result.cursor).skip_message
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
 @pytest.mark.parametrize("job", ["scan", "embed", "describe"])
-def test_tables_wait_for_every_run_that_is_under_way(workbench, job, status):
+def test_rebuild_waits_for_every_active_run(workbench, job, status):
     _ended_run(workbench, "embed", dg.DagsterRunStatus.SUCCESS)
     _ended_run(workbench, job, dg.DagsterRunStatus[status])
-    assert f"{job} is under way" in _rebuild(workbench, _since()).skip_message
+    assert f"{job} is in progress" in _rebuild(workbench, _since()).skip_message
 
 
-def test_tables_wait_for_the_retry_of_a_killed_run(workbench):
+def test_rebuild_waits_for_the_retry_of_a_killed_run(workbench):
     failure = dg.DagsterRunStatus.FAILURE
     killed = _ended_run(workbench, "embed", failure, **{WILL_RETRY: "true"})
     assert f"retry of {killed.run_id}" in _rebuild(workbench, _since()).skip_message
@@ -108,7 +108,7 @@ def test_tables_wait_for_the_retry_of_a_killed_run(workbench):
     assert len(_rebuild(workbench, _since()).run_requests) == 1
 
 
-def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
+def test_without_data_sets_the_scan_is_skipped_with_a_reason(tmp_path):
     from mess_assets.defs.resources import StoreResource
 
     context = dg.build_sensor_context(
@@ -118,8 +118,8 @@ def test_nothing_configured_is_a_reason_not_a_crash(tmp_path):
     assert "no data set is configured" in new_tracks(context).skip_message
 
 
-def test_pending_keys_are_what_a_run_would_do(workbench):
-    workbench.refresh(rebuild=False)  # the copied table still names the original's paths
+def test_pending_keys_are_tracks_without_results(workbench):
+    workbench.refresh(rebuild=False)  # the copied table still contains the original paths
     pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
     assert pending == {"embed": [], "describe": []}
     sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_player1")
@@ -130,7 +130,7 @@ def test_pending_keys_are_what_a_run_would_do(workbench):
 
 
 def test_scan_then_pending_then_rebuild(fresh):
-    """The sensors, called as the daemon would."""
+    """The sensors in the order in which the daemon evaluates them."""
     from mess_assets.definitions import load_definitions
     from mess_assets.defs import sensors
 
@@ -139,15 +139,15 @@ def test_scan_then_pending_then_rebuild(fresh):
     assert scan.success
     resources = {"store": fresh.store, "encoder": fresh.encoder}
 
-    def follow(cursor):
+    def evaluate_pending(cursor):
         with dg.build_sensor_context(
             instance=fresh.instance, resources=resources, cursor=cursor
         ) as context:
             return sensors.pending_tracks(context)
 
-    followed = follow(None)
-    requests = followed.run_requests
-    assert "was followed" in follow(followed.cursor).skip_message
+    first = evaluate_pending(None)
+    requests = first.run_requests
+    assert "was processed" in evaluate_pending(first.cursor).skip_message
     assert [(one.job_name, one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
         (job, "demo_01_player1", "demo_06_player2") for job in ("embed", "describe")
     ]
@@ -161,7 +161,7 @@ def test_scan_then_pending_then_rebuild(fresh):
     assert defs.resolve_job_def("tables").execute_in_process(instance=fresh.instance).success
 
 
-def test_stretches_are_neighbours():
+def test_contiguous_bridges_small_gaps_only():
     order = [f"k{index:03d}" for index in range(100)]
     assert contiguous(["k050", "k001", "k002", "k010"], order) == [
         ["k001", "k002", "k010"],
@@ -170,34 +170,34 @@ def test_stretches_are_neighbours():
     assert contiguous([], order) == []
 
 
-def test_judges_are_waited_for_and_then_counted_once(tmp_path):
+def test_answers_are_evaluated_once_after_the_listening_session(tmp_path):
     from mess_assets.defs.resources import StoreResource
 
     store = StoreResource(data_root=str(tmp_path))
 
-    def look(cursor=None):
+    def evaluate(cursor=None):
         with dg.DagsterInstance.ephemeral() as instance:
             context = dg.build_sensor_context(
                 instance=instance, resources={"store": store}, cursor=cursor
             )
             return new_judgements(context)
 
-    assert "no answers" in look().skip_message
+    assert "no answers" in evaluate().skip_message
     folder = store.layout.judgements
     folder.mkdir(parents=True)
     answers = Path(str(folder)) / "abcdefgh0123.jsonl"
     answers.write_text("{}\n")
-    assert "somebody is judging" in look().skip_message
+    assert "a listening session is in progress" in evaluate().skip_message
     os.utime(answers, (0, 0))
-    assert "no system was examined" in look().skip_message
+    assert "no system has been evaluated" in evaluate().skip_message
     (store.layout.evaluation / "retrieval-work.parquet").write_bytes(b"")
-    found = look()
+    found = evaluate()
     (request,) = found.run_requests
     assert {key.to_user_string() for key in request.asset_selection} == {
         "human_evaluation",
         "leaderboard",
     }
-    assert "no answers since" in look(found.cursor).skip_message
+    assert "no answers since" in evaluate(found.cursor).skip_message
     answers.write_text("{}\n{}\n")
     os.utime(answers, (0, 0))
-    assert look(found.cursor).run_requests[0].run_key != request.run_key
+    assert evaluate(found.cursor).run_requests[0].run_key != request.run_key

@@ -1,4 +1,4 @@
-"""The command line as a newcomer meets it."""
+"""The command line: help, output and error messages."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ def _run(*arguments):
     return CliRunner().invoke(cli, list(arguments))
 
 
-def test_help_lists_every_command_with_a_sentence():
+def test_help_describes_every_command():
     result = _run("--help")
     assert result.exit_code == 0
     commands = ("demo", "run", "tracks", "search", "passages", "aspects", "targets", "validate")
@@ -24,7 +24,7 @@ def test_help_lists_every_command_with_a_sentence():
         assert len(own.output.splitlines()) > 4
 
 
-def test_empty_data_root_says_what_to_do(tmp_path):
+def test_an_empty_data_root_is_reported_with_a_remedy(tmp_path):
     for arguments in (["tracks"], ["search", "x"], ["passages", "x"], ["aspects"]):
         result = _run(*arguments, "--data", str(tmp_path))
         assert result.exit_code == 1
@@ -55,7 +55,7 @@ def test_search_ranks_and_explains(data):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["search", "demo_01_player"], "Did you mean demo_0"),
         (["search", "demo_01_player1", "--aspects", "loudness"], "no aspect 'loudness'"),
@@ -64,14 +64,14 @@ def test_search_ranks_and_explains(data):
         (["passages", "demo_01_player1", "--start", "900"], "outside"),
     ],
 )
-def test_wrong_queries_are_one_line(data, arguments, says):
+def test_invalid_queries_print_one_line(data, arguments, message):
     result = _run(*arguments, *data)
     assert result.exit_code == 1
-    assert says in result.output
+    assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
 
 
-def test_files_and_filters_and_explanations(data, corpus):
+def test_audio_files_filters_and_explanations(data, corpus):
     path = str(corpus / "demo_01_player1.flac")
     hits = json.loads(_run("search", path, "-k", "2", "--json", *data).stdout)
     assert hits[0]["track_id"] == "demo_01_player1"
@@ -83,13 +83,13 @@ def test_files_and_filters_and_explanations(data, corpus):
         assert refused.exit_code == 2
         assert f"{option}: only for tracks of the library" in refused.output
     assert "there is no head" in _run("search", path, "--head", "none", *data).output
-    told = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
-    assert {row["aspect"] for row in json.loads(told.stdout)} > {"tempo", "rubato"}
-    wrong = _run("passages", "demo_01_player1", "--where", "composer", *data)
-    assert "COLUMN=VALUE" in wrong.output
+    explained = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
+    assert {row["aspect"] for row in json.loads(explained.stdout)} > {"tempo", "rubato"}
+    invalid = _run("passages", "demo_01_player1", "--where", "composer", *data)
+    assert "COLUMN=VALUE" in invalid.output
 
 
-def test_tracks_and_passages_and_aspects(data):
+def test_tracks_passages_aspects_and_doctor(data):
     listed = json.loads(_run("tracks", "--json", "--limit", "0", *data).stdout)
     assert len(listed) == 12
     assert len(json.loads(_run("tracks", "--match", "WALTZ", "--json", *data).stdout)) == 2
@@ -113,7 +113,7 @@ def test_validate_writes_a_report(data, tmp_path):
     out = tmp_path / "report"
     result = _run("validate", "--no-sweeps", "--no-library", "--out", str(out), *data)
     assert result.stdout.strip().endswith("report.md")
-    assert (out / "report.md").read_text().startswith("# Targets, version")
+    assert (out / "report.md").read_text().startswith("# Validation of the targets, version")
 
 
 def test_probe_prints_the_summary(built, tmp_path):

@@ -1,4 +1,4 @@
-"""Performances as sound, by both engines: what is louder, longer or pedalled is heard to be."""
+"""Both engines render loudness, length and pedal audibly."""
 
 import shutil
 from dataclasses import replace
@@ -11,12 +11,13 @@ from mess_core.errors import AudioError
 from mess_core.midi.performance import Performance
 
 RATE = 24_000
+INSTALL = "install FluidSynth (Debian): apt-get install fluidsynth"
 INSTALLED = shutil.which("fluidsynth") is not None and _soundfont() is not None
 ENGINES = [
     "demo",
     pytest.param(
         "fluidsynth",
-        marks=pytest.mark.skipif(not INSTALLED, reason="FluidSynth or a soundfont is missing"),
+        marks=pytest.mark.skipif(not INSTALLED, reason=f"{INSTALL} fluid-soundfont-gm"),
     ),
 ]
 SCALE = Performance(
@@ -30,13 +31,13 @@ def power(wave, start_s, end_s):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_changes_in_the_notes_is_heard(engine):
+def test_changes_of_the_notes_are_audible(engine):
     plain = render(SCALE, engine=engine)
     assert plain.dtype == np.float32
     assert plain.ndim == 1
     assert 2.5 <= len(plain) / RATE < 20
     assert np.abs(plain).max() <= 1
-    # From the first note on: there is sound at once, and between the notes hardly any.
+    # The audio starts at the first note, and is almost silent between the notes.
     assert power(plain, 0, 0.2) > 20 * power(plain, 0.45, 0.5)
     assert power(plain, 0, 0.2) > 0
     loud = render(replace(SCALE, velocity=np.full(6, 110)), engine=engine)
@@ -49,7 +50,7 @@ def test_what_changes_in_the_notes_is_heard(engine):
     np.testing.assert_array_equal(plain, render(SCALE, engine=engine))
 
 
-def test_the_engine_is_named_and_missed(monkeypatch, tmp_path):
+def test_engine_in_use_and_missing_engine(monkeypatch, tmp_path):
     assert engine_in_use("demo") == "demo"
     monkeypatch.setenv("MESS_SOUNDFONT", str(tmp_path / "none.sf2"))
     assert engine_in_use("auto") == "demo"
@@ -57,8 +58,8 @@ def test_the_engine_is_named_and_missed(monkeypatch, tmp_path):
         engine_in_use("fluidsynth")
 
 
-@pytest.mark.skipif(not shutil.which("fluidsynth"), reason="FluidSynth is missing")
-def test_a_soundfont_that_is_none_is_told(monkeypatch, tmp_path):
+@pytest.mark.skipif(not shutil.which("fluidsynth"), reason=INSTALL)
+def test_invalid_soundfont_is_an_error(monkeypatch, tmp_path):
     broken = tmp_path / "broken.sf2"
     broken.write_bytes(b"no soundfont")
     monkeypatch.setenv("MESS_SOUNDFONT", str(broken))

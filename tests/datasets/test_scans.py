@@ -1,4 +1,4 @@
-"""Folder layouts become rows of one table, and what does not is reported with a reason."""
+"""Folder layouts become rows of one table, and skipped files are reported with a reason."""
 
 import csv
 import json
@@ -60,8 +60,8 @@ def test_maestro_in_every_published_form(tmp_path, metadata, audio):
 
 def test_metadata_cannot_point_outside_its_folder(tmp_path):
     folder = _maestro(tmp_path / "m")
-    place = folder / "maestro-v3.0.0.csv"
-    place.write_text(place.read_text().replace("2008/take0.midi", "../../etc/passwd"))
+    metadata = folder / "maestro-v3.0.0.csv"
+    metadata.write_text(metadata.read_text().replace("2008/take0.midi", "../../etc/passwd"))
     with pytest.raises(DatasetError, match="outside its folder"):
         scan_source(folder, "maestro")
 
@@ -113,14 +113,14 @@ def test_folder_pairs_audio_with_midi_and_reads_metadata(tmp_path):
     assert reasons == ["neither audio nor MIDI by its suffix", "row 'zz' has no file"]
 
 
-def test_real_maestro_folder(shared_data):
-    scan = scan_source(shared_data / "maestro-midi", "maestro")
+def test_real_maestro_folder(real_data):
+    scan = scan_source(real_data / "maestro-midi", "maestro")
     assert len(scan.tracks) == 599
     assert all(track.midi_path and not track.audio_path for track in scan.tracks)
 
 
-def test_real_smd_folder(shared_data):
-    scan = scan_source(shared_data / "smd", "smd")
+def test_real_smd_folder(real_data):
+    scan = scan_source(real_data / "smd", "smd")
     assert len(scan.tracks) == 50
     assert not scan.skipped
     assert len({track.performer for track in scan.tracks}) == 8
@@ -134,7 +134,7 @@ def test_demo_corpus_is_a_folder_with_known_works(corpus):
     assert {track.performer for track in scan.tracks} == {"player1", "player2"}
 
 
-def test_same_id_in_two_data_sets_is_reported_not_fatal(tmp_path, corpus):
+def test_same_id_in_two_data_sets_is_reported_not_raised(tmp_path, corpus):
     other = tmp_path / "other"
     other.mkdir()
     first = sorted(corpus.glob("*.flac"))[0]
@@ -172,7 +172,7 @@ def test_malformed_sources_are_refused(text):
         parse_sources(text)
 
 
-def test_nothing_configured_says_what_to_do(tmp_path):
+def test_missing_configuration_has_a_remedy(tmp_path):
     with pytest.raises(DatasetError, match="mess demo"):
         configured_sources(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
@@ -210,7 +210,7 @@ def test_paths_in_the_table_are_absolute(corpus, monkeypatch):
     assert tracks["midi_path"].str.startswith("/").all()
 
 
-def test_a_slip_in_one_row_of_metadata_stops_nothing(tmp_path):
+def test_error_in_one_row_of_metadata_affects_nothing_else(tmp_path):
     for name in ("a", "b", "c", "d", "e"):
         (tmp_path / f"{name}.wav").write_bytes(b"x")
     (tmp_path / "metadata.csv").write_text(
@@ -230,15 +230,17 @@ def test_a_slip_in_one_row_of_metadata_stops_nothing(tmp_path):
     assert [by_id[name].split for name in "abcde"] == [None, "train", "test", None, "train"]
     assert len(track_table({"mine": scan})) == 5
     reasons = " ".join(skipped.reason for skipped in scan.skipped)
-    for said in ("'practice'", "'17th'", "'²'", "'999999'", "lists 'e' again", "no track_id"):
-        assert said in reasons
+    for part in ("'practice'", "'17th'", "'²'", "'999999'", "lists 'e' again", "no track_id"):
+        assert part in reasons
 
 
-def test_a_slip_in_one_row_of_maestro_stops_nothing(tmp_path):
+def test_error_in_one_row_of_maestro_affects_nothing_else(tmp_path):
     folder = _maestro(tmp_path / "m")
-    place = folder / "maestro-v3.0.0.csv"
-    place.write_text(place.read_text().replace("2008,2008/take0.midi", "MMVIII,2008/take0.midi"))
-    place.write_text(place.read_text() + "Chopin\n")
+    metadata = folder / "maestro-v3.0.0.csv"
+    metadata.write_text(
+        metadata.read_text().replace("2008,2008/take0.midi", "MMVIII,2008/take0.midi")
+    )
+    metadata.write_text(metadata.read_text() + "Chopin\n")
     scan = scan_source(folder, "maestro")
     assert {track.track_id: track.year for track in scan.tracks}["take0"] is None
     assert len(scan.tracks) == 3

@@ -1,4 +1,4 @@
-"""Work identity against 60 titles whose work was determined by hand."""
+"""Work identity of 60 titles whose work was determined by hand."""
 
 from itertools import combinations
 
@@ -86,7 +86,7 @@ def test_spellings_of_one_work_agree(titles):
     assert len({work_id(*title) for title in titles}) == 1
 
 
-def test_several_numbers_are_the_opus_and_groups_join_it():
+def test_title_with_several_numbers_is_grouped_with_its_opus():
     ids = [
         work_id(C, title)
         for title in (
@@ -102,7 +102,7 @@ def test_several_numbers_are_the_opus_and_groups_join_it():
     assert groups == ["chopin:op25"] * 3 + ["chopin:op28", "chopin:op9-3"]
 
 
-def test_one_number_belongs_to_different_composers():
+def test_one_number_of_different_composers_is_two_works():
     assert work_id("Mozart", "Sonata K. 310") != work_id("Scarlatti", "Sonata K. 310")
     assert work_id("Mozart", "Piano_Sonatas_8-1") == work_id("Mozart", "Sonata K. 310")
 
@@ -112,14 +112,14 @@ def test_bach_and_his_sons_are_different_people():
     assert composer_key("") == ""
 
 
-def test_two_data_sets_agree_on_the_works_that_both_hold(shared_data):
-    """ASAP cut pieces out of MAESTRO files and titled them by itself: an independent list."""
+def test_two_data_sets_agree_on_their_common_works(real_data):
+    """ASAP cut pieces out of MAESTRO files and titled them independently."""
     import csv
 
-    with (shared_data / "maestro-midi" / "maestro-v3.0.0.csv").open(encoding="utf-8") as file:
+    with (real_data / "maestro-midi" / "maestro-v3.0.0.csv").open(encoding="utf-8") as file:
         maestro = {row["midi_filename"]: row for row in csv.DictReader(file)}
     agree = differ = 0
-    with (shared_data / "asap" / "performances.csv").open(encoding="utf-8") as file:
+    with (real_data / "asap" / "performances.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             there = maestro.get(row["maestro_midi"])
             if there is not None:
@@ -127,5 +127,5 @@ def test_two_data_sets_agree_on_the_works_that_both_hold(shared_data):
                 same = leak_safe_groups([ours, work_id(row["composer"], row["title"])])
                 agree += same[0] == same[1]
                 differ += same[0] != same[1]
-    # What is left differs in the data sets: one file is a nocturne here and Islamey there.
+    # The rest differs between the data sets: one file is a nocturne here and Islamey there.
     assert agree / (agree + differ) > 0.99

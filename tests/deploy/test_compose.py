@@ -1,4 +1,4 @@
-"""deploy/compose: what is open, what is secret, and whether Dagster takes the configuration."""
+"""deploy/compose: published ports, secrets, and whether Dagster accepts the configuration."""
 
 import importlib.util
 import json
@@ -36,13 +36,13 @@ def examples() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_what_must_be_set_is_in_the_example_without_a_value():
+def test_required_settings_are_in_the_example_without_a_value():
     required = set(REQUIRED.findall(FILE.read_text()))
     assert set(examples()) == required
     assert not [name for name, value in examples().items() if value.strip("'")]
 
 
-def test_what_may_be_set_is_used():
+def test_optional_settings_of_the_example_are_used():
     optional = re.findall(r"^# (\w+)=", (COMPOSE / "env.example").read_text(), re.MULTILINE)
     assert set(optional) <= set(re.findall(r"\$\{(\w+):-", FILE.read_text()))
 
@@ -72,16 +72,16 @@ def test_images_are_pinned(services):
     assert re.search(r"^FROM python:\d+\.\d+\.\d+-", (COMPOSE / "Dockerfile").read_text(), re.M)
 
 
-def test_the_services_that_hold_the_stores_keys_are_those_that_read_it(services):
+def test_only_services_that_read_the_store_hold_its_keys(services):
     holders = {n for n, one in services.items() if "AWS_SECRET_ACCESS_KEY" in environment(one)}
     assert holders == {"bucket", "code", "listen"}
     settings = [environment(services[n])["MESS_DATA_ROOT"] for n in sorted(holders)]
     assert len(set(settings)) == 1
 
 
-def test_what_runs_is_checked_and_waited_for(services):
-    ends_by_itself = {"bucket", "proxy"}
-    assert {n for n, one in services.items() if "healthcheck" not in one} == ends_by_itself
+def test_services_have_health_checks_and_wait_for_them(services):
+    unchecked = {"bucket", "proxy"}
+    assert {n for n, one in services.items() if "healthcheck" not in one} == unchecked
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():
             condition = "service_completed_successfully" if needed == "bucket" else None
@@ -111,11 +111,11 @@ def test_files_that_are_mounted_or_copied_exist(services):
             assert all((ROOT / name).exists() for name in line.split()[1:-1]), line
 
 
-def test_dagsters_libraries_are_of_dagsters_release():
+def test_dagster_libraries_belong_to_the_dagster_release():
     constraints = (ROOT / "constraints.txt").read_text()
     pins = dict(re.findall(r"^([\w-]+)==(\S+)", constraints, re.M))
     _, minor, patch = pins["dagster"].split(".")
-    # 1.13.27 comes with 0.29.27.
+    # For example, dagster 1.13.27 belongs to 0.29.27.
     for name in ("dagster-k8s", "dagster-postgres"):
         assert pins[name] == f"0.{int(minor) + 16}.{patch}"
 
@@ -133,13 +133,13 @@ def test_dagster_accepts_the_instance_and_the_workspace(tmp_path, monkeypatch):
     assert instance.settings["telemetry"] == {"enabled": False}
     assert instance.settings["nux"] == {"enabled": False}
     assert instance.settings["run_retries"]["retry_on_asset_or_op_failure"] is False
-    # Else the retry of a crashed run waits for ever for the slot that the crashed one held.
+    # Otherwise the retry of a crashed run waits for ever for the slot of the crashed run.
     assert instance.settings["run_monitoring"]["free_slots_after_run_end_seconds"] > 0
     [origin] = location_origins_from_yaml_paths([str(COMPOSE / "workspace.yaml")])
     assert (origin.location_name, origin.host, origin.port) == ("mess", "code", 4000)
 
 
-def test_the_module_that_the_code_server_loads_is_the_projects(services):
+def test_the_code_server_loads_the_definitions_of_the_project(services):
     command = services["code"]["command"]
     module = command[command.index("-m") + 1]
     assert module == "mess_assets.definitions"
@@ -157,7 +157,7 @@ def test_the_files_follow_the_compose_specification():
 
 
 def test_compose_accepts_the_files():
-    """By Docker's own parser; it starts nothing and needs no daemon."""
+    """Docker's own parser reads the files; this starts nothing and needs no daemon."""
     docker = shutil.which("docker")
     known = docker and subprocess.run([docker, "compose", "version"], capture_output=True)
     if not known or known.returncode:

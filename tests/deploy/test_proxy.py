@@ -1,4 +1,4 @@
-"""deploy/proxy/Caddyfile in a real Caddy, in front of a stub that answers everything with 200."""
+"""deploy/proxy/Caddyfile in a real Caddy, in front of a stub that answers with status 200."""
 
 import base64
 import http.client
@@ -15,16 +15,15 @@ import pytest
 
 CADDYFILE = Path(__file__).parents[2] / "deploy" / "proxy" / "Caddyfile"
 HOST = "dagster.mess.localhost"
-# Of "correct", with the least work: Caddy's own takes a second for each password.
+# bcrypt hash of "correct" with the lowest cost: Caddy's default takes a second per request.
 HASHED = "$2b$04$xSo3Ebzkjz1AjYyY1YcmH.gbHALky.nlIvxbmP/KmMrWdFqZ0b3ca"
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("caddy"), reason="needs caddy on the PATH (Debian: caddy)"
-)
+if not shutil.which("caddy"):
+    pytest.skip("install Caddy (Debian: apt-get install caddy)", allow_module_level=True)
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """200 with what it was sent; 101 to a websocket."""
+    """Stub server: records requests and answers 200, or 101 to websockets."""
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str, dict[str, str]]]
@@ -74,12 +73,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(seen, log):
-    """The port of a Caddy that is gone afterwards."""
+    """Port of a running Caddy, which is stopped afterwards."""
     handler = type("Handler", (Upstream,), {"seen": seen})
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     port = free_port()
-    behind = f"127.0.0.1:{upstream.server_address[1]}"
+    upstream_address = f"127.0.0.1:{upstream.server_address[1]}"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("MESS_")},
         "HOME": str(log.parent),
@@ -89,7 +88,10 @@ def proxy(seen, log):
         "MESS_PROXY_USER": "mess",
         "MESS_PROXY_PASSWORD_HASH": HASHED,
         "MESS_PROXY_MAX_BODY": "1KB",
-        **{f"MESS_{name}_UPSTREAM": behind for name in ("DAGSTER", "VIEWER", "LISTEN", "MLFLOW")},
+        **{
+            f"MESS_{name}_UPSTREAM": upstream_address
+            for name in ("DAGSTER", "VIEWER", "LISTEN", "MLFLOW")
+        },
     }
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -117,8 +119,8 @@ def proxy(seen, log):
 
 
 @pytest.fixture
-def ask(proxy, seen):
-    """A request as a browser of a logged-in person sends it; keywords change or remove headers."""
+def request_page(proxy, seen):
+    """Function that sends a request as a logged-in browser does; keywords change its headers."""
     seen.clear()
     site = f"{HOST}:{proxy}"
 
@@ -162,23 +164,23 @@ JSON = {"Content_Type": "application/json"}
         ("POST", "/graphql", {**JSON, "Origin": "https://SITE"}),
     ],
 )
-def test_what_belongs_here_passes(ask, seen, method, path, headers):
-    response = ask(method, path, body="{}" if method == "POST" else None, **headers)
+def test_requests_of_the_site_itself_pass(request_page, seen, method, path, headers):
+    response = request_page(method, path, body="{}" if method == "POST" else None, **headers)
     assert (response.status, response.text) == (200, "from upstream")
     [(_, _, received)] = seen
     assert "authorization" not in received
 
 
 @pytest.mark.parametrize("name", ["dagster", "viewer", "listen", "mlflow"])
-def test_each_service_has_a_name_and_asks_for_the_password(ask, name):
-    assert ask(Host=f"{name}.mess.localhost").status == 200
-    assert ask(Host=f"{name}.mess.localhost", password=None).status == 401
-    assert ask(Host=f"{name}.mess.localhost", Origin="https://evil.example").status == 403
+def test_each_service_has_a_name_and_requires_the_password(request_page, name):
+    assert request_page(Host=f"{name}.mess.localhost").status == 200
+    assert request_page(Host=f"{name}.mess.localhost", password=None).status == 401
+    assert request_page(Host=f"{name}.mess.localhost", Origin="https://evil.example").status == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "mess.localhost", "localhost:3000"])
-def test_a_foreign_host_is_refused(ask, seen, host):
-    assert ask(Host=host).status == 421
+def test_unknown_hosts_are_refused(request_page, seen, host):
+    assert request_page(Host=host).status == 421
     assert not seen
 
 
@@ -195,10 +197,10 @@ def test_a_foreign_host_is_refused(ask, seen, host):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_what_another_site_sends_is_refused_even_with_the_password(
-    ask, seen, method, path, headers
+def test_requests_from_other_sites_are_refused_even_with_the_password(
+    request_page, seen, method, path, headers
 ):
-    assert ask(method, path, body="{}", **JSON, **headers).status == 403
+    assert request_page(method, path, body="{}", **JSON, **headers).status == 403
     assert not seen
 
 
@@ -207,55 +209,59 @@ def test_what_another_site_sends_is_refused_even_with_the_password(
     ["/graphql?query=mutation{x}", "/graphql", "/GraphQL", "/graphql/", "/%67raphql?query=x"],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-def test_graphql_is_by_post_only(ask, seen, method, path):
-    assert ask(method, path).status == 405
+def test_graphql_accepts_only_post(request_page, seen, method, path):
+    assert request_page(method, path).status == 405
     assert not seen
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
-def test_graphql_takes_no_form(ask, seen, kind):
+def test_graphql_refuses_forms(request_page, seen, kind):
     headers = {"Content_Type": kind} if kind else {}
-    assert ask("POST", "/graphql", body="{}", **headers).status == 415
+    assert request_page("POST", "/graphql", body="{}", **headers).status == 415
     assert not seen
 
 
 @pytest.mark.parametrize("password", [None, "", "wrong"])
-def test_without_the_password_nothing_passes(ask, seen, password):
+def test_requests_without_the_password_are_refused(request_page, seen, password):
     for response in (
-        ask(password=password),
-        ask("POST", "/graphql", body="{}", password=password, **JSON),
-        ask(path="/graphql", password=password, Origin="http://SITE", **WEBSOCKET),
+        request_page(password=password),
+        request_page("POST", "/graphql", body="{}", password=password, **JSON),
+        request_page(path="/graphql", password=password, Origin="http://SITE", **WEBSOCKET),
     ):
         assert response.status == 401
     assert not seen
 
 
-def test_a_websocket_of_the_page_passes(ask, seen):
-    response = ask(path="/graphql", Origin="http://SITE", **WEBSOCKET)
+def test_websockets_of_the_page_pass(request_page, seen):
+    response = request_page(path="/graphql", Origin="http://SITE", **WEBSOCKET)
     assert response.status == 101
     assert seen[0][2]["sec-websocket-protocol"] == "graphql-ws"
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
-def test_a_websocket_from_elsewhere_is_refused(ask, seen, origin):
+def test_websockets_from_elsewhere_are_refused(request_page, seen, origin):
     headers = {**WEBSOCKET, **({"Origin": origin} if origin else {})}
-    assert ask(path="/graphql", **headers).status == 403
+    assert request_page(path="/graphql", **headers).status == 403
     assert not seen
 
 
-def test_a_large_body_is_cut_off(ask):
-    assert ask("POST", "/graphql", body="x" * 4096, **JSON).status in {413, 502}
+def test_large_bodies_are_refused(request_page):
+    assert request_page("POST", "/graphql", body="x" * 4096, **JSON).status in {413, 502}
 
 
-def test_answers_carry_security_headers(ask):
-    for response in (ask(), ask(password=None), ask(Origin="https://evil.example")):
+def test_answers_carry_security_headers(request_page):
+    for response in (
+        request_page(),
+        request_page(password=None),
+        request_page(Origin="https://evil.example"),
+    ):
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers.get_all("X-Frame-Options") == ["DENY"]
         assert response.headers["Referrer-Policy"] == "same-origin"
 
 
-def test_the_log_holds_requests_and_no_credentials(ask, log):
-    ask(path="/looked-for", Cookie="session=biscuit")
+def test_the_log_contains_requests_but_no_credentials(request_page, log):
+    request_page(path="/looked-for", Cookie="session=biscuit")
     deadline = time.monotonic() + 5
     while "/looked-for" not in log.read_text():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""The rearranged front end gives what the library's modules give."""
+"""The optimised front end returns the values of the library's modules."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def pair():
 
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(400, 9000), seed=st.integers(0, 99), level=st.floats(0.01, 3))
-def test_any_length_gives_the_librarys_result(pair, samples, seed, level):
+def test_result_equals_the_library_for_any_length(pair, samples, seed, level):
     library, ours = pair
     generator = torch.Generator().manual_seed(seed)
     wave = level * torch.randn(2, samples, generator=generator) + 0.1
@@ -33,7 +33,7 @@ def test_any_length_gives_the_librarys_result(pair, samples, seed, level):
     assert (expected - got).abs().max() < 1e-4
 
 
-def test_other_architectures_are_left_alone():
+def test_other_architectures_are_unchanged():
     model = untrained_checkpoint("tiny").model
     model.config.feat_extract_activation = "relu"
     before = model.feature_extractor
@@ -42,7 +42,7 @@ def test_other_architectures_are_left_alone():
 
 
 @given(st.integers(1, 5000))
-def test_fft_sizes_are_enough_and_not_wasteful(length):
+def test_fft_sizes_are_sufficient_and_at_most_doubled(length):
     size = _fft_size(length)
     assert length <= size < 2 * length + 1
     assert size & (size - 1) == 0 or (size // 3) & (size // 3 - 1) == 0

@@ -1,4 +1,4 @@
-"""Two processes never hold one GPU, and a dead one holds none."""
+"""No two processes reserve one GPU, and a dead process releases its GPU."""
 
 import itertools
 import multiprocessing
@@ -11,8 +11,8 @@ import pytest
 from mess_core.encoders.devices import reserve_device
 
 
-def _work(folder, log, devices):
-    """Hold a pretended GPU and write down when, and which."""
+def _reserve(folder, log, devices):
+    """Reserve a simulated GPU, and record which and when."""
     with reserve_device("auto", count=lambda: devices, folder=folder) as device:
         began = time.monotonic()
         time.sleep(0.15)
@@ -23,7 +23,7 @@ def _held(tmp_path, processes, devices):
     context = multiprocessing.get_context("fork")
     log = context.Queue()
     workers = [
-        context.Process(target=_work, args=(tmp_path, log, devices)) for _ in range(processes)
+        context.Process(target=_reserve, args=(tmp_path, log, devices)) for _ in range(processes)
     ]
     for worker in workers:
         worker.start()
@@ -34,7 +34,7 @@ def _held(tmp_path, processes, devices):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_no_gpu_is_held_twice_at_once(tmp_path, devices):
+def test_no_gpu_is_reserved_twice_at_once(tmp_path, devices):
     held = _held(tmp_path, 4, devices)
     assert {device for device, _, _ in held} == {f"cuda:{index}" for index in range(devices)}
     for device in {device for device, _, _ in held}:
@@ -43,7 +43,7 @@ def test_no_gpu_is_held_twice_at_once(tmp_path, devices):
             assert ended <= began
 
 
-def test_a_killed_holder_frees_its_gpu(tmp_path):
+def test_killed_process_releases_its_gpu(tmp_path):
     context = multiprocessing.get_context("fork")
     entered = context.Event()
 
@@ -66,7 +66,7 @@ def test_a_killed_holder_frees_its_gpu(tmp_path):
         assert device == "cuda:0"
 
 
-def test_the_lock_is_of_the_physical_device(tmp_path, monkeypatch):
+def test_locks_are_named_by_physical_device(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with reserve_device("auto", count=lambda: 1, folder=tmp_path):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
@@ -80,7 +80,7 @@ def test_the_lock_is_of_the_physical_device(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_what_is_no_gpu_is_not_held(tmp_path, device):
+def test_other_devices_are_not_reserved(tmp_path, device):
     with (
         reserve_device(device, folder=tmp_path) as first,
         reserve_device(device, folder=tmp_path) as second,

@@ -1,4 +1,4 @@
-"""From a file to vectors: independent of batches, exact in time, finite or an error."""
+"""Embeddings are independent of batches, exact in time, and finite or an error."""
 
 import numpy as np
 import pytest
@@ -35,8 +35,8 @@ def test_batch_size_does_not_change_results(encoder, batch_size):
     assert np.abs(one.segments - other.segments).max() <= 1e-5 * scale
 
 
-def test_segments_are_the_windows_alone(encoder):
-    """Each segment is the pooled hidden states of its own stretch and nothing else."""
+def test_segments_depend_on_their_window_alone(encoder):
+    """Each segment is the pooled hidden states of its own window and nothing else."""
     wave = _noise(9.1)
     embedding = encoder.embed(wave)
     assert embedding.start_s.tolist() == [0.0, 2.5, pytest.approx(4.1)]
@@ -50,7 +50,7 @@ def test_segments_are_the_windows_alone(encoder):
     np.testing.assert_allclose(embedding.track, embedding.segments.mean(axis=0), atol=1e-6)
 
 
-def test_short_track_runs_alone_at_its_length(encoder):
+def test_short_track_is_one_window_of_its_length(encoder):
     embedding = encoder.embed(_noise(0.7))
     assert embedding.segments.shape == (1, 13, 64)
     assert embedding.end_s.tolist() == [0.7]
@@ -70,7 +70,7 @@ def test_mean_and_std_pooling_doubles_the_dimension():
     np.testing.assert_allclose(both[:, 64:], states.std(axis=1), atol=2e-6)
 
 
-def test_window_normalisation_removes_level_and_track_normalisation_keeps_it():
+def test_window_normalisation_removes_level_and_track_normalisation_does_not():
     wave = _noise(10)
     wave[120_000:] *= 0.1  # the second half is 20 dB softer
     for normalise, same in (("window", True), ("track", False)):
@@ -91,7 +91,7 @@ def test_too_short_audio_is_an_error(encoder, tmp_path, samples):
     assert str(path) in str(raised.value)
 
 
-def test_faults_in_the_decoding_thread_reach_the_caller(encoder, tmp_path):
+def test_errors_in_the_decoding_thread_reach_the_caller(encoder, tmp_path):
     path = tmp_path / "cut.flac"
     sf.write(path, _noise(30), 24_000)
     path.write_bytes(path.read_bytes()[:200_000])
@@ -106,7 +106,7 @@ def test_file_and_array_agree(encoder, tone):
     )
 
 
-def test_out_of_memory_halves_the_batch_and_remembers(monkeypatch):
+def test_out_of_memory_halves_the_batch_size_permanently(monkeypatch):
     import torch
 
     encoder = _encoder(batch_size=8)
@@ -153,7 +153,7 @@ def test_results_do_not_depend_on_the_other_tracks(encoder):
 
 
 def test_memory_does_not_grow_with_duration(tmp_path):
-    """Peak memory after a long track is that after a short one, in a process of its own."""
+    """Compare the peak memory after a long and a short track, in a separate process."""
     import subprocess
     import sys
     from pathlib import Path
@@ -207,7 +207,7 @@ def test_bad_audio_gives_an_error_and_never_an_embedding(encoder, tmp_path):
         encoder.embed(np.zeros((2, 48_000), dtype=np.float32))
 
 
-def test_an_abandoned_run_leaves_no_decoder_behind(encoder, corpus, tmp_path):
+def test_abandoned_run_leaves_no_decoding_thread(encoder, corpus, tmp_path):
     import threading
 
     from mess_core.datasets import parse_sources, read_tracks

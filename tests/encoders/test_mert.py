@@ -2,82 +2,90 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_forward_hook
 
 from mess_core.encoders import load_encoder
 from mess_core.errors import EncoderError
 
+GOLDEN = Path(__file__).with_name("golden")
+WAVE = np.load(GOLDEN / "wave.npy").astype(np.float32)
+TOLERANCE = 1e-4
 
-@pytest.fixture(scope="module")
-def golden(shared_data):
-    return shared_data / "mert"
+
+def _reference(folder, part="whole"):
+    return np.load(GOLDEN / folder / "states.npz")[part]
 
 
-@pytest.mark.parametrize("folder", ["tiny-95M", "tiny-95M-safetensors"])
+def _off(states, reference):
+    assert states.shape == reference.shape
+    return np.abs(states - reference).max()
+
+
+@pytest.mark.parametrize("folder", ["mert-95m", "mert-330m"])
+def test_states_equal_those_of_the_reference_code(folder):
+    encoder = load_encoder(GOLDEN / folder, device="cpu")
+    assert _off(encoder.hidden_states(WAVE), _reference(folder)) < TOLERANCE
+
+
+def test_pickled_weights_give_the_same_states(tmp_path):
+    folder = _as_pickle(tmp_path / "model")
+    encoder = load_encoder(folder, device="cpu")
+    assert _off(encoder.hidden_states(WAVE), _reference("mert-95m")) < TOLERANCE
+
+
+def test_a_short_item_is_computed_at_its_own_length():
+    """Padded to the length of another it would be wrong: the first block normalises over time."""
+    encoder = load_encoder(GOLDEN / "mert-95m", device="cpu")
+    alone = encoder.hidden_states(WAVE[:5000])
+    assert _off(alone, _reference("mert-95m", "short")) < TOLERANCE
+    padded = encoder.hidden_states(np.pad(WAVE[:5000], (0, 7000)))[:, : alone.shape[1]]
+    assert np.linalg.norm(padded - alone) / np.linalg.norm(alone) > 0.1
+
+
 @pytest.mark.parametrize(
-    ("wave", "expected"),
-    [("1s", "hidden_1s"), ("5s", "hidden_5s"), ("0.7s", "hidden_0.7s_alone")],
+    ("folder", "layers"), [("mert-95m", [0, 5]), ("mert-330m", [3, 24]), ("mert-330m", [7])]
 )
-def test_95m_states_are_the_reference(golden, folder, wave, expected):
-    encoder = load_encoder(golden / folder, device="cpu")
-    states = encoder.hidden_states(np.load(golden / f"wave_{wave}.npy"))
-    reference = np.load(golden / "tiny-95M" / f"{expected}.npz")["hidden_states"]
-    assert states.shape == reference.reshape(states.shape).shape
-    assert np.abs(states - reference.reshape(states.shape)).max() < 1e-4
-
-
-def test_330m_states_are_the_reference_with_the_last_one_normalised(golden):
-    encoder = load_encoder(golden / "tiny-330M", device="cpu")
-    states = encoder.hidden_states(np.load(golden / "wave_1s.npy"))
-    reference = np.load(golden / "tiny-330M" / "hidden_1s.npz")["hidden_states"]
-    assert states.shape == (25, 74, 32)
-    assert np.abs(states - reference.reshape(states.shape)).max() < 1e-4
-
-
-@pytest.mark.parametrize(
-    ("folder", "layers"), [("tiny-95M", [0, 5]), ("tiny-330M", [3, 24]), ("tiny-330M", [7])]
-)
-def test_only_the_layers_asked_for_are_computed(golden, folder, layers):
-    encoder = load_encoder(golden / folder, device="cpu", layers=layers)
-    assert len(encoder._model.encoder.layers) == max(layers)
-    states = encoder.hidden_states(np.load(golden / "wave_1s.npy"))
-    reference = np.load(golden / folder / "hidden_1s.npz")["hidden_states"]
-    reference = reference.reshape(-1, *states.shape[1:])[layers]
-    assert np.abs(states - reference).max() < 1e-4
-
-
-def test_we_do_not_batch_by_padding(golden):
-    """The padded reference differs from the item alone; ours is the item alone."""
-    padded = np.load(golden / "tiny-95M" / "hidden_batch_padded.npz")["hidden_states"]
-    encoder = load_encoder(golden / "tiny-95M", device="cpu")
-    alone = encoder.hidden_states(np.load(golden / "wave_0.7s.npy"))
-    in_padding = padded[:, 1, : alone.shape[1]]
-    error = np.linalg.norm(in_padding - alone) / np.linalg.norm(alone)
-    assert error > 0.1
+def test_only_the_requested_layers_are_computed(folder, layers):
+    encoder = load_encoder(GOLDEN / folder, device="cpu", layers=layers)
+    ran = []
+    hook = register_module_forward_hook(lambda module, *_: ran.append(type(module).__name__))
+    states = encoder.hidden_states(WAVE)
+    hook.remove()
+    assert _off(states, _reference(folder)[layers]) < TOLERANCE
+    assert sum("EncoderLayer" in name for name in ran) == max(layers)
 
 
 def _copy(source, target):
     shutil.copytree(source, target)
-    for path in target.rglob("*"):
-        path.chmod(0o644)
-    target.chmod(0o755)
     return target
 
 
+def _as_pickle(target, **extra):
+    """A copy of the 95M checkpoint with ``pytorch_model.bin`` instead of safetensors."""
+    folder = _copy(GOLDEN / "mert-95m", target)
+    weights = load_file(folder / "model.safetensors")
+    torch.save({**weights, **extra}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
 @pytest.mark.parametrize("switch", ["feature_extractor_cqt", "deepnorm"])
-def test_variants_that_need_remote_code_are_refused_by_name(golden, tmp_path, switch):
-    folder = _copy(golden / "tiny-95M", tmp_path / "model")
+def test_variants_that_need_remote_code_are_refused_by_name(tmp_path, switch):
+    folder = _copy(GOLDEN / "mert-95m", tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, switch: True}))
     with pytest.raises(EncoderError, match=switch):
         load_encoder(folder, device="cpu")
 
 
-def test_weights_must_match_exactly(golden, tmp_path):
-    folder = _copy(golden / "tiny-95M", tmp_path / "model")
+def test_weights_must_match_exactly(tmp_path):
+    folder = _as_pickle(tmp_path / "model")
     state = torch.load(folder / "pytorch_model.bin", weights_only=True)
     for change in ("missing", "extra"):
         changed = dict(state)
@@ -95,16 +103,16 @@ class _Evil:
         return (print, ("unpickled",))
 
 
-def test_pickled_objects_are_refused(golden, tmp_path, capsys):
-    folder = _copy(golden / "tiny-95M", tmp_path / "model")
+def test_pickled_objects_are_refused(tmp_path, capsys):
+    folder = _as_pickle(tmp_path / "model")
     torch.save({"x": _Evil()}, folder / "pytorch_model.bin")
     with pytest.raises(EncoderError, match="cannot be read as plain weights"):
         load_encoder(folder, device="cpu")
     assert "unpickled" not in capsys.readouterr().out
 
 
-def test_truncated_weights_and_missing_files_are_named(golden, tmp_path):
-    folder = _copy(golden / "tiny-95M-safetensors", tmp_path / "model")
+def test_truncated_weights_and_missing_files_are_named(tmp_path):
+    folder = _copy(GOLDEN / "mert-95m", tmp_path / "model")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(EncoderError, match=r"model\.safetensors"):

@@ -1,4 +1,4 @@
-"""Windows: streamed in any block size, they are the same as cut from the whole."""
+"""Windows do not depend on the block size of the stream."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ sizes = st.integers(1, 40)
     hop=sizes,
     cuts=st.lists(st.integers(1, 60), max_size=12),
 )
-def test_streaming_equals_cutting(samples, window, hop, cuts):
+def test_streamed_windows_equal_those_of_the_whole(samples, window, hop, cuts):
     hop = min(hop, window)
     wave = np.arange(samples, dtype=np.float32)
     blocks = np.split(wave, sorted({min(cut, samples) for cut in np.cumsum(cuts)} - {samples}))

@@ -1,4 +1,4 @@
-"""Six planted leaks, each caught; and the same without the leak, passed."""
+"""Six kinds of synthetic leak are detected, and the same data without the leak pass."""
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,8 @@ def test_a_clean_fold_passes():
     assert_no_leaks(leaks)
 
 
-def test_leak_1_the_same_work_under_two_spellings():
-    # Two ids in the table, since somebody typed them; the titles say that it is one work.
+def test_leak_1_same_work_spelled_in_two_ways():
+    # The table has two ids for one work; composer and title reveal it.
     spelled = tracks(
         composer=["Ludwig van Beethoven", "Chopin", "Beethoven", "Scriabin"],
         title=["32 Variations in C Minor, WoO 80", "Scherzo Op. 31", "Variations WoO80", "Op. 53"],
@@ -56,12 +56,12 @@ def test_leak_1_the_same_work_under_two_spellings():
     assert not track_leaks(spelled, FOLD, "performer")
 
 
-def test_leak_1_a_piece_and_its_whole_opus():
-    whole = tracks(work_id=["chopin:op25", "chopin:op31", "chopin:op25-11", "scriabin:op53"])
-    assert kinds(track_leaks(whole, FOLD, "work")) == {"work"}
+def test_leak_1_a_piece_and_the_opus_that_contains_it():
+    opus = tracks(work_id=["chopin:op25", "chopin:op31", "chopin:op25-11", "scriabin:op53"])
+    assert kinds(track_leaks(opus, FOLD, "work")) == {"work"}
 
 
-def test_leak_2_the_same_audio_under_two_names():
+def test_leak_2_same_audio_in_two_tracks():
     for by in ("work", "performer", "both", "recording"):
         assert kinds(track_leaks(tracks(audio_sha256=["00", "01", "02", "00"]), FOLD, by)) == {
             "audio"
@@ -93,11 +93,11 @@ def test_leak_5_test_rows_in_the_scaler():
     train = list(range(30))
     assert not scaler_leaks(rows[:30].mean(axis=0), rows, train)
     assert kinds(scaler_leaks(rows.mean(axis=0), rows, train)) == {"scaler"}
-    # One test row among thirty is enough.
+    # A single test row among thirty is detected.
     assert kinds(scaler_leaks(rows[:31].mean(axis=0), rows, train)) == {"scaler"}
 
 
-def test_leak_6_k_chosen_on_test():
+def test_leak_6_k_chosen_on_test_tracks():
     inner = Choice("K", 10, frozenset({"a", "b"}))
     peeked = Choice("K", 5, frozenset({"a", "c"}))
     assert not choice_leaks([inner], FOLD.test)
@@ -106,7 +106,7 @@ def test_leak_6_k_chosen_on_test():
     assert "K = 5" in leaks[0].what
 
 
-def test_a_track_on_both_sides_and_one_that_is_gone():
+def test_a_track_on_both_sides_and_a_missing_track():
     both = Fold(train=("a", "b", "c"), test=("c", "d"))
     assert "track" in kinds(track_leaks(tracks(), both, "recording"))
     with pytest.raises(DatasetError, match="lacks: e"):

@@ -1,4 +1,4 @@
-"""The whole ladder on a small library: made once, reused, made again when something changes."""
+"""The whole evaluation on a small library: results are cached, and recomputed after changes."""
 
 import shutil
 from pathlib import Path
@@ -47,13 +47,13 @@ def library(tmp_path_factory, encoder):
 
 
 def quick_evaluation(layout, encoder=None):
-    """Without the single layers, which are thirteen times the same."""
+    """Return an evaluation without the single layers, which are thirteen times the same."""
     systems = [one for one in Evaluation(layout).systems if not one.name[-1].isdigit()]
     return Evaluation(layout, encoder=encoder, systems=systems)
 
 
 @pytest.fixture(scope="module")
-def examined(library, encoder):
+def evaluated(library, encoder):
     patch = pytest.MonkeyPatch()
     patch.setattr(preparation, "MOST_SOURCES", 1)
     patch.setattr(protocol, "PERMUTATIONS", 1)
@@ -72,8 +72,8 @@ def examined(library, encoder):
     patch.undo()
 
 
-def test_everything_is_examined_and_compared(library, examined):
-    splits, passages, heads, answers, board = examined
+def test_all_systems_are_evaluated_and_compared(library, evaluated):
+    splits, passages, heads, answers, board = evaluated
     assert splits["work"]["tested"] == 12
     assert passages.groupby("passage_id").size().max() == 3
     assert set(list_heads(library.heads)) == set(heads)
@@ -82,104 +82,104 @@ def test_everything_is_examined_and_compared(library, examined):
     )
     assert answers["value"].between(0, 1).all()
     table = board["summary"]
-    several = table[table["clusters"] > 1]  # of one work there is no interval
+    several = table[table["clusters"] > 1]  # a single work has no interval
     assert (several["low"] <= several["mean"] + 1e-9).all()
     assert (several["mean"] <= several["high"] + 1e-9).all()
     assert set(board["models"]["verdict"]) == {"too few works to tell"}
     assert "untrained: a control" in board["markdown"]
     assert board["png"].startswith(b"\x89PNG")
-    # Exact answers, which what measures the factor knows (a median may not move as far).
-    easy = table[
+    # The descriptors measure this factor, so they must answer most of these triplets correctly.
+    measured = table[
         (table["criterion"] == "single factor: articulation") & (table["metric"] == "triplets")
     ]
-    assert easy.set_index("system").loc["midi, corrected", "mean"] >= 0.75
+    assert measured.set_index("system").loc["midi, corrected", "mean"] >= 0.75
 
 
-def test_systems_that_read_the_truth_are_not_scored_on_it(examined):
-    answers = examined[3]
-    asked = answers[answers["criterion"] == "expression"]["system"].unique()
-    assert "audio descriptors" in asked
-    assert not any(name.startswith("midi") for name in asked)
+def test_systems_that_use_the_ground_truth_are_not_evaluated_on_it(evaluated):
+    answers = evaluated[3]
+    scored = answers[answers["criterion"] == "expression"]["system"].unique()
+    assert "audio descriptors" in scored
+    assert not any(name.startswith("midi") for name in scored)
 
 
-def test_a_query_never_meets_its_own_track(examined):
-    _, passages, _, answers, _ = examined
+def test_content_queries_are_stored_passages(evaluated):
+    _, passages, _, answers, _ = evaluated
     queries = answers[answers["criterion"] == "content"]["query"].unique()
     assert set(queries) <= set(passages["clip_id"])
 
 
-def test_what_is_unchanged_is_not_made_again(library, examined, monkeypatch):
+def test_unchanged_results_are_reused(library, evaluated, monkeypatch):
     monkeypatch.setattr(
-        pipeline, "evaluate_systems", lambda *_, **__: pytest.fail("examined again")
+        pipeline, "evaluate_systems", lambda *_, **__: pytest.fail("evaluated again")
     )
     monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained again"))
     answers, reused = quick_evaluation(library).retrieval()
     assert reused
-    pd.testing.assert_frame_equal(answers, examined[3])
+    pd.testing.assert_frame_equal(answers, evaluated[3])
     again = quick_evaluation(library).train_model("diagonal")
     assert all(one["reused"] for one in again.values())
 
 
-def test_what_has_changed_is(library, examined, monkeypatch):
+def test_changed_results_are_recomputed(library, evaluated, monkeypatch):
     monkeypatch.setattr("mess_core.evaluation.fingerprints.EVALUATION_VERSION", "next")
     monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(pytest.fail.Exception, match="trained"):
         quick_evaluation(library).train_model("diagonal")
 
 
-def test_checks_pass_and_notice(library, examined):
+def test_checks_pass_and_report_problems(library, evaluated):
     for finding in (
         leaks.check_frozen_splits(library),
         preparation.check_passages(library),
         preparation.check_single_factor_triplets(library),
-        served_heads.check_heads(library, list(examined[2])),
+        served_heads.check_heads(library, list(evaluated[2])),
         leaderboard.check_leaderboard(library),
     ):
         assert finding.passed, finding
     assert not served_heads.check_heads(library, ["none"]).passed
-    # In so small a library no three works match: it is not balanced, and said.
+    # In such a small library no three works match, so the kinds are not balanced.
     assert not preparation.check_human_triplets(library).passed
 
 
-def test_judges_answers_are_compared_with_systems(library, examined):
+def test_systems_are_compared_with_listeners_answers(library, evaluated):
     triplets = read_table(library.human_triplets)
     split = Evaluation(library).split
     fold = read_table(library.passages)["track_id"].map(split.fold_of())
     elsewhere = read_table(library.passages)[
         (fold != split.fold_of()[triplets["x_track"].iloc[0]]).to_numpy()
     ].iloc[0]
-    for field in ("track", "start_s", "end_s"):  # one triplet across works, in two folds
+    for field in ("track", "start_s", "end_s"):  # one triplet spans two folds
         triplets.loc[0, f"b_{field}"] = elsewhere["track_id" if field == "track" else field]
-    said = pd.DataFrame(
+    judgements = pd.DataFrame(
         [
             {"listener": f"j{listener}", "triplet_id": one, "answer": "a", "repeat": False,
              "attention": False}
             for one in triplets["triplet_id"] for listener in range(3)
         ]
     )  # fmt: skip
-    assert (listener_protocol.majority(said) == 1.0).all()
-    assert listener_protocol.majority(said[said["listener"] != "j0"]).empty  # two are no majority
+    assert (listener_protocol.majority(judgements) == 1.0).all()
+    assert listener_protocol.majority(judgements[judgements["listener"] != "j0"]).empty  # too few
     benchmark = data.load_benchmark_data(library)
     systems = quick_evaluation(library).systems[:5]
-    found = listener_protocol.evaluate_on_listeners(benchmark, split, systems, triplets, said)
+    found = listener_protocol.evaluate_on_listeners(benchmark, split, systems, triplets, judgements)
     assert set(found["query"]) <= set(triplets["triplet_id"])
     learns = {one.name for one in systems if one.learns}
     answered = found.groupby("system")["query"].nunique()
     assert answered["random"] == len(triplets)
     assert {answered[name] for name in learns} == {len(triplets) - 1}
-    pooled = found[found["criterion"] == "judged triplets"]
+    pooled = found[found["criterion"] == "listener triplets"]
     contested = triplets.loc[triplets["kind"] == "disagreement", "triplet_id"]
     assert not set(pooled["query"]) & set(contested)
-    assert "judged triplets: disagreement" in set(found["criterion"])
-    heard = []
-    gone = listener_protocol.evaluate_on_listeners(
-        benchmark, split, systems, triplets.assign(x_start_s=999.0), said, say=heard.append
+    assert "listener triplets: disagreement" in set(found["criterion"])
+    messages = []
+    missing = listener_protocol.evaluate_on_listeners(
+        benchmark, split, systems, triplets.assign(x_start_s=999.0), judgements, say=messages.append
     )
-    assert gone.empty
-    assert f"{len(triplets)} judged triplets" in heard[0]
+    assert missing.empty
+    assert f"{len(triplets)} listener triplets" in messages[0]
 
 
-def test_triplets_for_judges_are_a_third_of_each_kind(examined):
+def test_triplets_for_listeners_are_a_third_of_each_kind(evaluated):
     passages = pd.DataFrame(
         [
             {"clip_id": f"{w}{p}{k}", "passage_id": f"{w}#{k}", "work_id": w,
@@ -198,15 +198,15 @@ def test_triplets_for_judges_are_a_third_of_each_kind(examined):
     across = table[table["kind"] == "across_works"]
     for row in across.itertuples():
         assert len({row.x_track[0], row.a_track[0], row.b_track[0]}) == 3
-    place = {(r.track_id, r.start_s): i for i, r in enumerate(passages.itertuples())}
+    row_of = {(r.track_id, r.start_s): i for i, r in enumerate(passages.itertuples())}
     for row in table[table["kind"] == "disagreement"].itertuples():
-        x, a, b = (place[getattr(row, f"{s}_track"), getattr(row, f"{s}_start_s")] for s in "xab")
+        x, a, b = (row_of[getattr(row, f"{s}_track"), getattr(row, f"{s}_start_s")] for s in "xab")
         assert (first[x, a] > first[x, b]) != (second[x, a] > second[x, b])
     again = sample_triplets(passages, matching, (first, second), count=60)
     pd.testing.assert_frame_equal(table, again)
 
 
-def test_a_track_that_failed_is_left_out_and_the_others_go_on(library, tmp_path):
+def test_a_failed_track_is_left_out(library, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
     layout = Layout(tmp_path / "library")
     tracks = read_table(layout.tracks)
@@ -217,7 +217,7 @@ def test_a_track_that_failed_is_left_out_and_the_others_go_on(library, tmp_path)
     assert len(table)
 
 
-def test_a_library_without_shared_works_says_so(library, tmp_path):
+def test_a_library_without_shared_works_raises(library, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
     layout = Layout(tmp_path / "library")
     tracks = read_table(layout.tracks)
@@ -227,13 +227,13 @@ def test_a_library_without_shared_works_says_so(library, tmp_path):
 
 
 @pytest.fixture
-def copied(library, examined, tmp_path):
+def copied(library, evaluated, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
     return Layout(tmp_path / "library")
 
 
-def _tracks_here(layout, tmp_path):
-    """The MIDI of a copied library, copied too, so that it can be changed."""
+def _copy_midi(layout, tmp_path):
+    """Copy the MIDI of a copied library, too, so that it can be changed."""
     tracks = read_table(layout.tracks)
     folder = tmp_path / "midi"
     folder.mkdir()
@@ -242,27 +242,27 @@ def _tracks_here(layout, tmp_path):
     return moved
 
 
-def test_every_change_that_matters_changes_the_fingerprint(copied, tmp_path):
-    moved = _tracks_here(copied, tmp_path)
+def test_every_relevant_change_changes_the_fingerprint(copied, tmp_path):
+    moved = _copy_midi(copied, tmp_path)
     before = library_fingerprint(copied, "work")
     assert before == library_fingerprint(copied, "work")
     passages = read_table(copied.passages)
     track = passages["track_id"].iloc[0]
-    changed = [before]
+    fingerprints = [before]
     content = Path(moved[0]).read_bytes()
     Path(moved[0]).write_bytes(content + b" ")
-    changed.append(library_fingerprint(copied, "work"))
-    place = copied.segment_targets("demo", str(track))
-    write_table(place, read_table(place) * 1.01)
-    changed.append(library_fingerprint(copied, "work"))
+    fingerprints.append(library_fingerprint(copied, "work"))
+    path = copied.segment_targets("demo", str(track))
+    write_table(path, read_table(path) * 1.01)
+    fingerprints.append(library_fingerprint(copied, "work"))
     write_table(copied.passages, passages.assign(performer="nobody"))
-    changed.append(library_fingerprint(copied, "work"))
+    fingerprints.append(library_fingerprint(copied, "work"))
     (copied.splits / "work.json").unlink()
-    changed.append(library_fingerprint(copied, "work"))
-    assert len(set(changed)) == 5
+    fingerprints.append(library_fingerprint(copied, "work"))
+    assert len(set(fingerprints)) == 5
 
 
-def test_answers_about_another_state_of_the_library_are_not_shown(copied):
+def test_scores_on_another_state_of_the_library_are_not_shown(copied):
     answers = quick_evaluation(copied).retrieval()[0].head(40).assign(criterion="PercePiano")
     now = library_fingerprint(copied, "work")
     cached_scores(copied, "ratings").save("x", answers, library=now)
@@ -278,9 +278,7 @@ def test_answers_about_another_state_of_the_library_are_not_shown(copied):
         quick_evaluation(copied).leaderboard()
 
 
-def test_a_head_that_cannot_be_served_is_trained_again_and_one_that_cannot_be_trained_is_not_served(
-    copied, monkeypatch
-):
+def test_a_broken_head_is_retrained_and_an_untrainable_one_is_withdrawn(copied, monkeypatch):
     weights = next((copied.heads / "content-diagonal").glob("*/weights.safetensors"))
     weights.write_bytes(b"")
     again = quick_evaluation(copied).train_model("diagonal")
@@ -288,12 +286,12 @@ def test_a_head_that_cannot_be_served_is_trained_again_and_one_that_cannot_be_tr
     assert again["expression-diagonal"]["reused"]
     assert "content-diagonal" in list_heads(copied.heads)
     write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
-    told = quick_evaluation(copied).train_model("diagonal")
-    assert "two performers" in told["content-diagonal"]["problem"]
+    found = quick_evaluation(copied).train_model("diagonal")
+    assert "two performers" in found["content-diagonal"]["problem"]
     assert "content-diagonal" not in list_heads(copied.heads)
 
 
-def test_judgements_that_are_gone_take_their_answers_along(copied):
+def test_scores_of_deleted_judgements_are_dropped(copied):
     answers, _ = quick_evaluation(copied).retrieval()
     now = library_fingerprint(copied, "work")
     cached_scores(copied, "listeners").save("x", answers.head(3), library=now)
@@ -303,7 +301,7 @@ def test_judgements_that_are_gone_take_their_answers_along(copied):
     assert "listeners" not in quick_evaluation(copied).leaderboard()["notes"]
 
 
-def test_without_a_split_by_work_it_is_said(copied):
+def test_a_missing_split_by_work_raises(copied):
     (copied.splits / "work.json").unlink()
     with pytest.raises(TooLittleError, match="no split by work"):
         quick_evaluation(copied).retrieval()

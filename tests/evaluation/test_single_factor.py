@@ -1,4 +1,4 @@
-"""Only the factor changes, in one direction, and twice as much in the farther clip."""
+"""Only one factor changes, in one direction, by twice as much in the far clip."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def triplets():
 
 
 def changes(one, other):
-    """How far each factor moved between two performances of the same notes."""
+    """Return the change of each factor between two performances of the same notes."""
     pedal = abs(one.pedal_fraction - other.pedal_fraction)
     return {
         "tempo_curve": float(np.abs(one.onset_s - other.onset_s).mean()),
@@ -47,25 +47,25 @@ def test_one_triplet_per_clip_and_factor(triplets):
     assert {one.factor for one in triplets} == set(FACTORS)
 
 
-def test_the_nearer_clip_is_nearer_in_its_factor(triplets):
+def test_the_near_clip_is_nearer_in_its_factor(triplets):
     for one in triplets:
         near, far = changes(one.x, one.near)[one.factor], changes(one.x, one.far)[one.factor]
         assert 0 < near < far, (one.factor, one.source)
         assert far > 1.5 * near
 
 
-def test_no_other_factor_moves(triplets):
+def test_no_other_factor_changes(triplets):
     for one in triplets:
         for clip in (one.near, one.far):
             moved = changes(one.x, clip)
             np.testing.assert_array_equal(clip.pitch, one.x.pitch)
             for factor in set(FACTORS) - {one.factor}:
                 if one.factor == "tempo_curve":
-                    continue  # keys and pedal move with the time that they are in
+                    continue  # note lengths and pedal scale with the local tempo
                 assert moved[factor] < (0.06 if factor == "pedal" else 1e-9), (one.factor, factor)
 
 
-def test_tempo_keeps_order_and_length(triplets):
+def test_tempo_changes_preserve_order_and_duration(triplets):
     for one in triplets:
         if one.factor == "tempo_curve":
             assert np.all(np.diff(one.far.onset_s) >= 0)
@@ -74,8 +74,8 @@ def test_tempo_keeps_order_and_length(triplets):
 
 def test_the_same_seed_makes_the_same_changes(triplets):
     clips = [(one.source, one.x) for one in triplets if one.factor == "dynamics"]
-    again = single_factor_triplets(clips, seed=3)
-    twice = single_factor_triplets(clips, seed=3)
-    for one, other in zip(again, twice, strict=True):
+    first = single_factor_triplets(clips, seed=3)
+    second = single_factor_triplets(clips, seed=3)
+    for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.far.velocity, other.far.velocity)
         np.testing.assert_array_equal(one.far.onset_s, other.far.onset_s)

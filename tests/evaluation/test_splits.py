@@ -1,4 +1,4 @@
-"""Nothing that a split promises to keep apart is on both sides, and nobody changes it unseen."""
+"""Splits keep works, performers and recordings on one side, and detect changed files."""
 
 import json
 
@@ -33,7 +33,7 @@ def table(works, performers, audio=None):
     st.sampled_from(["work", "performer", "both", "recording"]),
     st.integers(0, 3),
 )
-def test_sides_never_share_what_is_promised(rows, by, seed):
+def test_sides_never_share_what_the_split_keeps_apart(rows, by, seed):
     works, performers, audio = (list(part) for part in zip(*rows, strict=True))
     tracks = table(
         [f"w{one}" for one in works],
@@ -43,14 +43,14 @@ def test_sides_never_share_what_is_promised(rows, by, seed):
     try:
         split = make_split(tracks, by, folds=3, seed=seed)
     except DatasetError:
-        return  # too few groups: said so
+        return  # too few groups
     known = tracks.set_index("track_id")
     columns = {"work": ["work_id"], "performer": ["performer"], "recording": []}
     for fold in split.folds:
         assert fold.test
         for column in [*columns.get(by, ["work_id", "performer"]), "audio_sha256"]:
             if by == "both" and column == "audio_sha256":
-                continue  # a work's recordings are its own unless works share one: grouped
+                continue  # works that share a recording are grouped
             shared = set(known.loc[list(fold.train), column]) & set(
                 known.loc[list(fold.test), column]
             )
@@ -59,16 +59,16 @@ def test_sides_never_share_what_is_promised(rows, by, seed):
     assert sorted(tested) == sorted(set(tracks["track_id"]) - set(split.left_out))
 
 
-def test_a_frozen_split_is_read_back_and_a_changed_one_refused(tmp_path):
+def test_a_frozen_split_is_read_back_and_a_changed_one_raises(tmp_path):
     split = make_split(table(list("aabbcc"), list("xyxyxy")), folds=3, seed=1)
-    place = locate(tmp_path / "work.json")
-    save_split(split, place)
-    assert load_split(place) == split
-    record = json.loads(place.read_text())
+    path = locate(tmp_path / "work.json")
+    save_split(split, path)
+    assert load_split(path) == split
+    record = json.loads(path.read_text())
     record["folds"][0]["train"].append(record["folds"][0]["test"][0])
-    place.write_text(json.dumps(record))
+    path.write_text(json.dumps(record))
     with pytest.raises(StoreError, match="changed after it was frozen"):
-        load_split(place)
+        load_split(path)
 
 
 def test_the_same_table_and_seed_make_the_same_split():
@@ -77,13 +77,13 @@ def test_the_same_table_and_seed_make_the_same_split():
     assert make_split(tracks, seed=3).sha256 != make_split(tracks, seed=4).sha256
 
 
-def test_segments_go_where_their_track_goes():
+def test_segments_are_on_the_side_of_their_track():
     split = make_split(table(list("aabb"), list("xyxy")), folds=2)
     sides = segment_sides(["t0", "t0", "t2", "t3", "t1"], split.folds[0])
-    of = {"t0": 0, "t1": 0, "t2": 1, "t3": 1}
-    tested = of[split.folds[0].test[0]]
+    fold_of = {"t0": 0, "t1": 0, "t2": 1, "t3": 1}
+    tested = fold_of[split.folds[0].test[0]]
     assert sides["test"] == [
-        i for i, t in enumerate(["t0", "t0", "t2", "t3", "t1"]) if of[t] == tested
+        i for i, t in enumerate(["t0", "t0", "t2", "t3", "t1"]) if fold_of[t] == tested
     ]
     assert sorted(sides["train"] + sides["test"]) == [0, 1, 2, 3, 4]
 
@@ -98,7 +98,7 @@ def test_unknown_performers_are_left_out_with_the_reason():
         make_split(tracks, "year")
 
 
-def test_works_of_one_title_stay_together_whatever_ids_they_were_given():
+def test_works_with_one_title_stay_together_whatever_their_ids():
     tracks = pd.DataFrame(
         {
             "track_id": list("abcdef"),

@@ -1,4 +1,4 @@
-"""Only the library's files are served, foreign pages are refused, problems are told."""
+"""The application serves only files of the library, refuses other sites, and reports problems."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from mess_core.listen.app import create_app
 from mess_core.listen.media import peaks
 from mess_core.listen.moments import chroma_map
-from mess_core.listen.overview import placed
+from mess_core.listen.overview import project
 from mess_core.search import Library
 from tests.fixtures.heads import save_layer_head
 
@@ -25,26 +25,31 @@ def tracks(client):
 
 def test_audio_is_served_in_ranges(client, tracks, corpus):
     track = tracks[0]["track_id"]
-    whole = (corpus / f"{track}.flac").read_bytes()
+    content = (corpus / f"{track}.flac").read_bytes()
     part = client.get("/api/audio", params={"track": track}, headers={"Range": "bytes=100-199"})
     assert part.status_code == 206
-    assert part.content == whole[100:200]
-    assert client.get("/api/audio", params={"track": track}).content == whole
+    assert part.content == content[100:200]
+    assert client.get("/api/audio", params={"track": track}).content == content
+
+
+def test_links_to_the_former_page_of_the_listening_test_still_work(client):
+    answer = client.get("/judge.html", follow_redirects=False)
+    assert answer.headers["location"] == "/listening-test.html"
 
 
 @pytest.mark.parametrize("track", ["../../etc/passwd", "/etc/passwd", "", "nobody"])
-def test_nothing_outside_the_track_table_is_served(client, track):
+def test_only_paths_of_the_track_table_are_served(client, track):
     answer = client.get("/api/audio", params={"track": track})
     assert answer.status_code in {404, 422}
     assert "has no audio here" in answer.json()["problem"]
 
 
 @pytest.mark.parametrize("path", ["/../app.py", "/%2e%2e/app.py", "/vendor/../../app.py"])
-def test_static_files_do_not_leave_their_folder(client, path):
+def test_static_files_outside_their_folder_are_not_served(client, path):
     assert client.get(path).status_code == 404
 
 
-def test_foreign_hosts_and_origins_are_refused(client, built, tone):
+def test_other_hosts_and_origins_are_refused(client, built, tone):
     assert client.get("/api/library", headers={"Host": "evil.example"}).status_code == 400
     answer = client.post(
         "/api/query?name=a.wav",
@@ -52,19 +57,19 @@ def test_foreign_hosts_and_origins_are_refused(client, built, tone):
         headers={"Origin": "http://evil.example"},
     )
     assert answer.status_code == 422
-    assert "another page" in answer.json()["problem"]
-    anywhere = TestClient(create_app(built.root, hosts=["*"]), base_url="http://mess.example")
-    assert anywhere.get("/api/library").status_code == 200
+    assert "another site" in answer.json()["problem"]
+    open_client = TestClient(create_app(built.root, hosts=["*"]), base_url="http://mess.example")
+    assert open_client.get("/api/library").status_code == 200
 
 
-def test_the_policy_forbids_foreign_code(client):
+def test_the_content_security_policy_forbids_external_code(client):
     policy = client.get("/").headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
     assert "unsafe-eval" not in policy
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("similar?track=nobody", "not in the index"),
         ("similar?track={0}&aspects=tempo=x", "not a number"),
@@ -76,20 +81,24 @@ def test_the_policy_forbids_foreign_code(client):
         ("moment?query={0}&hit=nobody", "not in the library"),
     ],
 )
-def test_problems_are_told_as_json(client, tracks, path, says):
+def test_problems_are_reported_as_json(client, tracks, path, message):
     answer = client.get("/api/" + path.format(tracks[0]["track_id"]))
     assert answer.status_code == 422
-    assert says in answer.json()["problem"]
+    assert message in answer.json()["problem"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [("a.exe", b"x", "not a kind of audio"), ("a.wav", b"junk", "a.wav"), ("a.wav", b"", "a.wav")],
+    ("name", "content", "message"),
+    [
+        ("a.exe", b"x", "not in a supported audio format"),
+        ("a.wav", b"junk", "a.wav"),
+        ("a.wav", b"", "a.wav"),
+    ],
 )
-def test_bad_recordings_are_told_by_their_own_name(client, name, content, says):
+def test_errors_name_the_uploaded_file(client, name, content, message):
     answer = client.post(f"/api/query?name={name}", content=content)
     assert answer.status_code == 422
-    assert says in answer.json()["problem"]
+    assert message in answer.json()["problem"]
     assert "mess-query" not in answer.json()["problem"]
 
 
@@ -98,18 +107,18 @@ def test_moments_of_the_same_work_follow_the_notes(client, tracks):
     other = next(
         one for one in tracks[1:] if one["work_id"] == first["work_id"] and one is not first
     )
-    asked = {"query": first["track_id"], "hit": other["track_id"]}
-    times = [client.get("/api/moment", params={**asked, "time_s": at}).json() for at in (1, 3, 5)]
+    query = {"query": first["track_id"], "hit": other["track_id"]}
+    times = [client.get("/api/moment", params={**query, "time_s": at}).json() for at in (1, 3, 5)]
     assert {one["how"] for one in times} == {"notes"}
     assert times[0]["time_s"] < times[1]["time_s"] < times[2]["time_s"]
-    stranger = next(one for one in tracks if one["work_id"] != first["work_id"])
+    unrelated = next(one for one in tracks if one["work_id"] != first["work_id"])
     found = client.get(
-        "/api/moment", params={"query": first["track_id"], "hit": stranger["track_id"]}
+        "/api/moment", params={"query": first["track_id"], "hit": unrelated["track_id"]}
     ).json()
     assert found["how"] == "passage"
 
 
-def test_chroma_maps_recover_a_planted_tempo():
+def test_chroma_map_recovers_a_known_tempo_ratio():
     rng = np.random.default_rng(0)
     chords = rng.random((12, 30)).astype(np.float32) ** 4
     slow, fast = np.repeat(chords, 8, axis=1), np.repeat(chords, 5, axis=1)
@@ -120,29 +129,29 @@ def test_chroma_maps_recover_a_planted_tempo():
         assert confidence > 0.95
 
 
-def test_outlines_show_where_it_is_loud(tmp_path):
+def test_peaks_show_the_loud_part(tmp_path):
     wave = np.zeros(8_000 * 10, dtype=np.float32)
     wave[40_000:48_000] = 0.5
     sf.write(tmp_path / "a.wav", wave, 8_000)
-    outline, duration_s = peaks(tmp_path / "a.wav", 100)
+    found, duration_s = peaks(tmp_path / "a.wav", 100)
     assert duration_s == 10
-    assert len(outline) == 100
-    assert max(outline[:48]) < 0.01
-    assert min(outline[51:59]) == pytest.approx(0.5, abs=0.02)
+    assert len(found) == 100
+    assert max(found[:48]) < 0.01
+    assert min(found[51:59]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_maps_keep_the_widest_axes_of_variance():
+def test_pca_map_preserves_distances_in_a_plane():
     plane = np.random.default_rng(0).standard_normal((12, 2)) * [5, 2]
     basis = np.linalg.qr(np.random.default_rng(1).standard_normal((40, 2)))[0]
-    places, how = placed(plane @ basis.T)
+    positions, how = project(plane @ basis.T)
     assert how == "PCA, 100 % of the variance"
-    apart = np.linalg.norm(plane[:, None] - plane, axis=2)
-    shown = np.linalg.norm(places[:, None] - places, axis=2)
-    np.testing.assert_allclose(shown / shown.max(), apart / apart.max(), atol=1e-9)
-    assert placed(np.ones((1, 4)))[0].tolist() == [[0.0, 0.0]]
+    distances = np.linalg.norm(plane[:, None] - plane, axis=2)
+    shown = np.linalg.norm(positions[:, None] - positions, axis=2)
+    np.testing.assert_allclose(shown / shown.max(), distances / distances.max(), atol=1e-9)
+    assert project(np.ones((1, 4)))[0].tolist() == [[0.0, 0.0]]
 
 
-def test_another_version_is_shown_without_a_restart(workbench):
+def test_a_new_version_is_served_without_a_restart(workbench):
     client = TestClient(create_app(workbench.root), base_url="http://127.0.0.1")
     before = client.get("/api/library").json()
     assert before["state"] == "ready"
@@ -150,7 +159,7 @@ def test_another_version_is_shown_without_a_restart(workbench):
     assert client.get("/api/library").json()["state"] == "empty"
 
 
-def test_a_head_ranks_tracks_and_recordings(workbench, corpus):
+def test_a_head_ranks_tracks_and_uploaded_recordings(workbench, corpus):
     save_layer_head(workbench.layout, 3, "third")
     client = TestClient(create_app(workbench.root), base_url="http://127.0.0.1")
     found = client.get("/api/library").json()
@@ -161,9 +170,11 @@ def test_a_head_ranks_tracks_and_recordings(workbench, corpus):
     assert [one["track_id"] for one in hits] == expected["track_id"].tolist()
     assert expected.attrs["notes"][0].endswith("on works left out: not compared yet")
     content = (corpus / f"{track}.flac").read_bytes()
-    heard = client.post("/api/query", params={"name": "a.flac", "head": "third"}, content=content)
-    assert heard.json()["hits"][0]["track_id"] == track
-    for name, says in (("fourth", "there is no head"), ("../third", "cannot be a head's name")):
+    uploaded = client.post(
+        "/api/query", params={"name": "a.flac", "head": "third"}, content=content
+    )
+    assert uploaded.json()["hits"][0]["track_id"] == track
+    for name, message in (("fourth", "there is no head"), ("../third", "cannot be a head's name")):
         answer = client.get("/api/similar", params={"track": track, "head": name})
         assert answer.status_code == 422
-        assert says in answer.json()["problem"]
+        assert message in answer.json()["problem"]

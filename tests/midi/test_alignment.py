@@ -19,10 +19,10 @@ def pair(tmp_path):
     return paths
 
 
-def test_planted_warping_is_recovered(pair):
+def test_known_warping_is_recovered(pair):
     (path_a, notes_a), (path_b, notes_b) = pair
     alignment = align(path_a, path_b)
-    # Both were played from one score: notes of one pitch correspond in order.
+    # Both perform one score: notes of one pitch correspond in order.
     errors = []
     for pitch in np.unique(notes_a.pitch):
         a = np.sort(notes_a.onset_s[notes_a.pitch == pitch])
@@ -32,7 +32,7 @@ def test_planted_warping_is_recovered(pair):
     assert np.percentile(np.concatenate(errors), 95) < 0.08
 
 
-def test_map_is_monotone_and_inverse_in_the_other_direction(pair):
+def test_map_is_monotone_and_invertible(pair):
     (path_a, _), (path_b, _) = pair
     there, back = align(path_a, path_b), align(path_b, path_a)
     times = np.linspace(-2, 40, 200)

@@ -1,4 +1,4 @@
-"""MIDI into arrays: chords, pedal, and every kind of unusable file."""
+"""MIDI files as arrays: chords, pedal, and every kind of unusable file."""
 
 import numpy as np
 import pretty_midi
@@ -35,14 +35,14 @@ def test_pedal_extends_notes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "problem"),
     [(None, "does not exist"), (b"", "is empty"), (b"RIFFabcd" * 9, "not MIDI")],
 )
-def test_unusable_files_are_named(tmp_path, content, says):
+def test_unusable_files_are_named(tmp_path, content, problem):
     path = tmp_path / "bad.mid"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(MidiError, match=says) as raised:
+    with pytest.raises(MidiError, match=problem) as raised:
         read_performance(path)
     assert "bad.mid" in str(raised.value)
 
@@ -56,7 +56,7 @@ def test_truncated_midi_is_an_error_at_any_length(tmp_path, corpus):
             read_performance(path)
 
 
-def test_drums_and_empty_files_hold_no_piano(tmp_path):
+def test_drums_and_empty_files_are_errors(tmp_path):
     with pytest.raises(MidiError, match="only drums"):
         read_performance(_write(tmp_path / "d.mid", [(0, 1, 36, 90)], drums=True))
     with pytest.raises(MidiError, match="no notes"):

@@ -1,4 +1,4 @@
-"""Relative curves recover what each player was planted to do differently."""
+"""Relative curves recover the known differences between synthetic performances."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def _play(expression, seed=0, work=2, bars=16):
     return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
 
 
-def test_planted_differences_come_back_relative_to_the_others():
+def test_known_differences_are_recovered_relative_to_the_others():
     played = [
         Expression(tempo_factor=1.0, velocity=60, articulation=0.8),
         Expression(tempo_factor=1.2, velocity=60, articulation=0.8),
@@ -32,23 +32,23 @@ def test_planted_differences_come_back_relative_to_the_others():
     assert int(np.argmin(length)) == 3
 
 
-def test_rubato_is_ranked_as_planted():
-    planted = [0.02, 0.05, 0.08, 0.11, 0.14]
+def test_known_rubato_is_ranked_correctly():
+    known = [0.02, 0.05, 0.08, 0.11, 0.14]
     aligned = align_performances(
-        [_play(Expression(rubato=value), seed) for seed, value in enumerate(planted)]
+        [_play(Expression(rubato=value), seed) for seed, value in enumerate(known)]
     )
     rubato = [aligned.spread(index)[0] for index in range(5)]
     assert np.argsort(rubato).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_stranger_stays_out_and_does_not_disturb():
+def test_another_work_is_excluded_without_effect_on_the_others():
     alike = [_play(Expression(tempo_factor=factor), 1) for factor in (1.0, 1.1)]
     aligned = align_performances([*alike, _play(Expression(), 1, work=3, bars=16)])
     known = np.isfinite(aligned.log2_tempo).mean(axis=1)
     assert sorted(known > 0.5) == [False, True, True]
 
 
-def test_a_cut_is_gated_and_the_rest_compared():
+def test_omitted_passage_is_nan_and_the_rest_is_compared():
     whole, other = _play(Expression(), 1), _play(Expression(tempo_factor=1.1), 2)
     middle = (other.onset_s > 12) & (other.onset_s < 20)
     shift = np.where(other.onset_s >= 20, 8.0, 0.0)[~middle]

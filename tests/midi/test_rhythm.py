@@ -1,4 +1,4 @@
-"""Note values and beats are recovered from planted rhythms."""
+"""Note values and beats are recovered from synthetic rhythms."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ PATTERN = np.tile([1.0, 0.5, 0.5, 1.0, 1.0, 0.25, 0.25, 0.5, 1.0], 12)
 
 @pytest.mark.parametrize("persistence", [None, -0.1])
 @pytest.mark.parametrize("beat_s", [0.45, 0.6, 0.8])
-def test_planted_note_values_are_recovered_up_to_the_unit(beat_s, persistence):
+def test_known_note_values_are_recovered_up_to_the_unit(beat_s, persistence):
     decoded = note_values(PATTERN * beat_s, persistence=persistence)
     ratio = 2.0**decoded.value / PATTERN
     np.testing.assert_allclose(ratio, ratio[0])
@@ -29,8 +29,8 @@ def test_only_the_metrical_level_depends_on_the_tempo(factor):
 
 def test_a_tempo_curve_is_recovered():
     beat = np.concatenate([[0.0], np.cumsum(PATTERN)])
-    planted = 0.12 * np.sin(2 * np.pi * beat / 16)  # log2 tempo
-    onset = np.concatenate([[0.0], np.cumsum(PATTERN * 0.6 / 2.0 ** planted[:-1])])
+    known = 0.12 * np.sin(2 * np.pi * beat / 16)  # log2 tempo
+    onset = np.concatenate([[0.0], np.cumsum(PATTERN * 0.6 / 2.0 ** known[:-1])])
     position = note_values(np.diff(onset)).position
     beats = np.arange(np.floor(position[-1]) + 1)
     tempo = log2_tempo(beat_times(onset, position, beats))
@@ -38,7 +38,7 @@ def test_a_tempo_curve_is_recovered():
     assert np.corrcoef(tempo, expected)[0, 1] > 0.95
 
 
-def test_spreads_are_told_apart():
+def test_rubato_is_separated_from_tempo_variability():
     beat = np.arange(200)
     quick, slow = 0.1 * np.sin(beat * 2.1), 0.1 * np.sin(beat * 2 * np.pi / 60)
     rubato, variability = tempo_spread(quick)

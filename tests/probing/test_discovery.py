@@ -1,4 +1,4 @@
-"""Layer discovery finds what is planted and cannot be fooled by works."""
+"""Layer discovery finds synthetic signals and does not reward identifying the work."""
 
 import numpy as np
 import pandas as pd
@@ -20,17 +20,17 @@ def _library(tracks=60, works=20, layers=3, dim=40, seed=0):
     return rng, x, names
 
 
-def test_planted_signal_is_found_in_its_layer():
+def test_synthetic_signal_is_found_in_its_layer():
     rng, x, works = _library()
-    y = pd.DataFrame({"planted": x[:, 1, :3].sum(axis=1) + 0.1 * rng.standard_normal(60)})
+    y = pd.DataFrame({"synthetic": x[:, 1, :3].sum(axis=1) + 0.1 * rng.standard_normal(60)})
     table = discover(x, y, works, resamples=200).table
     assert table.loc[table["r2"].idxmax(), "layer"] == 1
     assert table["r2"].max() > 0.5
     assert (table.loc[table["layer"] != 1, "r2"] < 0.1).all()
 
 
-def test_knowing_only_the_work_predicts_nothing():
-    """Embeddings that only know the work, a target that is a random number per work."""
+def test_embeddings_that_only_identify_the_work_predict_nothing():
+    """Embeddings that only identify the work, and a target that is a random number per work."""
     rng = np.random.default_rng(3)
     works = [f"w{index // 4}" for index in range(100)]
     of_work = np.arange(100) // 4
@@ -42,13 +42,13 @@ def test_knowing_only_the_work_predicts_nothing():
         y,
         cv=KFold(5, shuffle=True, random_state=0),
     )
-    assert r2_score(y, leaky) > 0.5  # what the usual way reports
+    assert r2_score(y, leaky) > 0.5  # ungrouped folds leak
     table = discover(x, pd.DataFrame({"y": y}), works, resamples=100).table
     assert (table["r2"] <= 0.0).all()
     assert (table["r2_low"] <= 0.0).all()
 
 
-def test_predictions_are_what_scikit_learn_gives_with_the_same_folds():
+def test_predictions_equal_those_of_scikit_learn_with_the_same_folds():
     rng, x, works = _library(tracks=40, works=10, layers=2)
     y = pd.DataFrame(rng.standard_normal((40, 3)), columns=list("abc"))
     found = discover(x, y, works, alphas=[10.0], resamples=50)
@@ -64,8 +64,8 @@ def test_predictions_are_what_scikit_learn_gives_with_the_same_folds():
             assert row["r2"] == pytest.approx(r2_score(y[name], oracle))
 
 
-def test_groups_hold_together_what_works_would_split():
-    """Two works that share their content: apart they leak, grouped they do not."""
+def test_groups_prevent_leakage_between_related_works():
+    """Pairs of works with the same content leak, unless they are grouped."""
     apart, together = [], []
     of_pair = np.repeat(np.arange(12), 6)
     works = [f"pair{pair}-{index % 2}" for index, pair in enumerate(of_pair)]
@@ -81,7 +81,7 @@ def test_groups_hold_together_what_works_would_split():
     assert np.mean(together) < 0
 
 
-def test_missing_values_cost_only_their_own_target():
+def test_missing_values_affect_only_their_own_target():
     rng, x, works = _library()
     full = pd.DataFrame(rng.standard_normal((60, 2)), columns=["a", "b"])
     holes = full.copy()
@@ -105,7 +105,7 @@ def test_unusable_targets_are_left_out_with_a_reason():
 def test_within_work_score_ignores_differences_between_works():
     rng, x, works = _library(tracks=80, works=20)
     offset = 5 * rng.standard_normal(20)[[int(name[1:]) for name in works]]
-    x[:, 0, 0] = 4 * offset  # layer 0 knows only which work it is
+    x[:, 0, 0] = 4 * offset  # layer 0 only identifies the work
     signal = rng.standard_normal(80)
     x[:, 1, :10] = signal[:, None] * 3
     y = pd.DataFrame({"y": offset + 0.5 * signal})
@@ -115,7 +115,7 @@ def test_within_work_score_ignores_differences_between_works():
     assert table.loc[1, "r2_within"] > table.loc[0, "r2_within"]
 
 
-def test_interval_holds_the_score_and_seed_fixes_it():
+def test_interval_contains_the_score_and_is_reproducible():
     rng, x, works = _library()
     y = pd.DataFrame({"a": x[:, 0, :2].sum(axis=1) + rng.standard_normal(60)})
     one, two = (discover(x, y, works, resamples=300).table for _ in range(2))
@@ -125,7 +125,7 @@ def test_interval_holds_the_score_and_seed_fixes_it():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda x, y, w: (x[:, 0], y, w), "X must be"),
         (lambda x, y, w: (x, y.iloc[:5], w), "X must be"),
@@ -133,10 +133,10 @@ def test_interval_holds_the_score_and_seed_fixes_it():
         (lambda x, y, w: (x, y, ["one"] * 60), "no target can be probed"),
     ],
 )
-def test_impossible_inputs_say_why(change, says):
+def test_invalid_inputs_raise_clear_errors(change, message):
     rng, x, works = _library()
     y = pd.DataFrame({"a": rng.standard_normal(60)})
-    with pytest.raises(ProbingError, match=says):
+    with pytest.raises(ProbingError, match=message):
         discover(*change(x, y, works), resamples=10)
 
 
@@ -150,10 +150,10 @@ def test_folds_never_split_a_group():
         grouped_folds(["a", "a", "b"], 3)
 
 
-def _results(target, values, low_by=0.05):
+def _results(target, values, margin=0.05):
     return pd.DataFrame(
         [
-            {"layer": layer, "target": target, "r2": score, "r2_low": score - low_by}
+            {"layer": layer, "target": target, "r2": score, "r2_low": score - margin}
             for layer, score in enumerate(values)
         ]
     )
@@ -162,7 +162,7 @@ def _results(target, values, low_by=0.05):
 @pytest.mark.parametrize(
     ("score", "confidence"), [(0.95, "high"), (0.7, "medium"), (0.3, "low"), (0.02, "none")]
 )
-def test_confidence_is_of_the_lower_end(score, confidence):
+def test_confidence_depends_on_the_lower_bound(score, confidence):
     aspects = resolve_aspects(_results("spectral_centroid", [0.01, score, 0.01]))
     brightness = aspects["brightness"]
     assert brightness.confidence == confidence
@@ -181,7 +181,7 @@ def test_unprobed_aspects_give_a_reason():
     assert "articulation_ratio" in aspects["legato"].reason
 
 
-def test_an_interval_that_cannot_be_told_supports_nothing():
+def test_a_missing_interval_supports_no_aspect():
     results = _results("spectral_centroid", [0.1, 0.9])
     results["r2_low"] = np.nan
     assert resolve_aspects(results)["brightness"].confidence == "none"
@@ -197,7 +197,7 @@ def test_scores_do_not_depend_on_the_unit(unit):
         np.testing.assert_allclose(scaled[column], plain[column], rtol=1e-6, err_msg=column)
 
 
-def test_a_constant_has_no_score():
+def test_a_constant_target_has_no_score():
     y = np.full((20, 1), 0.1)
     guess = np.random.default_rng(0).standard_normal((20, 1))
     assert np.isnan(scores.r2(y, guess)).all()

@@ -1,4 +1,4 @@
-"""Checks fail on what they are there for: planted leaks, fallen scores, odd levels."""
+"""Checks fail on manipulated data: leaking folds, dropped scores and unusual levels."""
 
 import pandas as pd
 import pytest
@@ -19,7 +19,7 @@ def _rows(**columns):
     return pd.DataFrame(columns)
 
 
-def test_works_and_audio_on_both_sides_are_named():
+def test_works_and_audio_on_both_sides_are_reported():
     tracks = _rows(
         track_id=["a", "b", "c", "d", "e"],
         work_id=["chopin:op25", "chopin:op25-11", "x", "y", "z"],
@@ -30,7 +30,7 @@ def test_works_and_audio_on_both_sides_are_named():
     assert shared(tracks, ["train"] * 5) == {"works": [], "audio": []}
 
 
-def test_a_leaking_split_of_the_data_set_fails(library):
+def test_a_leaking_split_of_a_data_set_fails(library):
     assert check_splits(library).passed
     tracks = read_table(library.tracks)
     sides = ["test" if name.endswith("player1") else "train" for name in tracks["track_id"]]
@@ -41,7 +41,7 @@ def test_a_leaking_split_of_the_data_set_fails(library):
     assert check_folds(library).passed
 
 
-def test_one_recording_under_two_names_is_kept_on_one_side_of_the_folds(library):
+def test_folds_keep_a_recording_listed_under_two_works_on_one_side(library):
     tracks = read_table(library.tracks)
     assert tracks.loc[0, "work_id"] != tracks.loc[11, "work_id"]
     tracks.loc[11, "audio_sha256"] = tracks.loc[0, "audio_sha256"]
@@ -49,7 +49,7 @@ def test_one_recording_under_two_names_is_kept_on_one_side_of_the_folds(library)
     assert check_folds(library).passed
 
 
-def test_folds_that_leak_fail(library, monkeypatch):
+def test_leaking_folds_fail(library, monkeypatch):
     from mess_core.probing import folds
 
     monkeypatch.setattr(folds, "grouping", lambda _layout, rows, _by: rows["track_id"].tolist())
@@ -58,7 +58,7 @@ def test_folds_that_leak_fail(library, monkeypatch):
     assert finding.facts["works_on_both_sides"]
 
 
-def test_a_fallen_score_is_named_and_another_encoder_is_not_compared(library):
+def test_a_dropped_score_is_reported_but_other_encoders_are_not_compared(library):
     (library.probing / PREVIOUS).unlink(missing_ok=True)
     assert check_r2_drop(library).facts["compared"] == "nothing: this is the first run"
     summary = read_table(library.probing / "summary.parquet")
@@ -73,12 +73,12 @@ def test_a_fallen_score_is_named_and_another_encoder_is_not_compared(library):
     assert check_r2_drop(library).passed
 
 
-def test_a_track_of_another_level_is_named(library):
+def test_a_track_with_an_unusual_level_is_reported(library):
     assert check_loudness(library).passed
-    place = library.track_targets("demo", "demo_02_player1")
-    record = read_json(place)
+    path = library.track_targets("demo", "demo_02_player1")
+    record = read_json(path)
     assert -60 < record["level_db"] < 0
-    write_json(place, {**record, "level_db": record["level_db"] - 30})
+    write_json(path, {**record, "level_db": record["level_db"] - 30})
     assert list(check_loudness(library).facts["outliers"]) == ["demo_02_player1"]
 
 

@@ -1,4 +1,4 @@
-"""What keeps a score honest, each broken on purpose in some way that must not help or must show."""
+"""Safeguards against inflated scores, each tested with data made to circumvent it."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ QUICK = {"alphas": [1.0, 100.0], "resamples": 100}
 WORKS = [f"w{index // 4}" for index in range(80)]
 
 
-def test_inner_folds_keep_works_together_too():
+def test_inner_folds_also_keep_works_on_one_side():
     for split in nested_splits(WORKS, 5, 4, seed=3):
         names = np.array(WORKS)
         assert not set(names[split.train]) & set(names[split.test])
@@ -30,7 +30,7 @@ def test_inner_folds_keep_works_together_too():
         assert inner["fold"].nunique() == 4
 
 
-def test_choices_do_not_see_the_outer_fold():
+def test_choices_do_not_depend_on_the_outer_test_fold():
     rng = np.random.default_rng(0)
     layers = [rng.standard_normal((80, 6)) for _ in range(3)]
     y = (layers[0][:, 0] + layers[2][:, 0] + rng.standard_normal(80))[:, None]
@@ -53,7 +53,7 @@ def test_choices_do_not_see_the_outer_fold():
 
 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])
-def test_a_feature_that_only_the_held_out_work_uses_does_no_harm(alpha):
+def test_a_feature_that_varies_only_in_the_held_out_work_is_harmless(alpha):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((200, 20)) + 3
     x[:, 0] = 0.7
@@ -70,7 +70,7 @@ def test_a_feature_that_only_the_held_out_work_uses_does_no_harm(alpha):
     np.testing.assert_allclose(nested.predicted, expected, atol=1e-6)
 
 
-def test_a_permutation_that_moves_nothing_counts_as_reached():
+def test_the_identity_permutation_counts_as_reaching_the_score():
     rng = np.random.default_rng(2)
     sizes = [2, 3, 4, 5, 6, 7, 8]
     works = [f"w{work}" for work, size in enumerate(sizes) for _ in range(size)]
@@ -83,35 +83,35 @@ def test_a_permutation_that_moves_nothing_counts_as_reached():
     assert permutation_p(nearly, np.full((9, 1), 0.5 - 1e-15))[0, 0] == 1
 
 
-def test_the_null_holds_where_groups_hold_several_works():
+def test_p_is_uniform_under_the_null_with_several_works_per_group():
     """Noise with work effects, four works to a group: p is still uniform."""
     p = []
     for seed in range(100):
         rng = np.random.default_rng([seed, 1])
         of_work = np.repeat(np.arange(32), 3)
         x, y = (2 * rng.standard_normal(32)[of_work] + rng.standard_normal(96) for _ in range(2))
-        moved = work_block_permutations(
+        orders = work_block_permutations(
             of_work.astype(str), 59, seed=seed, groups=(of_work // 4).astype(str)
         )
         score = np.corrcoef(x, y)[0, 1] ** 2
-        null = np.array([np.corrcoef(x, y[one])[0, 1] ** 2 for one in moved])
+        null = np.array([np.corrcoef(x, y[order])[0, 1] ** 2 for order in orders])
         p.append(permutation_p(np.array([[score]]), null[:, None])[0, 0])
     assert kstest(p, "uniform").pvalue > 0.01
     assert np.mean(np.array(p) <= 0.05) <= 0.12
 
 
-def test_groups_works_and_performances_move_on_their_own_level():
+def test_groups_works_and_performances_are_permuted_on_their_own_level():
     groups = ["g1"] * 6 + ["g2"] * 6 + ["g3"] * 5
     works = [*"aaabbc", *"dddeef", *"ggghh"]
-    moved = work_block_permutations(works, 300, seed=0, groups=groups)
+    orders = work_block_permutations(works, 300, seed=0, groups=groups)
     group, work = np.array(groups), np.array(works)
     seen = set()
-    for one in moved:
-        assert sorted(one) == list(range(17))
+    for order in orders:
+        assert sorted(order) == list(range(17))
         for name in set(groups):
-            assert len(set(group[one[group == name]])) == 1
+            assert len(set(group[order[group == name]])) == 1
         for name in set(works):
-            source = set(work[one[work == name]])
+            source = set(work[order[work == name]])
             assert len(source) == 1
             seen.add((name, source.pop()))
     assert ("a", "d") in seen
@@ -119,7 +119,7 @@ def test_groups_works_and_performances_move_on_their_own_level():
     assert ("g", "g") in seen
 
 
-def test_intervals_are_those_of_drawing_works():
+def test_intervals_equal_those_of_explicitly_drawing_works():
     rng = np.random.default_rng(3)
     of_work = np.repeat(np.arange(20), 4)
     y = (2 * rng.standard_normal(20)[of_work] + rng.standard_normal(80))[:, None]
@@ -140,54 +140,54 @@ def test_intervals_are_those_of_drawing_works():
         np.testing.assert_allclose(found, np.percentile(expected, [2.5, 50, 97.5]), atol=0.02)
 
 
-def test_what_is_the_same_within_works_has_no_score_within():
+def test_a_target_constant_within_works_has_no_score_within_works():
     y = pd.DataFrame({"a": np.random.default_rng(4).standard_normal(20)[np.arange(80) // 4]})
     x = np.random.default_rng(5).standard_normal((80, 1, 6))
     row = discover(x, y, WORKS, permutations=0, **QUICK).table.iloc[0]
     assert row[["r2_within", "r2_within_low", "r2_within_high"]].isna().all()
 
 
-def test_control_targets_are_one_number_per_work():
+def test_control_targets_have_one_value_per_work():
     controls = _control_targets(WORKS, 0)
     assert controls.shape == (80, 8)
     assert (np.ptp(controls.reshape(20, 4, 8), axis=1) == 0).all()
     assert len(np.unique(controls[:, 0])) == 20
 
 
-def _verdict(**changes):
+def _assessed(**changes):
     row = {"layer": 3, "target": "a", "r2": 0.5, "r2_low": 0.2, "r2_high": 0.7, "p": 0.01}
     row |= {"chosen": 1.0, "untrained_gain_low": 0.1}
     summary = {"target": "a", "chosen_r2": 0.5, "chosen_r2_low": 0.2, "chosen_r2_high": 0.7}
     summary |= {"p": 0.01, "untrained_r2": 0.1, "untrained_gain_low": 0.1}
     for name, value in changes.items():
-        place, _, column = name.partition("_")
-        (row if place == "row" else summary)[column] = value
+        table, _, column = name.partition("_")
+        (row if table == "row" else summary)[column] = value
     return assess_evidence(
         pd.DataFrame([row], columns=TABLE_COLUMNS), pd.DataFrame([summary], columns=SUMMARY_COLUMNS)
     )
 
 
 @pytest.mark.parametrize(
-    ("changes", "layer", "target", "says"),
+    ("changes", "layer", "target", "message"),
     [
         ({}, True, True, "layer 3, chosen in inner folds"),
         ({"row_untrained_gain_low": np.nan, "of_untrained_gain_low": np.nan}, True, True, "layer"),
         ({"row_p": np.nan, "of_p": np.nan}, True, True, "layer 3"),
-        ({"row_r2_low": -0.1}, False, False, "no layer that inner folds chose"),
+        ({"row_r2_low": -0.1}, False, False, "no layer chosen in inner folds"),
         ({"of_chosen_r2_low": -0.1}, True, False, "not predicted"),
-        ({"row_p": 0.2, "of_p": 0.2}, False, False, "not told from chance: q 0.20"),
+        ({"row_p": 0.2, "of_p": 0.2}, False, False, "not distinguishable from chance: q 0.20"),
         ({"of_untrained_gain_low": -0.1}, True, False, "untrained encoder does as well"),
-        ({"row_untrained_gain_low": -0.1}, False, False, "no layer that inner folds chose"),
+        ({"row_untrained_gain_low": -0.1}, False, False, "no layer chosen in inner folds"),
     ],
 )
-def test_evidence_needs_all_that_was_computed(changes, layer, target, says):
-    table, summary = _verdict(**changes)
+def test_evidence_requires_all_computed_criteria(changes, layer, target, message):
+    table, summary = _assessed(**changes)
     assert bool(table["evidence"][0]) is layer
     assert bool(summary["evidence"][0]) is target
-    assert says in summary["reason"][0]
+    assert message in summary["reason"][0]
 
 
-def test_a_twin_that_is_better_elsewhere_takes_the_evidence_away():
+def test_an_untrained_counterpart_that_is_better_in_another_layer_removes_evidence():
     rng = np.random.default_rng(6)
     signal = rng.standard_normal(80)
     x, counterpart = rng.standard_normal((80, 2, 8)), rng.standard_normal((80, 2, 8))
@@ -211,7 +211,7 @@ def test_curves_do_not_leak_works():
     assert leaky["r2"].max() > 0.5
 
 
-def test_leaky_results_give_no_aspects():
+def test_leaking_results_give_no_aspects():
     of_work = np.arange(80) // 4
     rng = np.random.default_rng(8)
     x = rng.standard_normal((20, 1, 40))[of_work]
@@ -225,7 +225,7 @@ def test_leaky_results_give_no_aspects():
     assert "split works" in brightness.reason
 
 
-def test_an_aspect_claims_only_the_targets_that_have_evidence():
+def test_an_aspect_uses_only_targets_with_evidence():
     rng = np.random.default_rng(9)
     x = rng.standard_normal((80, 2, 8))
     y = pd.DataFrame({"dynamic_range": x[:, 1, 0], "dynamic_variance": rng.standard_normal(80)})
@@ -239,7 +239,7 @@ def test_an_aspect_claims_only_the_targets_that_have_evidence():
 @pytest.mark.parametrize(
     ("sizes", "folds"), [([6, 6, 6], 2), ([10, 1, 1], 3), ([30, 1, 1, 1, 1], 2)]
 )
-def test_a_library_too_small_for_folds_is_a_note(sizes, folds):
+def test_a_library_too_small_for_folds_gives_a_note(sizes, folds):
     works = [f"w{work}" for work, size in enumerate(sizes) for _ in range(size)]
     rng = np.random.default_rng(0)
     y = pd.DataFrame({"a": rng.standard_normal(len(works))})
@@ -251,7 +251,7 @@ def test_a_library_too_small_for_folds_is_a_note(sizes, folds):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"works": [None, *WORKS[1:]]}, "works has a missing name"),
         ({"groups": [float("nan"), *WORKS[1:]]}, "groups has a missing name"),
@@ -264,15 +264,15 @@ def test_a_library_too_small_for_folds_is_a_note(sizes, folds):
         ({"descriptors": np.zeros((79, 3))}, "descriptors must be"),
     ],
 )
-def test_impossible_arguments_say_why(changes, says):
+def test_invalid_arguments_raise_clear_errors(changes, message):
     rng = np.random.default_rng(0)
     arguments = {"works": WORKS, "permutations": 0, **QUICK, **changes}
     y = pd.DataFrame({"a": rng.standard_normal(80)})
-    with pytest.raises(ProbingError, match=says):
+    with pytest.raises(ProbingError, match=message):
         discover(rng.standard_normal((80, 2, 3)), y, **arguments)
 
 
-def test_targets_and_curves_are_checked_too():
+def test_targets_and_curves_are_validated():
     x = np.random.default_rng(0).standard_normal((80, 2, 3))
     twice = pd.DataFrame(np.ones((80, 2)), columns=["a", "a"])
     with pytest.raises(ProbingError, match="'a' is listed twice"):

@@ -1,4 +1,4 @@
-"""Nested choices are those of a plain loop, whichever way the algebra goes."""
+"""Nested cross-validation equals a plain loop, from moments and from the Gram matrix."""
 
 import himalaya.ridge
 import numpy as np
@@ -28,7 +28,7 @@ def _library(rows=60, features=8, seed=0, works=15):
 
 
 def _loop(x, y, splits):
-    """The same protocol with scikit-learn, one fit at a time."""
+    """Nested cross-validation with scikit-learn, one fit at a time."""
     predicted, chosen = np.empty_like(y), np.empty((len(splits), y.shape[1]))
     for index, split in enumerate(splits):
         for target in range(y.shape[1]):
@@ -48,15 +48,15 @@ def _loop(x, y, splits):
     return predicted, chosen
 
 
-@pytest.mark.parametrize("features", [8, 90])  # sums over rows, and the Gram matrix
+@pytest.mark.parametrize("features", [8, 90])  # moments, and the Gram matrix
 @pytest.mark.parametrize("device", ["cpu", "torch-cpu"])
-def test_nested_choice_is_the_plain_loops(features, device):
+def test_nested_cross_validation_equals_a_plain_loop(features, device):
     x, y, splits = _library(features=features)
     expected, chosen = _loop(x, y, splits)
     found = nested_predictions(x, y, splits, ALPHAS, targets=2, device=device)
     np.testing.assert_array_equal(found.alpha, chosen)
     np.testing.assert_allclose(found.predicted, expected, atol=1e-8)
-    # Columns beyond the targets take the other way through the code to the same end.
+    # Columns beyond the targets take another code path with the same result.
     partly = nested_predictions(x, y, splits, ALPHAS, targets=1, device=device)
     np.testing.assert_allclose(partly.predicted, expected, atol=1e-8)
     for index, split in enumerate(splits):
@@ -65,7 +65,7 @@ def test_nested_choice_is_the_plain_loops(features, device):
 
 
 @pytest.mark.parametrize("features", [8, 90])
-def test_one_penalty_is_cross_val_predict(features):
+def test_one_penalty_equals_plain_cross_validation(features):
     x, y, splits = _library(features=features)
     expected = np.empty_like(y)
     for split in splits:
@@ -78,27 +78,27 @@ def test_one_penalty_is_cross_val_predict(features):
 
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(12, 50), features=st.integers(2, 40), seed=st.integers(0, 99))
-def test_ridge_from_sums_is_ridge_on_rows(rows, features, seed):
+def test_ridge_from_moments_equals_ridge_on_rows(rows, features, seed):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((rows, features)), rng.standard_normal((rows, 3))
     x[:, 0] = 0.3  # constant
-    centre, kept = x.mean(axis=0), np.arange(rows) % 3 > 0
+    centre, train = x.mean(axis=0), np.arange(rows) % 3 > 0
     around = x - centre
-    moments = Moments.of(around, y) - Moments.of(around[~kept], y[~kept])
+    moments = Moments.of(around, y) - Moments.of(around[~train], y[~train])
     model = RidgePath.from_moments(
         moments, centre=centre, reference=np.square(around).mean(axis=0) + 1e-30
     )
-    direct = RidgePath(x[kept], y[kept])
+    direct = RidgePath(x[train], y[train])
     np.testing.assert_allclose(
-        model.predict(x[~kept], [0.5, 50.0]), direct.predict(x[~kept], [0.5, 50.0]), atol=1e-7
+        model.predict(x[~train], [0.5, 50.0]), direct.predict(x[~train], [0.5, 50.0]), atol=1e-7
     )
     each = np.array([0.5, 50.0, 5.0])
     np.testing.assert_allclose(
-        model.predict_each(x[~kept], each), direct.predict_each(x[~kept], each), atol=1e-7
+        model.predict_each(x[~train], each), direct.predict_each(x[~train], each), atol=1e-7
     )
     np.testing.assert_allclose(
-        model.squared_error(x[~kept], y[~kept], each),
-        np.square(direct.predict(x[~kept], each) - y[~kept]).sum(axis=1),
+        model.squared_error(x[~train], y[~train], each),
+        np.square(direct.predict(x[~train], each) - y[~train]).sum(axis=1),
         atol=1e-6,
     )
     np.testing.assert_allclose(
@@ -106,7 +106,7 @@ def test_ridge_from_sums_is_ridge_on_rows(rows, features, seed):
     )
 
 
-def test_equals_himalayas_multi_target_ridge():
+def test_ridge_equals_himalayas_multi_target_ridge():
     x, y, _ = _library(rows=50, features=70)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     alphas = np.array([3.0, 300.0])
@@ -153,7 +153,7 @@ def test_simplex_weights_are_the_constrained_optimum(seed, layers):
     assert error(found) <= oracle.fun * (1 + 1e-4) + 1e-9
 
 
-def test_a_device_that_is_not_there_is_an_error():
+def test_an_unavailable_device_raises():
     import torch
 
     for name in ["mps", "tpu", *([] if torch.cuda.is_available() else ["cuda"])]:

@@ -1,4 +1,4 @@
-"""Chance, leaks and baselines: what must not look like a finding does not."""
+"""Chance, leakage and baselines do not produce evidence."""
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from mess_core.probing.permutation import (
 QUICK = {"alphas": [1.0, 100.0], "resamples": 100}
 
 
-def _knows_only_the_work(seed=3):
-    """Embeddings that only know the work, a target that is a random number per work."""
+def _identifies_only_the_work(seed=3):
+    """Embeddings that only identify the work, and a target that is a random number per work."""
     rng = np.random.default_rng(seed)
     of_work = np.arange(100) // 4
     x = rng.standard_normal((25, 2, 48))[of_work] + 0.05 * rng.standard_normal((100, 2, 48))
@@ -23,8 +23,8 @@ def _knows_only_the_work(seed=3):
     return x, y, [f"w{work}" for work in of_work]
 
 
-def test_the_default_protocol_does_not_leak_and_the_first_published_one_warns():
-    x, y, works = _knows_only_the_work()
+def test_default_folds_do_not_leak_and_ungrouped_folds_warn():
+    x, y, works = _identifies_only_the_work()
     safe = discover(x, y, works, permutations=50, **QUICK)
     assert (safe.table["r2"] <= 0).all()
     assert (safe.summary[["chosen_r2", "weighted_r2"]] <= 0).all(axis=None)
@@ -41,7 +41,7 @@ def test_the_default_protocol_does_not_leak_and_the_first_published_one_warns():
     assert by_player.notes[0].startswith("WARNING")
 
 
-def test_noise_gives_no_family_wise_positives_beyond_the_level():
+def test_noise_gives_family_wise_errors_within_the_level():
     positives, p = 0, []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def test_noise_gives_no_family_wise_positives_beyond_the_level():
         y = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
         works = [f"w{i % 13}" for i in range(40)]
         found = discover(x, y, works, permutations=99, alphas=[10.0], resamples=50, seed=seed)
-        assert not found.notes  # enough permutations for a false alarm to be possible
+        assert not found.notes  # enough permutations for a false positive
         positives += bool((found.summary["q"] <= 0.05).any())
         p += found.summary["p"].tolist()
         assert not (found.table["q"] < found.table["p"]).any()
@@ -58,13 +58,14 @@ def test_noise_gives_no_family_wise_positives_beyond_the_level():
     assert kstest(p, "uniform").pvalue > 0.01
 
 
-def test_too_few_permutations_are_said():
+def test_too_few_permutations_give_a_note():
     rng = np.random.default_rng(0)
     y = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
     works = [f"w{i % 13}" for i in range(40)]
     found = discover(rng.standard_normal((40, 1, 5)), y, works, permutations=39, **QUICK)
     assert found.notes == [
-        "39 permutations cannot give a single one of 4 targets q <= 0.05: take at least 79"
+        "39 permutations are too few for a single one of 4 targets to reach q <= 0.05: "
+        "use at least 79"
     ]
 
 
@@ -74,9 +75,9 @@ def test_p_is_uniform_without_a_signal_and_small_with_one():
         rng = np.random.default_rng(seed)
         y = np.repeat(rng.standard_normal(8), 3) + rng.standard_normal(24)
         x = np.repeat(rng.standard_normal(8), 3) + rng.standard_normal(24)
-        moved = work_block_permutations([f"w{i // 3}" for i in range(24)], 99, seed=seed)
+        orders = work_block_permutations([f"w{i // 3}" for i in range(24)], 99, seed=seed)
         observed.append(np.corrcoef(x, y)[0, 1])
-        largest.append([np.corrcoef(x, y[one])[0, 1] for one in moved])
+        largest.append([np.corrcoef(x, y[order])[0, 1] for order in orders])
     p = [
         permutation_p(np.array([[one]]), np.array(many)[:, None])[0, 0]
         for one, many in zip(observed, largest, strict=True)
@@ -92,23 +93,23 @@ def test_p_is_uniform_without_a_signal_and_small_with_one():
     assert found.summary["layer"][0] == 1
 
 
-def test_works_move_whole_and_only_among_their_size():
+def test_whole_works_are_permuted_only_with_works_of_equal_size():
     blocks = ["a", "b", "b", "c", "c", "d", "d", "d", "e"]
-    moved = work_block_permutations(blocks, 200, seed=0)
+    orders = work_block_permutations(blocks, 200, seed=0)
     names = np.array(blocks)
     sizes = {name: blocks.count(name) for name in blocks}
-    for one in moved:
-        assert sorted(one) == list(range(9))
+    for order in orders:
+        assert sorted(order) == list(range(9))
         for name in sizes:
-            sources = set(names[one[names == name]])
+            sources = set(names[order[names == name]])
             assert len(sources) == 1
             assert sizes[sources.pop()] == sizes[name]
-    assert len({tuple(one) for one in moved}) > 50
+    assert len({tuple(order) for order in orders}) > 50
     whole = work_block_permutations(blocks, 50, seed=0, within=False)
-    assert all((np.diff(one[5:8]) == 1).all() for one in whole)
+    assert all((np.diff(order[5:8]) == 1).all() for order in whole)
 
 
-def test_a_layer_that_its_untrained_self_equals_is_no_evidence():
+def test_a_layer_no_better_than_its_untrained_counterpart_is_no_evidence():
     rng = np.random.default_rng(5)
     works = [f"w{i % 20}" for i in range(80)]
     shared = rng.standard_normal((80, 1))
@@ -128,10 +129,10 @@ def test_a_layer_that_its_untrained_self_equals_is_no_evidence():
     assert better.table["evidence"][0]
     assert better.aspects()["brightness"].confidence == "high"
     assert better.summary["mean_r2"][0] <= 0
-    assert better.summary["descriptors_r2"][0] <= 0  # nothing known: as good as the mean
+    assert better.summary["descriptors_r2"][0] <= 0  # all missing: no better than the mean
 
 
-def test_aspects_take_the_layers_that_inner_folds_chose():
+def test_aspects_use_the_layers_chosen_in_inner_folds():
     rng = np.random.default_rng(2)
     x = rng.standard_normal((90, 4, 12))
     works = [f"w{i % 18}" for i in range(90)]
@@ -158,7 +159,7 @@ def test_results_do_not_depend_on_the_device():
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-def test_a_planted_curve_is_found_in_its_layer(layer):
+def test_a_synthetic_curve_is_found_in_its_layer(layer):
     rng = np.random.default_rng(7)
     x = rng.standard_normal((120, 2, 8))
     shape, other = np.sin(np.linspace(0, 3, 10)), np.linspace(-1, 1, 10)

@@ -1,4 +1,4 @@
-"""Probing of a whole data root: groupings, baselines, segments, curves, pictures."""
+"""Probing of a whole data root: groupings, baselines, segments, curves and figures."""
 
 import json
 
@@ -32,7 +32,7 @@ from mess_core.targets.registry import curves
 
 @pytest.fixture(scope="module")
 def trained():
-    """Stands for a trained encoder: other random weights, and a name that does not say so."""
+    """Substitute for a trained encoder: other random weights, not named as untrained."""
     return Encoder(
         "trained@1",
         untrained_checkpoint("tiny", seed=7),
@@ -59,13 +59,13 @@ def test_other_groupings_warn(workbench):
         stored = json.loads((probing_folder(layout, group_by) / "results.json").read_text())
         assert stored["settings"]["grouped_by"] == group_by
     assert found.settings["alphas"] == [1.0]
-    # Nothing that aspects are read from is leaky.
+    # Aspects are never read from leaking results.
     assert load_discovery(layout.probing)[0].settings["grouped_by"] == "work"
     with pytest.raises(ProbingError, match="cannot group by"):
         probe_store(layout, group_by="composer")
 
 
-def test_tracks_without_a_performer_are_on_their_own(tmp_path):
+def test_tracks_without_a_performer_form_their_own_groups(tmp_path):
     rows = pd.DataFrame(
         {
             "track_id": ["a", "b", "c"],
@@ -82,10 +82,10 @@ def test_tracks_without_a_performer_are_on_their_own(tmp_path):
     assert grouping(layout, rows, "work") == ["chopin:op25"] * 3
 
 
-def test_segments_are_spread_over_tracks_with_their_own_targets(built):
+def test_segments_are_spread_over_tracks_and_have_their_own_targets(built):
     layout = built.layout
     _, rows, manifest = load_matrix(layout)
-    x, table, courses = segment_inputs(layout, rows, manifest["identity"], per_track=3)
+    x, table, segment_curves = segment_inputs(layout, rows, manifest["identity"], per_track=3)
     assert len(x) == len(table)
     assert table.groupby("track_id").size().max() == 3
     store = EmbeddingStore(layout)
@@ -97,17 +97,17 @@ def test_segments_are_spread_over_tracks_with_their_own_targets(built):
         np.testing.assert_array_equal(x[position], vectors[at].astype(np.float32))
         stored = read_table(layout.segment_targets(row["dataset"], row["track_id"])).iloc[at]
         assert row["dynamic_range"] == stored["dynamic_range"]
-        course = read_table(layout.curves(row["dataset"], row["track_id"]))
+        track_curves = read_table(layout.curves(row["dataset"], row["track_id"]))
         first = round(row["start_s"] * 2)
-        known = courses["dynamic_arc"][position]
+        known = segment_curves["dynamic_arc"][position]
         known = known[np.isfinite(known)]
-        expected = course["dynamic_arc"].to_numpy()[first : first + 10]
+        expected = track_curves["dynamic_arc"].to_numpy()[first : first + 10]
         np.testing.assert_array_equal(known, expected[np.isfinite(expected)])
-    assert set(courses) == {one.name for one in curves(timed=True)}
-    assert all(values.shape == (len(x), 10) for values in courses.values())
+    assert set(segment_curves) == {one.name for one in curves(timed=True)}
+    assert all(values.shape == (len(x), 10) for values in segment_curves.values())
 
 
-def test_segments_of_a_work_stay_together(workbench):
+def test_segments_of_a_work_stay_on_one_side(workbench):
     found, shapes = probe_segments(workbench.layout, per_track=3)
     assert not found.notes or not found.notes[0].startswith("WARNING")
     assert found.table["n"].max() > 12
@@ -119,7 +119,7 @@ def test_segments_of_a_work_stay_together(workbench):
     pd.testing.assert_frame_equal(again.table, found.table)
 
 
-def test_pictures_and_the_page(built):
+def test_figures_and_the_html_page(built):
     found, made_from = load_discovery(built.layout.probing)
     for drawn in (heatmap_png(found, title="x"), profiles_png(found), within_png(found)):
         assert drawn.startswith(b"\x89PNG")
@@ -130,7 +130,7 @@ def test_pictures_and_the_page(built):
     assert "harmonic_complexity" in page
 
 
-def test_the_twin_has_the_architecture_and_none_of_the_weights(trained):
+def test_the_untrained_counterpart_has_the_same_architecture_and_other_weights(trained):
     counterpart, again = load_control(trained), load_control(trained)
     wave = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
     states = trained.hidden_states(wave)
@@ -147,7 +147,7 @@ def test_the_twin_has_the_architecture_and_none_of_the_weights(trained):
     assert differing == {"encoder"}
 
 
-def test_probing_compares_with_the_twin(workbench, trained):
+def test_probing_compares_with_the_untrained_counterpart(workbench, trained):
     layout = workbench.layout
     tracks = read_table(layout.tracks)
     assert all(one.status == "done" for one in embed_tracks(tracks, trained, layout))
@@ -161,7 +161,7 @@ def test_probing_compares_with_the_twin(workbench, trained):
     found, _ = probe_store(layout, permutations=3)
     assert found.table["untrained_r2"].notna().all()
     assert found.summary["untrained_gain_low"].notna().all()
-    # The counterpart's scores are those of probing its own matrix.
+    # The counterpart's scores equal those of probing its matrix alone.
     counterpart, _, _ = load_matrix(layout.control)
     inputs = probing_inputs(layout)
     alone = discover(
@@ -174,7 +174,7 @@ def test_probing_compares_with_the_twin(workbench, trained):
         resamples=10,
     )
     np.testing.assert_allclose(alone.table["r2"], found.table["untrained_r2"])
-    # Tracks that the counterpart lacks are not compared at all, instead of without it.
+    # Tracks without a counterpart are left out of probing.
     build_matrix(layout.control, tracks.iloc[1:])
     manifest = read_json(layout.control.matrix_manifest)
     write_json(layout.control.matrix_manifest, {**manifest, "control_of": trained.identity})

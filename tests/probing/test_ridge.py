@@ -1,4 +1,4 @@
-"""The closed form against scikit-learn, on every shape."""
+"""Ridge regression equals scikit-learn's for any shape."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from mess_core.probing.ridge import RidgePath
     alpha=st.floats(1e-2, 1e5),
     seed=st.integers(0, 1000),
 )
-def test_equals_scikit_learn(rows, features, alpha, seed):
+def test_ridge_equals_scikit_learn(rows, features, alpha, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, features)) * rng.uniform(0.1, 10, features) + 3
     y = rng.standard_normal((rows, 3)) * 5 - 2
@@ -51,7 +51,7 @@ def test_degrees_of_freedom_are_the_trace_of_the_hat_matrix(shape):
     assert RidgePath(x, x[:, :1]).degrees_of_freedom([7.0])[0] == pytest.approx(np.trace(hat))
 
 
-def test_constant_features_and_bad_input():
+def test_constant_features_and_invalid_input():
     x = np.ones((5, 3))
     assert np.allclose(RidgePath(x, np.arange(5.0)[:, None]).predict(x, [1.0]), 2.0)
     with pytest.raises(ProbingError, match="NaN"):

@@ -1,4 +1,4 @@
-"""Planted ways of playing show where they should."""
+"""Manipulated expression shows in the corresponding descriptors."""
 
 from dataclasses import replace
 
@@ -37,19 +37,19 @@ def played(work=0, *, seed=0, **expression):
         ("asynchrony_ms", 1.0, 12.0, "asynchrony_ms"),
     ],
 )
-def test_what_is_planted_is_found(field, low, high, name):
+def test_manipulated_expression_is_recovered(field, low, high, name):
     less, more = (describe_expression(played(**{field: value})) for value in (low, high))
     assert more[name] > less[name]
 
 
-def test_transposition_changes_nothing_but_what_is_about_registers():
+def test_transposition_changes_only_descriptors_of_register():
     one = played()
     higher = replace(one, pitch=one.pitch + 1)
-    kept, moved = describe_expression(one), describe_expression(higher)
+    before, after = describe_expression(one), describe_expression(higher)
     register = ("treble", "bass", "loudness", "clash", "pitch_classes")
-    for name, value in kept.items():
+    for name, value in before.items():
         if not any(part in name for part in register):
-            assert moved[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+            assert after[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
 
 
 def test_pedal_makes_notes_ring_and_clash():
@@ -59,7 +59,7 @@ def test_pedal_makes_notes_ring_and_clash():
     assert resonance(wet).ringing.mean() > 2 * resonance(dry).ringing.mean()
 
 
-def test_one_note_and_one_chord_have_no_nonsense():
+def test_single_notes_and_chords_are_described():
     note = Performance(
         np.array([1.0]), np.array([2.0]), np.array([60]), np.array([64]), np.empty((0, 2))
     )
@@ -73,7 +73,7 @@ def test_one_note_and_one_chord_have_no_nonsense():
     assert describe_expression(chord)["top_over_bottom"] == 6.0
 
 
-def test_standardised_is_relative_bounded_and_blind_to_what_is_missing():
+def test_standardised_is_relative_bounded_and_ignores_missing_values():
     rows = [{"a": 1.0, "b": 5.0}, {"a": 3.0, "b": float("nan")}, {"a": 5.0, "b": 5.0}]
     found = standardised(rows)
     np.testing.assert_allclose(found[:, 0], [-1.2247449, 0, 1.2247449])
@@ -82,7 +82,7 @@ def test_standardised_is_relative_bounded_and_blind_to_what_is_missing():
     assert outlier.max() == 3.0
 
 
-def test_curves_tell_who_slows_down():
+def test_curves_identify_the_performance_that_slows_down():
     steady = [played(rubato=0.0, tempo_drift=0.0, seed=seed, pedal=0.0) for seed in range(3)]
     one = steady[0]
     end = one.onset_s[-1]
@@ -97,15 +97,15 @@ def test_curves_tell_who_slows_down():
     assert curves["tempo"].shape == (4, 16)
     rows = shape_descriptors(curves)
     assert rows[3]["tempo_end"] < min(row["tempo_end"] for row in rows[:3]) - 0.1
-    apart = curve_distances(curves)["tempo"]
-    np.testing.assert_allclose(apart, apart.T)
-    assert np.all(np.diag(apart) == 0)
-    assert apart[3, :3].min() > apart[:3, :3].max()
+    distances = curve_distances(curves)["tempo"]
+    np.testing.assert_allclose(distances, distances.T)
+    assert np.all(np.diag(distances) == 0)
+    assert distances[3, :3].min() > distances[:3, :3].max()
 
 
-def test_the_same_performance_twice_is_no_distance_apart():
+def test_identical_performances_have_zero_distance():
     one, other = played(seed=1), played(seed=2, velocity=80.0, pedal=0.7)
-    for apart in curve_distances(passage_curves([one, one, other])).values():
-        assert apart[0, 1] < 1e-9
+    for distances in curve_distances(passage_curves([one, one, other])).values():
+        assert distances[0, 1] < 1e-9
     with pytest.raises(MidiError, match="cannot be compared"):
         passage_curves([one])

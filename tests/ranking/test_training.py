@@ -1,4 +1,4 @@
-"""Heads find planted signals on works they did not see, and nothing in shuffled labels."""
+"""Heads recover a synthetic signal on unseen works and learn nothing from shuffled labels."""
 
 import numpy as np
 import pytest
@@ -20,24 +20,24 @@ LAYERS, DIM = 3, 16
 
 
 def library(seed=0, works=36, passages=3, players=4):
-    """Layer 1 holds the way of playing in two dimensions under much that is played."""
+    """Make clips whose layer 1 encodes expression in two dimensions, with content in all."""
     rng = np.random.default_rng(seed)
-    vectors, values, names, groups, who = [], [], [], [], []
+    vectors, values, names, groups, performers = [], [], [], [], []
     for work in range(works):
         for passage in range(passages):
-            what = rng.normal(0, 2.0, (LAYERS, DIM))
+            content = rng.normal(0, 2.0, (LAYERS, DIM))
             for player in range(players):
-                way = rng.normal(0, 1.0, 2)
-                vector = what + rng.normal(0, 1.2, (LAYERS, DIM))
-                vector[1, :2] = 2.0 * way + 0.1 * rng.normal(size=2)
+                expression = rng.normal(0, 1.0, 2)
+                vector = content + rng.normal(0, 1.2, (LAYERS, DIM))
+                vector[1, :2] = 2.0 * expression + 0.1 * rng.normal(size=2)
                 vectors.append(vector)
-                values.append(way)
+                values.append(expression)
                 names.append(f"{work}#{passage}")
                 groups.append(f"w{work}")
-                who.append(f"player {player}")
+                performers.append(f"player {player}")
     return (
         np.array(vectors, dtype=np.float32), np.array(values), np.array(names), np.array(groups),
-        np.array(who),
+        np.array(performers),
     )  # fmt: skip
 
 
@@ -65,27 +65,27 @@ def sides():
     ("kind", "loss"),
     [("diagonal", "triplet"), ("linear", "infonce"), ("linear", "supcon"), ("mlp", "infonce")],
 )
-def test_a_planted_way_of_playing_is_learned_for_other_works(kind, loss):
+def test_a_synthetic_signal_is_learned_for_unseen_works(kind, loss):
     train, test = sides()
     rate = 0.05 if kind == "diagonal" else 3e-3
     settings = Settings(kind, loss, learning_rate=rate, weight_decay=0.0, epochs=120)
     trained = train_head(material(train), settings)
-    asked = material(test)
-    learned = accuracy(trained.head(asked.vectors), asked.triplets)
-    mean = asked.vectors.mean(axis=1)
-    frozen = accuracy(mean / np.linalg.norm(mean, axis=1, keepdims=True), asked.triplets)
-    # So little data is not for an MLP: it is only asked to be better than no learning.
+    unseen = material(test)
+    learned = accuracy(trained.head(unseen.vectors), unseen.triplets)
+    mean = unseen.vectors.mean(axis=1)
+    frozen = accuracy(mean / np.linalg.norm(mean, axis=1, keepdims=True), unseen.triplets)
+    # With so little data an MLP is only required to beat the frozen encoder.
     assert learned > frozen + (0.02 if kind == "mlp" else 0.05), (learned, frozen)
 
 
 def test_shuffled_labels_teach_nothing():
     train, test = sides()
     trained = train_head(material(train, shuffled=True), Settings("linear", "infonce", epochs=60))
-    asked = material(test, shuffled=True)
-    assert abs(accuracy(trained.head(asked.vectors), asked.triplets) - 0.5) < 0.08
+    unseen = material(test, shuffled=True)
+    assert abs(accuracy(trained.head(unseen.vectors), unseen.triplets) - 0.5) < 0.08
 
 
-def test_training_is_the_same_each_time_and_stops_by_itself():
+def test_training_is_reproducible_and_stops_early():
     train, _ = sides()
     settings = Settings("linear", "infonce", epochs=60, patience=5)
     first, second = (train_head(material(train), settings) for _ in range(2))
@@ -95,22 +95,22 @@ def test_training_is_the_same_each_time_and_stops_by_itself():
     assert first.history[first.epoch] == max(first.history)
 
 
-def test_the_scaler_knows_only_what_was_learned_from():
+def test_the_scaler_is_fitted_on_training_works_only():
     train, _ = sides()
     given = material(train)
     trained = train_head(given, Settings("diagonal", "triplet", epochs=3))
     groups = np.asarray(given.groups)
     means = {name: given.vectors[groups == name].mean(axis=0) for name in np.unique(groups)}
     mean = trained.head.arrays["mean"]
-    assert not np.allclose(mean, given.vectors.mean(axis=0))  # stopping works are left out
+    assert not np.allclose(mean, given.vectors.mean(axis=0))  # validation works are left out
     held = round(0.25 * len(means))
     order = np.random.default_rng(0).permutation(np.unique(groups))
-    kept = [means[name] for name in order[held:]]
-    np.testing.assert_allclose(mean, np.mean(kept, axis=0), atol=1e-5)
+    train_means = [means[name] for name in order[held:]]
+    np.testing.assert_allclose(mean, np.mean(train_means, axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["diagonal", "linear", "mlp"])
-def test_what_is_served_is_what_was_trained(kind):
+def test_a_served_head_equals_the_trained_module(kind):
     vectors = library()[0][:20]
     mean, scale = vectors.mean(axis=0), vectors.std(axis=0)
     model = make_head(kind, LAYERS, DIM, seed=1)
@@ -122,15 +122,15 @@ def test_what_is_served_is_what_was_trained(kind):
     np.testing.assert_allclose(np.linalg.norm(served, axis=1), 1.0, atol=1e-5)
 
 
-def test_content_pairs_are_other_performers_and_half_the_negatives_ones_own():
-    _, _, names, _, who = library()
-    tracks = np.char.add(np.char.add(names, " by "), who)
-    triplets = content_triplets(names.tolist(), who.tolist(), tracks.tolist())
+def test_content_positives_are_by_others_and_half_the_negatives_by_the_same_performer():
+    _, _, names, _, performers = library()
+    tracks = np.char.add(np.char.add(names, " by "), performers)
+    triplets = content_triplets(names.tolist(), performers.tolist(), tracks.tolist())
     x, positive, negative = triplets.T
     assert np.all(names[x] == names[positive])
-    assert np.all(who[x] != who[positive])
+    assert np.all(performers[x] != performers[positive])
     assert np.all(names[x] != names[negative])
-    assert np.mean(who[x] == who[negative]) == pytest.approx(0.5)
+    assert np.mean(performers[x] == performers[negative]) == pytest.approx(0.5)
     with pytest.raises(MessError, match="two performers"):
         content_triplets(["a", "b"], ["p", "p"], ["t", "u"])
 
@@ -138,18 +138,18 @@ def test_content_pairs_are_other_performers_and_half_the_negatives_ones_own():
 def test_expression_triplets_stay_within_a_passage_and_order_distances():
     _, values, names, _, _ = library()
     unit = expression_unit(values, names.tolist())
-    within = expression_distances(values, names.tolist(), unit)
-    assert sorted(np.concatenate([members for members, _ in within])) == list(range(len(values)))
-    triplets = expression_triplets(within)
+    distances = expression_distances(values, names.tolist(), unit)
+    assert sorted(np.concatenate([members for members, _ in distances])) == list(range(len(values)))
+    triplets = expression_triplets(distances)
     x, near, far = triplets.T
     assert np.all((names[x] == names[near]) & (names[x] == names[far]))
     scaled = values / unit
-    apart = [np.linalg.norm(scaled[x] - scaled[other], axis=1) for other in (near, far)]
-    assert np.all(apart[0] < 0.9 * apart[1] + 1e-9)
+    near_far = [np.linalg.norm(scaled[x] - scaled[other], axis=1) for other in (near, far)]
+    assert np.all(near_far[0] < 0.9 * near_far[1] + 1e-9)
     assert not np.any((x == near) | (x == far))
 
 
-def test_too_little_to_learn_from_is_said():
+def test_too_little_training_data_raises():
     given = material(np.arange(12))  # one work
     with pytest.raises(MessError, match="at least two works"):
         train_head(given, Settings("linear", "infonce"))
@@ -157,17 +157,17 @@ def test_too_little_to_learn_from_is_said():
 
 def test_a_reranker_finds_the_layer_that_matters():
     train, test = sides()
-    learn, asked = material(train), material(test)
+    seen, unseen = material(train), material(test)
 
-    def features(which, first, second):
-        nothing = np.zeros((len(which.vectors), 0))
-        return interactions(which.vectors, nothing, first, second)
+    def features(data, first, second):
+        no_descriptors = np.zeros((len(data.vectors), 0))
+        return interactions(data.vectors, no_descriptors, first, second)
 
-    x, near, far = learn.triplets.T
-    fitted = Reranker().fit(features(learn, x, near), features(learn, x, far))
-    x, near, far = asked.triplets.T
-    better = fitted.score(features(asked, x, near)) > fitted.score(features(asked, x, far))
-    plain = features(asked, x, near).mean(axis=1) > features(asked, x, far).mean(axis=1)
+    x, near, far = seen.triplets.T
+    fitted = Reranker().fit(features(seen, x, near), features(seen, x, far))
+    x, near, far = unseen.triplets.T
+    better = fitted.score(features(unseen, x, near)) > fitted.score(features(unseen, x, far))
+    plain = features(unseen, x, near).mean(axis=1) > features(unseen, x, far).mean(axis=1)
     assert better.mean() > plain.mean() + 0.02
-    with pytest.raises(MessError, match="not fitted"):
+    with pytest.raises(MessError, match="not been fitted"):
         Reranker().score(np.zeros((1, 3)))

@@ -1,1 +1,1 @@
-"""The pipeline among real processes: daemon, code server, workers that are killed."""
+"""The pipeline in real processes: a daemon, a code server, and workers that are killed."""

@@ -1,7 +1,7 @@
-"""Whether two engines made the same library, byte by byte.
+"""Byte-by-byte comparison of the libraries that two engines have built.
 
-``python -m tests.scenario.digests A B`` compares what two stories left in their folders. Left
-out is what names a place or a time: the track table's paths, failures, versions of indices.
+``python -m tests.scenario.digests A B`` compares the results of two scenarios. It excludes files
+that contain paths or times: the track table, failures, versions of indices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RESULTS = (
 
 
 def digests(layout: Layout) -> dict[str, str]:
-    """SHA-256 of every result of a library, by its place below the root."""
+    """Return the SHA-256 of every result of a library, by its path relative to the root."""
     found = {}
     root = str(layout.root)
     for pattern in _RESULTS:
@@ -41,7 +41,7 @@ def digests(layout: Layout) -> dict[str, str]:
         folder = layout.indices / kind
         version = folder / (folder / "latest").read_text().strip()
         for path in version.iterdir():
-            # The manifest says when; it names the files' checksums, which are compared.
+            # The manifest contains the time; the files whose checksums it lists are compared.
             if path.name != "manifest.json":
                 found[f"indices/{kind}/{path.name}"] = _sha256(path)
     return dict(sorted(found.items()))
@@ -52,18 +52,16 @@ def _sha256(path: Any) -> str:
 
 
 def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """Places that only one has, or that differ."""
-    return sorted(
-        place for place in one.keys() | other.keys() if one.get(place) != other.get(place)
-    )
+    """Return the paths that only one library has, or whose files differ."""
+    return sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
 
 
 def main() -> None:
     one, other = (json.loads((Path(folder) / FILE).read_text()) for folder in sys.argv[1:3])
     differ = differing(one, other)
     print(f"{len(one)} files and {len(other)}: {len(differ)} differ")
-    for place in differ[:50]:
-        print(f"  {place}")
+    for path in differ[:50]:
+        print(f"  {path}")
     raise SystemExit(bool(differ))
 
 

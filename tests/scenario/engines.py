@@ -1,4 +1,4 @@
-"""What the same pipeline runs on: the embedded default, one server, many machines."""
+"""Engines for the same pipeline: the embedded default, one server, and a Ray cluster."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tests.scenario.stack import ROOT, free_port, wait_for
 
 
 class Engine(Protocol):
-    """Where data lie, and what the processes need to know of it."""
+    """Location of the data, and environment of the processes."""
 
     data_root: str
     environment: dict[str, str]
 
     def start(self, environment: dict[str, str]) -> None:
-        """Start what needs the pipeline's own environment."""
+        """Start services that need the environment of the pipeline."""
 
     def close(self) -> None:
         """Stop everything."""
 
 
 class Embedded:
-    """SQLite, a local folder, runs in processes of the code server."""
+    """SQLite and a local folder; the code server starts a process per run."""
 
     def __init__(self, folder: Path) -> None:
         self.data_root = str(folder / "data")
@@ -47,7 +47,7 @@ class Server:
         self._services = contextlib.ExitStack()
         _home(folder, self._services.enter_context(postgres(folder / "postgres")))
         self.environment = self._services.enter_context(s3(folder / "s3"))
-        # The test itself reads the store, too.
+        # The test process itself reads the store as well.
         os.environ.update(self.environment)
         self.data_root = "s3://mess/data"
 
@@ -74,7 +74,7 @@ class Ray:
         }
 
     def start(self, environment: dict[str, str]) -> None:
-        # Jobs inherit a node's environment; its address would lead them to the dashboard's.
+        # Jobs inherit a node's environment, and this address is that of the dashboard.
         env = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
         # Steps are commands, found on the PATH.
         env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
@@ -115,7 +115,7 @@ class Ray:
 
 
 def _home(folder: Path, database: dict[str, str], at_once: int = 1) -> None:
-    """The project's dagster.yaml, with PostgreSQL and so many GPU steps at once."""
+    """Write the project's dagster.yaml with PostgreSQL and `at_once` simultaneous GPU steps."""
     text = (ROOT / ".dagster" / "dagster.yaml").read_text()
     text = text.replace("default_limit: 1", f"default_limit: {at_once}")
     text = text.replace("value: gpu, limit: 1", f"value: gpu, limit: {at_once}")

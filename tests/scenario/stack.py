@@ -1,4 +1,4 @@
-"""Dagster as it is deployed: a code server that runs the runs, a daemon, each its own process."""
+"""Dagster as deployed: a code server that executes runs and a daemon, in separate processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def wait_for(what: str, true: Callable[[], object], seconds: float, every: float = 0.5) -> None:
-    """Poll until `true` is; fails with `what` after `seconds`."""
+    """Poll until `true` returns a true value; raise TimeoutError with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -41,9 +41,9 @@ class Stack:
     Attributes
     ----------
     home : Path
-        ``DAGSTER_HOME``; also takes the processes' logs.
+        ``DAGSTER_HOME``, which also contains the logs of the processes.
     environment : dict
-        What the processes get besides a clean environment: data root, engine, switches.
+        Variables added to a clean environment: data root, engine, switches.
     """
 
     home: Path
@@ -78,7 +78,7 @@ class Stack:
         }
 
     def call(self, command: str, *arguments: str, timeout: float = 600) -> str:
-        """Run one of the environment's commands to its end."""
+        """Run a command of the virtual environment, and return its output."""
         done = subprocess.run(
             [BIN / command, *arguments],
             cwd=ROOT,
@@ -120,7 +120,7 @@ class Stack:
         return subprocess.run(probe, env=self.env, capture_output=True).returncode == 0
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as a machine that fails or a kernel out of memory does."""
+        """Send SIGKILL, as on power loss or when the kernel runs out of memory."""
         self._signal(name, signal.SIGKILL)
 
     def _signal(self, name: str, number: int) -> None:
@@ -130,7 +130,7 @@ class Stack:
         process.wait(60)
 
     def stop(self) -> None:
-        """End everything; nothing is left running."""
+        """Stop all processes."""
         for name in ("daemon", "code"):
             if name in self.running:
                 process = self.running[name]
@@ -141,7 +141,7 @@ class Stack:
 
     @contextlib.contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """The instance that the processes share."""
+        """Yield the instance that the processes share."""
         before = dict(os.environ)
         os.environ.update(self.environment)
         try:

@@ -1,7 +1,7 @@
-"""A night and the morning after: what is there, what is new, what breaks, what is left.
+"""Scenario with real processes: backfill, new and corrupt tracks, killed processes, recovery.
 
-``python -m tests.scenario.story FOLDER --tracks 500 --new 100`` tells it with real processes; the
-tests tell a short one. Prints every step, and at the end what was counted.
+``python -m tests.scenario.story FOLDER --tracks 500 --new 100`` runs it; the tests run a short one.
+Prints every step, and the counts of `Scenario.findings` at the end.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _COUNTING = Path(__file__).parent / "counting"
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-class Story:
-    """One data root, one stack, and what happens to them."""
+class Scenario:
+    """One data root, one stack of processes, and the steps of the scenario."""
 
     def __init__(
         self, folder: Path, engine: str, batch: int, say: Callable[[str], None] = print
@@ -70,26 +70,29 @@ class Story:
         self._say(f"{time.monotonic() - self.began:7.1f} s  {text}")
 
     def passes(self) -> Counter[str]:
-        """How often each track was embedded, by any process."""
+        """Return how often each track was embedded, by any process."""
         if not self.counted.exists():
             return Counter()
         return Counter(line.split("\t")[0] for line in self.counted.read_text().splitlines())
 
-    def first_fill(self, tracks: int) -> None:
-        """Everything that is there, materialised by hand."""
+    def backfill(self, tracks: int) -> None:
+        """Write tracks and materialise them with ``mess backfill``."""
         write_tracks(self.takes, 0, tracks)
         self.say(f"{tracks} tracks written; mess backfill")
         self.stack.call("mess", "backfill", "--yes", timeout=3600)
         self.say(f"materialised; {sum(self.passes().values())} embedded")
 
-    def night(self, tracks: int, new: int, broken: int) -> str:
-        """New tracks, of which some are corrupt; a worker and the daemon are killed meanwhile."""
+    def add_tracks_and_kill_processes(self, tracks: int, new: int, broken: int) -> str:
+        """Add tracks, some of them corrupt, and kill a worker and the daemon during the runs.
+
+        Returns the id of the run whose worker was killed.
+        """
         before = sum(self.passes().values())
         self.stack.environment["MESS_COUNTED_SLOWLY"] = "0.3"
         self.stack.start("code")
         self.stack.start("daemon")
         self.say("code server and daemon are up")
-        time.sleep(12)  # the sensors look once and find nothing
+        time.sleep(12)  # the sensors are evaluated once and find nothing
         ids = write_tracks(self.takes, tracks, new)
         for track_id in ids[5 : 5 + broken]:
             corrupt(self.takes, track_id)
@@ -117,24 +120,24 @@ class Story:
         os.kill(int(json.loads(run.tags[WORKER_TAG])["pid"]), signal.SIGKILL)
         return run.run_id
 
-    def morning(self, good: int, rebuilds: int = 2) -> None:
-        """Wait until all is quiet and rebuilt."""
+    def wait_for_rebuild(self, good: int, rebuilds: int = 2) -> None:
+        """Wait until all runs have ended and tables are rebuilt."""
 
-        def quiet() -> bool:
+        def idle() -> bool:
             with self.stack.instance() as instance:
                 runs = instance.get_runs()
                 done = [one for one in runs if one.job_name == "tables"]
                 return len(done) >= rebuilds and all(one.status in _ENDED for one in runs)
 
-        wait_for("the last rebuild", quiet, 1200, 1.0)
+        wait_for("the last rebuild", idle, 1200, 1.0)
         self.say("tables, probing and indices are rebuilt")
-        time.sleep(15)  # whatever would start once more does so now
-        wait_for("quiet", quiet, 300, 1.0)
+        time.sleep(15)  # time for any further run to start
+        wait_for("no active runs", idle, 300, 1.0)
         rows = len(load_matrix(self.layout)[1])
         self.say(f"{rows} tracks in the matrix; {good} were expected")
 
     def findings(self, killed: str) -> dict[str, object]:
-        """What is left, counted from the store, the event log and the embeddings' log."""
+        """Return counts from the store, the event log and the log of embedded tracks."""
         from mess_core.search.artifact import load_artifact
 
         tracks = read_table(self.layout.tracks)
@@ -195,7 +198,7 @@ def _check_keys() -> list[dg.AssetCheckKey]:
     return [key for key in keys if key.asset_key.path != ["targets_report"]]
 
 
-def tell(
+def run_scenario(
     folder: Path,
     *,
     tracks: int,
@@ -205,17 +208,17 @@ def tell(
     engine: str = "embedded",
     say: Callable[[str], None] = print,
 ) -> dict[str, object]:
-    """The whole story; returns `Story.findings`."""
-    story = Story(folder, engine, batch, say)
+    """Run the whole scenario, and return `Scenario.findings`."""
+    scenario = Scenario(folder, engine, batch, say)
     try:
-        story.first_fill(tracks)
-        killed = story.night(tracks, new, broken)
-        story.morning(tracks + new - broken)
-        made = digests(story.layout)
+        scenario.backfill(tracks)
+        killed = scenario.add_tracks_and_kill_processes(tracks, new, broken)
+        scenario.wait_for_rebuild(tracks + new - broken)
+        made = digests(scenario.layout)
         (folder / FILE).write_text(json.dumps(made, indent=1))
-        return story.findings(killed)
+        return scenario.findings(killed)
     finally:
-        story.close()
+        scenario.close()
 
 
 def main() -> None:
@@ -229,7 +232,7 @@ def main() -> None:
     given = vars(parser.parse_args())
     folder = given.pop("folder").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(tell(folder, **given), indent=1))
+    print(json.dumps(run_scenario(folder, **given), indent=1))
 
 
 if __name__ == "__main__":

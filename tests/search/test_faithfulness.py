@@ -1,4 +1,4 @@
-"""Hits near in one property are told from hits near in everything."""
+"""Faithfulness distinguishes hits near in one property from hits near in all."""
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from mess_core.store.tables import read_json
 
 
 @pytest.fixture(scope="module")
-def planted():
-    """A layer in which tempo is one of many loud directions: cosine hears the rest."""
+def synthetic():
+    """A layer that encodes tempo in one of many directions, so cosine is dominated by others."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((120, 2, 20)).astype(np.float32)
     works = [f"w{index % 30}" for index in range(120)]
@@ -30,8 +30,8 @@ def planted():
     return x, y, works, found, probes
 
 
-def test_probes_read_the_layer_that_was_chosen(planted):
-    x, y, _, _, probes = planted
+def test_probes_use_the_chosen_layer(synthetic):
+    x, y, _, _, probes = synthetic
     assert dict(zip(probes.targets, probes.layers, strict=True)) == {"tempo": 1, "rubato": 0}
     placed = probes.project(x, [0, 1])
     for column, target in enumerate(probes.targets):
@@ -39,14 +39,14 @@ def test_probes_read_the_layer_that_was_chosen(planted):
         assert placed[:, column].std() == pytest.approx(1, abs=0.1)
 
 
-def test_tracks_are_placed_by_probes_that_have_not_seen_them(planted):
-    x, y, _, found, probes = planted
+def test_tracks_are_projected_by_probes_not_trained_on_them(synthetic):
+    x, y, _, found, probes = synthetic
     holes = y.copy()
     holes.loc[:4, "tempo"] = np.nan
     placed = place_tracks(x, y, found, probes)
     known = (found.chosen["tempo"] - y["tempo"].mean()) / y["tempo"].std(ddof=0)
     np.testing.assert_allclose(placed["tempo"], known)
-    again = discover(x, holes, planted[2], permutations=0, resamples=20)
+    again = discover(x, holes, synthetic[2], permutations=0, resamples=20)
     probe = fit_probes(x, holes, again)
     filled = place_tracks(x, holes, again, probe)
     assert np.isfinite(filled).all(axis=None)
@@ -54,8 +54,8 @@ def test_tracks_are_placed_by_probes_that_have_not_seen_them(planted):
     np.testing.assert_allclose(filled["tempo"][:5], probe.project(x, [0, 1])[:5, at])
 
 
-def test_subspace_wins_where_the_layer_holds_much_else(planted):
-    x, y, works, found, probes = planted
+def test_subspace_is_more_faithful_if_the_layer_encodes_other_properties(synthetic):
+    x, y, works, found, probes = synthetic
     placed = place_tracks(x, y, found, probes)
     aspects = {
         "tempo": Aspect("tempo", {1: 1.0}, "high", 0.9, 0.9, ""),
@@ -72,8 +72,8 @@ def test_subspace_wins_where_the_layer_holds_much_else(planted):
     assert (table["faithfulness"] <= table["high"]).all()
 
 
-def test_random_places_are_not_faithful(planted):
-    x, y, works, _, _ = planted
+def test_random_positions_are_not_faithful(synthetic):
+    x, y, works, _, _ = synthetic
     noise = pd.DataFrame(np.random.default_rng(1).standard_normal(y.shape), columns=y.columns)
     aspects = {"tempo": Aspect("tempo", {0: 1.0}, "high", 0.9, 0.9, "")}
     table = faithfulness_table(x, [0, 1], noise, y, works, aspects, resamples=100)
@@ -81,7 +81,7 @@ def test_random_places_are_not_faithful(planted):
     assert "rubato" not in set(table["aspect"])
 
 
-def test_library_serves_what_was_measured(built):
+def test_library_uses_the_more_faithful_mode(built):
     table = measure_store(built.layout)
     served = read_json(built.layout.probing / "faithfulness.json")["served"]
     assert served == table[table["served"]].set_index("aspect")["mode"].to_dict()
@@ -108,7 +108,7 @@ def test_library_serves_what_was_measured(built):
         library.similar(first, {"legato": 1.0}, mode="subspace")
 
 
-def test_without_measurement_cosines_serve(workbench):
+def test_without_faithfulness_the_mode_is_cosine(workbench):
     (workbench.layout.probing / "faithfulness.json").unlink()
     library = Library.open(workbench.root)
     first = str(library.tracks["track_id"].iloc[0])

@@ -1,4 +1,4 @@
-"""Scores are exact sums of per-layer cosines; artifacts are whole or refused."""
+"""Scores are exact sums of per-layer cosines; damaged artifacts are not loaded."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ def _cosine(a, b):
 def test_scores_are_weighted_sums_of_cosines_to_1e_6(weights, seed, k, share):
     rng = np.random.default_rng(seed)
     centre = rng.standard_normal((1, 4, 8)).astype(np.float32)
-    vectors = 0.3 * _vectors(seed) + centre  # near each other, as real embeddings are
+    vectors = 0.3 * _vectors(seed) + centre  # similar to each other, like real embeddings
     vectors[7] = vectors[3]
     index = TrackIndex.build(vectors, [0, 3, 6, 12])
     allowed = rng.random(30) <= share
@@ -42,17 +42,17 @@ def test_scores_are_weighted_sums_of_cosines_to_1e_6(weights, seed, k, share):
     wide = vectors.astype(np.float64)
     expected = np.array(
         [
-            sum(w * _cosine(wide[5, place], wide[row, place]) for place, w in enumerate(weights))
+            sum(w * _cosine(wide[5, layer], wide[row, layer]) for layer, w in enumerate(weights))
             for row in range(30)
         ]
     )
     np.testing.assert_allclose(scores, expected[rows], atol=1e-6)
-    # No row that was left out is better than one that is a hit.
-    left = np.setdiff1d(np.flatnonzero(allowed), rows)
+    # No other allowed row scores higher than a hit.
+    others = np.setdiff1d(np.flatnonzero(allowed), rows)
     assert len(rows) == min(k, allowed.sum())
     assert allowed[rows].all()
-    if len(left) and len(rows):
-        assert expected[left].max() <= expected[rows].min() + 1e-6
+    if len(others) and len(rows):
+        assert expected[others].max() <= expected[rows].min() + 1e-6
     assert (np.diff(scores) <= 0).all()
 
 
@@ -64,7 +64,7 @@ def test_ties_have_a_stable_order():
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300])
-def test_weights_of_any_size_rank_alike(scale):
+def test_ranking_does_not_depend_on_the_scale_of_weights(scale):
     index = TrackIndex.build(_vectors(), [0, 1, 2, 3])
     plain = index.search(index.vector(0), {0: 1.0, 2: -0.5}, 10)
     scaled = index.search(index.vector(0), {0: scale, 2: -0.5 * scale}, 10)
@@ -87,7 +87,7 @@ ASPECTS = {
 }
 
 
-def test_opposite_weights_on_one_layer_are_told():
+def test_opposite_weights_on_one_layer_are_reported():
     notes = opposed_aspects({"one": 1.0, "same": -0.4, "two": -1.0}, ASPECTS)
     assert len(notes) == 1
     assert notes[0].startswith("one and same are both read from layer 0")
@@ -103,7 +103,7 @@ def test_aspect_weights_become_layer_weights():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "says"),
+    ("wanted", "message"),
     [
         ({"three": 1.0}, "no aspect 'three'"),
         ({"one": 0.0}, "all aspect weights are zero"),
@@ -113,13 +113,13 @@ def test_aspect_weights_become_layer_weights():
         ({"one": 0.7, "same": -0.7}, "cancel"),
     ],
 )
-def test_impossible_weights_are_errors(wanted, says):
-    with pytest.raises(SearchError, match=says):
+def test_invalid_weights_raise(wanted, message):
+    with pytest.raises(SearchError, match=message):
         layer_weights(wanted, ASPECTS, [0, 1])
 
 
 @pytest.mark.parametrize("text", ["a=b", "a=1,a=2"])
-def test_malformed_aspects_are_errors(text):
+def test_malformed_aspects_raise(text):
     with pytest.raises(SearchError):
         parse_aspects(text)
 
@@ -132,7 +132,7 @@ def saved(tmp_path):
     return layout, index, rows, save_artifact(layout.indices, "track", index.index, rows, {})
 
 
-def test_artifact_round_trip_and_same_content_is_one_version(saved):
+def test_artifacts_round_trip_and_equal_content_has_one_version(saved):
     layout, index, rows, manifest = saved
     again = save_artifact(layout.indices, "track", index.index, rows, {})
     assert again["version"] == manifest["version"]
@@ -142,29 +142,29 @@ def test_artifact_round_trip_and_same_content_is_one_version(saved):
 
 
 @pytest.mark.parametrize("file", ["index.faiss", "rows.parquet"])
-def test_damaged_artifacts_are_never_served(saved, file):
+def test_damaged_artifacts_are_never_loaded(saved, file):
     layout, _, _, manifest = saved
-    place = layout.indices / "track" / manifest["version"] / file
-    content = bytearray(place.read_bytes())
+    path = layout.indices / "track" / manifest["version"] / file
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    place.write_bytes(bytes(content))
+    path.write_bytes(bytes(content))
     with pytest.raises(StoreError, match="checksum"):
         load_artifact(layout.indices, "track")
-    place.unlink()
+    path.unlink()
     with pytest.raises(StoreError, match="is missing"):
         load_artifact(layout.indices, "track")
 
 
 @pytest.mark.parametrize("file", ["index.faiss", "rows.parquet", "manifest.json"])
-def test_building_again_mends_a_damaged_version(saved, file):
+def test_rebuilding_repairs_a_damaged_version(saved, file):
     layout, index, rows, manifest = saved
-    place = layout.indices / "track" / manifest["version"] / file
-    place.write_bytes(place.read_bytes()[:-7])
+    path = layout.indices / "track" / manifest["version"] / file
+    path.write_bytes(path.read_bytes()[:-7])
     save_artifact(layout.indices, "track", index.index, rows, {})
     assert load_artifact(layout.indices, "track")[0].ntotal == 30
 
 
-def test_build_that_stops_early_leaves_the_old_version(saved, monkeypatch):
+def test_an_interrupted_build_leaves_the_old_version(saved, monkeypatch):
     import mess_core.store.versions as module
 
     layout, _, rows, manifest = saved
@@ -175,7 +175,7 @@ def test_build_that_stops_early_leaves_the_old_version(saved, monkeypatch):
     assert load_artifact(layout.indices, "track")[2]["version"] == manifest["version"]
 
 
-def test_missing_and_malformed_pointers(tmp_path, saved):
+def test_missing_and_malformed_pointers_raise(tmp_path, saved):
     assert latest_manifest(Layout(tmp_path / "empty").indices, "track") is None
     with pytest.raises(StoreError, match="there is no track index"):
         load_artifact(Layout(tmp_path / "empty").indices, "track")

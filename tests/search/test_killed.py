@@ -1,6 +1,6 @@
-"""kill -9 while an index is built, published, or switched: readers open complete versions.
+"""Readers open complete versions after kill -9 while an index is built, published or switched.
 
-`tests/fixtures/killed_writer.py` takes any number of kills; the tests make do with 8.
+`tests/fixtures/killed_writer.py` takes any number of kills; the tests use 8.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Passages in every kind of index: recall is measured, filters reach rare rows."""
+"""Passage search with every index type: measured recall, and filters that find rare rows."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ DIM = 16
 
 
 def _tracks(count=60, segments=30, seed=0):
-    """Segments near their track, tracks near their work."""
+    """Return segments that are near their track, with tracks near their work."""
     rng = np.random.default_rng(seed)
     works = rng.standard_normal((count // 4, DIM))
     return [
@@ -43,7 +43,7 @@ def index(request, tracks):
     return PassageIndex.build(lambda: tracks, 3, kind=request.param)
 
 
-def test_every_kind_keeps_the_recall_it_reports(index, tracks):
+def test_every_kind_reaches_its_reported_recall(index, tracks):
     unit = _unit(tracks)
     assert index.measured["recall_at_10"] >= 0.99
     assert index.measured["fell_back"] is None
@@ -55,7 +55,7 @@ def test_every_kind_keeps_the_recall_it_reports(index, tracks):
     assert hit / (10 * len(queries)) >= 0.95
 
 
-def test_every_kind_scores_by_cosine_in_order(index, tracks):
+def test_every_kind_ranks_by_cosine(index, tracks):
     unit = _unit(tracks)
     scores, rows = index.search(unit[100].astype(np.float32), 25)
     assert rows[0] == 100
@@ -64,7 +64,7 @@ def test_every_kind_scores_by_cosine_in_order(index, tracks):
     np.testing.assert_allclose(index.vector(100), unit[100], atol=2e-3)
 
 
-def test_filters_reach_a_single_rare_track(index, tracks):
+def test_filters_find_a_single_rare_track(index, tracks):
     unit = _unit(tracks)
     for track in (0, 31, 59):
         allowed = np.zeros(len(unit), dtype=bool)
@@ -74,12 +74,12 @@ def test_filters_reach_a_single_rare_track(index, tracks):
         assert sorted(rows.tolist()) == np.flatnonzero(allowed).tolist()
 
 
-def test_every_kind_survives_saving(index, tracks, tmp_path):
+def test_every_kind_round_trips_through_files(index, tracks, tmp_path):
     layout = Layout(tmp_path)
     starts = np.tile(np.arange(30) * 2.5, len(tracks))
     rows = pd.DataFrame(
         {
-            "track_id": np.repeat([f"t{place}" for place in range(len(tracks))], 30),
+            "track_id": np.repeat([f"t{number}" for number in range(len(tracks))], 30),
             "start_s": starts,
             "end_s": starts + 5.0,
         }
@@ -97,11 +97,11 @@ def test_every_kind_survives_saving(index, tracks, tmp_path):
     assert ((near["start_s"] >= 47.5) | (near["end_s"] <= 42.5)).all()
 
 
-def test_a_missed_recall_is_said_and_falls_back(tracks, monkeypatch):
-    true = passage_index._Nearest.shares
+def test_a_missed_recall_is_recorded_and_falls_back(tracks, monkeypatch):
+    original = passage_index._Nearest.shares
 
     def poor(self, index, part):
-        shares = true(self, index, part)
+        shares = original(self, index, part)
         return shares / 2 if passage_index._lists_of(index.index) else shares
 
     monkeypatch.setattr(passage_index._Nearest, "shares", poor)
@@ -112,7 +112,7 @@ def test_a_missed_recall_is_said_and_falls_back(tracks, monkeypatch):
     assert built.measured["recall_at_10"] >= 0.99
 
 
-def test_recall_leaves_the_own_track_out_and_is_of_other_queries(tracks):
+def test_recall_is_measured_on_passages_of_other_tracks(tracks):
     nearest = passage_index._nearest(lambda: tracks, [30] * 60, 0)
     unit = _unit(tracks)
     for query, (first, last), rows in zip(
@@ -124,16 +124,16 @@ def test_recall_leaves_the_own_track_out_and_is_of_other_queries(tracks):
         assert np.isclose(unit[first:last] @ query, 1, atol=1e-3).any()
 
 
-def test_size_decides_the_kind():
+def test_the_kind_depends_on_the_size():
     sizes = [100, *(kind.largest for kind in KINDS), 10**9]
-    places = [[one.name for one in KINDS].index(choose_kind(size, 768).name) for size in sizes]
-    assert places == sorted(places)
+    positions = [[one.name for one in KINDS].index(choose_kind(size, 768).name) for size in sizes]
+    assert positions == sorted(positions)
     assert choose_kind(100, 768).name == "flat"
-    # What decides is how much there is to read, not how many rows it is in.
+    # The kind depends on the amount of data, not on the number of rows.
     assert choose_kind(4 * KINDS[0].largest, 192) == choose_kind(KINDS[0].largest, 768)
 
 
-def test_nothing_to_index_and_unknown_kinds_say_so(tracks):
+def test_empty_input_and_unknown_kinds_raise(tracks):
     with pytest.raises(SearchError, match="no segments"):
         PassageIndex.build(list, 0)
     with pytest.raises(SearchError, match="no index 'tree'"):
@@ -142,7 +142,7 @@ def test_nothing_to_index_and_unknown_kinds_say_so(tracks):
 
 @pytest.mark.parametrize("segments", [1, 3, 11])
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
-def test_tiny_libraries_are_answered_by_every_kind(segments, kind):
+def test_every_kind_supports_tiny_libraries(segments, kind):
     few = [_tracks(4, segments)[0][:segments]]
     built = PassageIndex.build(lambda: few, 0, kind=kind)
     _, rows = built.search(built.vector(0), 50)
@@ -150,7 +150,7 @@ def test_tiny_libraries_are_answered_by_every_kind(segments, kind):
     assert len(rows) == segments
 
 
-def test_clusters_are_found_on_gpus_where_faiss_has_them(tracks, monkeypatch):
+def test_clustering_runs_on_gpus_if_faiss_has_them(tracks, monkeypatch):
     import faiss
 
     used = []

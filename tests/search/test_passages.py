@@ -1,4 +1,4 @@
-"""Passage filters, queries from files, explanations."""
+"""Passage filters, queries with audio files, and explanations."""
 
 import numpy as np
 import pandas as pd
@@ -37,11 +37,11 @@ INDEXED = {"a", "b", "c", "d"}
         ({"where": {"composer": "Chopin", "split": "test"}}, {"b"}),
     ],
 )
-def test_who_may_be_a_hit(options, expected):
+def test_filters_select_the_allowed_tracks(options, expected):
     assert allowed_tracks(TRACKS, INDEXED, "a", **options) == expected
 
 
-def test_tracks_that_left_the_table_are_hits_unless_filtered():
+def test_tracks_removed_from_the_table_are_hits_unless_filtered():
     assert allowed_tracks(TRACKS, {*INDEXED, "gone"}, "a") == {"b", "c", "d", "gone"}
     assert allowed_tracks(TRACKS, {*INDEXED, "gone"}, "a", where={"split": "test"}) == {"b", "c"}
     assert allowed_tracks(TRACKS, {"a", "b"}, "gone") == {"a", "b"}
@@ -49,7 +49,7 @@ def test_tracks_that_left_the_table_are_hits_unless_filtered():
         allowed_tracks(TRACKS, INDEXED, "gone", same_work=True)
 
 
-def test_impossible_filters_say_why():
+def test_invalid_filters_raise_clear_errors():
     with pytest.raises(SearchError, match="cannot be filtered by 'audio_path'"):
         allowed_tracks(TRACKS, INDEXED, "a", where={"audio_path": "/etc"})
     with pytest.raises(SearchError, match="'d' has no work_id"):
@@ -65,7 +65,7 @@ def library(built):
     return Library.open(built.root)
 
 
-def test_filters_reach_every_passage_that_they_allow(library):
+def test_filters_find_every_passage_that_they_allow(library):
     first = library.tracks.iloc[0]
     same = library.passages(first["track_id"], 3.0, k=50, same_work=True)
     others = set(library.tracks.loc[library.tracks["work_id"] == first["work_id"], "track_id"])
@@ -83,22 +83,22 @@ def test_filters_reach_every_passage_that_they_allow(library):
 
 @pytest.mark.parametrize("aspects", [None, {"tempo": 1.0}])
 @pytest.mark.parametrize("mode", ["cosine", "subspace"])
-def test_whole_tracks_are_filtered_alike_in_both_modes(library, aspects, mode):
+def test_whole_tracks_are_filtered_equally_in_both_modes(library, aspects, mode):
     first = library.tracks.iloc[0]
     options = {"aspects": aspects, "mode": mode if aspects else "auto", "k": 50}
     everything = library.similar(first["track_id"], **options)
-    kept = library.similar(first["track_id"], where={"performer": "player2"}, **options)
+    filtered = library.similar(first["track_id"], where={"performer": "player2"}, **options)
     performers = library.tracks.set_index("track_id")["performer"]
     expected = everything[performers[everything["track_id"]].to_numpy() == "player2"]
-    assert kept["track_id"].tolist() == expected["track_id"].tolist()
-    np.testing.assert_allclose(kept["score"], expected["score"], atol=1e-9)
+    assert filtered["track_id"].tolist() == expected["track_id"].tolist()
+    np.testing.assert_allclose(filtered["score"], expected["score"], atol=1e-9)
     same = library.similar(first["track_id"], same_work=True, **options)
     assert set(library.tracks.set_index("track_id")["work_id"][same["track_id"]]) == {
         first["work_id"]
     }
 
 
-def test_a_file_finds_itself(library, encoder, corpus):
+def test_an_audio_file_of_the_library_finds_itself(library, encoder, corpus):
     first = str(library.tracks["track_id"].iloc[0])
     path = corpus / f"{first}.flac"
     whole = library.query_audio(path, k=3, encoder=encoder)
@@ -115,7 +115,7 @@ def test_a_file_finds_itself(library, encoder, corpus):
     assert part.attrs["query"]["path"] == str(path)
 
 
-def test_queries_that_cannot_work_say_why(library, encoder, corpus, tmp_path):
+def test_invalid_audio_queries_raise_clear_errors(library, encoder, corpus, tmp_path):
     first = str(library.tracks["track_id"].iloc[0])
     with pytest.raises(SearchError, match="outside the recording"):
         library.query_audio(corpus / f"{first}.flac", start_s=900, encoder=encoder)
@@ -133,7 +133,7 @@ def test_queries_that_cannot_work_say_why(library, encoder, corpus, tmp_path):
         library.query_audio(corpus / f"{first}.flac", k=0, encoder=encoder)
 
 
-def test_explanations_give_ranks_and_values(library):
+def test_explanations_have_percentiles_and_values(library):
     first = str(library.tracks["track_id"].iloc[0])
     hit = str(library.similar(first, {"tempo": 1.0}, k=1)["track_id"][0])
     found = library.explain(first, hit)
@@ -148,12 +148,12 @@ def test_explanations_give_ranks_and_values(library):
         library.explain(first, "nobody")
 
 
-def test_explained_values_are_the_tables(library):
+def test_explained_values_come_from_the_target_table(library):
     table = pd.DataFrame({"track_id": ["a", "b", "c"], "tempo": [60.0, 120.0, 240.0]})
     aspects = {"tempo": library.aspects["tempo"]}
     similarity = {"tempo": np.array([1.0, 0.2, -0.5])}
     row = explain_hit("a", "b", similarity, ["a", "b", "c"], aspects, table).iloc[0]
     assert (row["query"], row["hit"], row["unit"]) == (60.0, 120.0, "BPM")
     assert row["percentile"] == 100
-    # One octave, where the library spreads by sqrt(2/3) octaves.
+    # One octave, in a library with a standard deviation of sqrt(2/3) octaves.
     assert row["apart_sd"] == pytest.approx(1 / np.sqrt(2 / 3))

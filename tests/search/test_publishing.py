@@ -1,4 +1,4 @@
-"""Publishing and fetching: to folders, to an S3 server, and when uploads go wrong."""
+"""Publishing and fetching with folders and an S3 server, and recovery from failed uploads."""
 
 import json
 import shutil
@@ -14,36 +14,36 @@ from mess_core.store.versions import hash_copy
 
 
 @pytest.fixture(scope="module")
-def place(built, tmp_path_factory):
+def published(built, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published") / "mess"
     return folder, publish(built.root, folder)
 
 
-def _alike(one, other):
+def _assert_equal_results(one, other):
     first = str(one.tracks["track_id"].iloc[0])
-    for ask in (
+    for query in (
         lambda library: library.similar(first, {"tempo": 0.5, "rubato": -0.3}),
         lambda library: library.passages(first, 2.0),
         lambda library: library.explain(first, str(one.tracks["track_id"].iloc[1])),
     ):
-        pd.testing.assert_frame_equal(ask(one), ask(other))
+        pd.testing.assert_frame_equal(query(one), query(other))
 
 
-def test_a_published_library_answers_as_the_original(built, place):
-    folder, manifest = place
+def test_a_published_library_gives_the_same_results(built, published):
+    folder, manifest = published
     opened = Library.open(folder)
-    _alike(Library.open(built.root), opened)
+    _assert_equal_results(Library.open(built.root), opened)
     assert opened.tracks[["audio_path", "midi_path"]].isna().all(axis=None)
     assert len(opened.tracks) == manifest["tracks"]
 
 
-def test_fetching_twice_makes_one_version(built, place, tmp_path):
-    folder, manifest = place
+def test_fetching_twice_creates_one_version(built, published, tmp_path):
+    folder, manifest = published
     assert fetch(folder, tmp_path / "got") == manifest
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "got/versions").rglob("*.*")}
     fetch(folder, tmp_path / "got")
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
-    _alike(Library.open(built.root), Library.open(tmp_path / "got"))
+    _assert_equal_results(Library.open(built.root), Library.open(tmp_path / "got"))
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def bucket():
     server.stop()
 
 
-def test_through_an_s3_server_and_back(built, bucket, tmp_path):
+def test_publishing_to_an_s3_server_and_fetching(built, bucket, tmp_path):
     manifest = publish(built.root, bucket / "mess")
-    _alike(Library.open(built.root), Library.open(bucket / "mess"))
+    _assert_equal_results(Library.open(built.root), Library.open(bucket / "mess"))
     assert fetch(bucket / "mess", tmp_path / "got") == manifest
-    _alike(Library.open(built.root), Library.open(tmp_path / "got"))
+    _assert_equal_results(Library.open(built.root), Library.open(tmp_path / "got"))
 
 
-def test_damaged_objects_are_never_served_and_mended(built, bucket, tmp_path):
+def test_damaged_objects_are_never_served_and_are_repaired(built, bucket, tmp_path):
     manifest = publish(built.root, bucket / "damaged")
     track = str(Library.open(built.root).tracks["track_id"].iloc[0])
     folder = bucket / "damaged" / "versions" / manifest["version"]
@@ -88,18 +88,18 @@ def test_damaged_objects_are_never_served_and_mended(built, bucket, tmp_path):
         assert (folder / file).read_bytes() == whole
 
 
-def test_an_upload_that_stops_leaves_the_old_version(built, bucket, monkeypatch):
+def test_an_interrupted_upload_leaves_the_old_version(built, bucket, monkeypatch):
     import mess_core.search.publishing as module
 
     first = publish(built.root, bucket / "stopped")
     monkeypatch.setattr(module, "version_of", lambda sums: "another")
 
-    def stops(source, target):
+    def interrupted(source, target):
         if "aspects.json" in target.name:
             raise KeyboardInterrupt
         return hash_copy(source, target)
 
-    monkeypatch.setattr(module, "hash_copy", stops)
+    monkeypatch.setattr(module, "hash_copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         publish(built.root, bucket / "stopped")
     monkeypatch.undo()
@@ -107,18 +107,18 @@ def test_an_upload_that_stops_leaves_the_old_version(built, bucket, monkeypatch)
     Library.open(bucket / "stopped")
 
 
-def test_manifests_that_lead_outside_are_refused(place, tmp_path):
-    folder, manifest = place
+def test_manifests_with_paths_outside_the_folder_are_refused(published, tmp_path):
+    folder, manifest = published
     shutil.copytree(folder, tmp_path / "evil")
-    at = tmp_path / "evil" / "versions" / manifest["version"] / "manifest.json"
-    record = json.loads(at.read_text())
+    path = tmp_path / "evil" / "versions" / manifest["version"] / "manifest.json"
+    record = json.loads(path.read_text())
     record["sha256"]["../../../escaped"] = "0" * 64
-    at.write_text(json.dumps(record))
+    path.write_text(json.dumps(record))
     with pytest.raises(StoreError, match="outside its folder"):
         fetch(tmp_path / "evil", tmp_path / "got")
     record["version"] = version_of(record["sha256"])
-    at.parent.rename(at.parent.parent / record["version"])
-    (at.parent.parent / record["version"] / "manifest.json").write_text(json.dumps(record))
+    path.parent.rename(path.parent.parent / record["version"])
+    (path.parent.parent / record["version"] / "manifest.json").write_text(json.dumps(record))
     (tmp_path / "evil" / "latest").write_text(record["version"])
     with pytest.raises(StoreError, match="outside its folder"):
         fetch(tmp_path / "evil", tmp_path / "got")
@@ -127,7 +127,7 @@ def test_manifests_that_lead_outside_are_refused(place, tmp_path):
         Library.open(tmp_path / "evil")
 
 
-def test_impossible_places_say_why(built, tmp_path):
+def test_invalid_sources_and_destinations_raise_clear_errors(built, tmp_path):
     with pytest.raises(StoreError, match="holds no published library"):
         fetch(tmp_path, tmp_path / "got")
     with pytest.raises(StoreError, match="is a data root"):
@@ -137,9 +137,9 @@ def test_impossible_places_say_why(built, tmp_path):
 
 
 def test_indices_of_other_embeddings_are_not_published(workbench, tmp_path):
-    place = workbench.layout.probing / "aspects.json"
-    record = json.loads(place.read_text())
+    path = workbench.layout.probing / "aspects.json"
+    record = json.loads(path.read_text())
     record["made_from"]["matrix_sha256"] = "another"
-    place.write_text(json.dumps(record))
+    path.write_text(json.dumps(record))
     with pytest.raises(StoreError, match="different embeddings"):
         publish(workbench.root, tmp_path / "got")

@@ -1,4 +1,4 @@
-"""Heads as files: read back as written, refused where they do not belong, served by search."""
+"""Learned heads: saved and loaded, refused for other encoders, and used by search."""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ def head():
     return Head("linear", arrays, {"identity": IDENTITY})
 
 
-def test_a_head_is_read_back_as_written(tmp_path, head):
+def test_a_saved_head_loads_unchanged(tmp_path, head):
     heads = locate(tmp_path)
     manifest = save_head(heads, "expression", head)
     again = load_head(heads, "expression", identity=IDENTITY)
@@ -40,7 +40,7 @@ def test_a_head_is_read_back_as_written(tmp_path, head):
     assert save_head(heads, "expression", head)["version"] == manifest["version"]
 
 
-def test_what_does_not_belong_is_refused(tmp_path, head):
+def test_invalid_heads_and_names_are_refused(tmp_path, head):
     heads = locate(tmp_path)
     save_head(heads, "mine", head)
     with pytest.raises(SearchError, match="another encoder"):
@@ -58,11 +58,11 @@ def test_what_does_not_belong_is_refused(tmp_path, head):
     assert list_heads(heads) == ["mine"]
 
 
-def test_damaged_weights_are_named(tmp_path, head):
+def test_damaged_weights_raise(tmp_path, head):
     heads = locate(tmp_path)
     version = save_head(heads, "mine", head)["version"]
-    place = tmp_path / "mine" / version / "weights.safetensors"
-    place.write_bytes(place.read_bytes()[:-3])
+    path = tmp_path / "mine" / version / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(StoreError, match="damaged"):
         load_head(heads, "mine")
 
@@ -83,23 +83,26 @@ def test_search_ranks_by_a_head(workbench):
         library.similar(query, head="fourth")
 
 
-def test_a_recording_is_ranked_as_the_track_it_is(workbench, encoder, corpus):
+def test_a_recording_is_ranked_like_its_track(workbench, encoder, corpus):
     save_layer_head(workbench.layout, 3, "third")
     library = Library.open(workbench.root)
     first = str(library.tracks["track_id"].iloc[0])
     path = corpus / f"{first}.flac"
-    heard = library.query_audio(path, head="third", k=5, encoder=encoder)
-    assert heard["track_id"][0] == first
-    assert heard["score"][0] == pytest.approx(1, abs=1e-5)
+    found = library.query_audio(path, head="third", k=5, encoder=encoder)
+    assert found["track_id"][0] == first
+    assert found["score"][0] == pytest.approx(1, abs=1e-5)
     stored = library.similar(first, head="third", k=4)
-    assert heard["track_id"].tolist()[1:] == stored["track_id"].tolist()
-    np.testing.assert_allclose(heard["score"][1:], stored["score"], atol=1e-5)
-    for wrong, says in (({"aspects": {"tempo": 1.0}}, "no aspects"), ({"start_s": 0.0}, "whole")):
-        with pytest.raises(SearchError, match=says):
+    assert found["track_id"].tolist()[1:] == stored["track_id"].tolist()
+    np.testing.assert_allclose(found["score"][1:], stored["score"], atol=1e-5)
+    for wrong, message in (
+        ({"aspects": {"tempo": 1.0}}, "no aspects"),
+        ({"start_s": 0.0}, "whole"),
+    ):
+        with pytest.raises(SearchError, match=message):
             library.query_audio(path, head="third", encoder=encoder, **wrong)
 
 
-def test_what_can_be_chosen_says_whether_it_helps_and_why_not(workbench):
+def test_served_heads_have_a_verdict_or_a_reason(workbench):
     layout = workbench.layout
     save_layer_head(layout, 3, "third", objective="content", model="MLP")
     save_layer_head(layout, 2, "foreign", identity={"encoder": "f@2"})

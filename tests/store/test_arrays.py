@@ -55,7 +55,7 @@ def test_pickled_arrays_are_refused(tmp_path):
         read_array(UPath(path))
 
 
-def test_missing_and_damaged_files_say_so(tmp_path):
+def test_missing_and_damaged_files_raise_errors(tmp_path):
     for read, name in ((read_array, "a.npy"), (read_table, "a.parquet"), (read_json, "a.json")):
         with pytest.raises(StoreError, match="does not exist"):
             read(UPath(tmp_path / name))
@@ -70,8 +70,8 @@ def test_nan_becomes_null(tmp_path):
     assert read_json(path) == {"x": None, "y": [1.5, 2]}
 
 
-def test_killed_writer_never_leaves_a_readable_half(tmp_path):
-    """kill -9 at random moments of a writer that rewrites one file over and over."""
+def test_killed_writer_never_leaves_a_partial_file(tmp_path):
+    """Kill a writer that rewrites one file repeatedly, at random moments."""
     script = (
         "import sys, numpy as np; from upath import UPath;"
         "from mess_core.store.arrays import write_array\n"
@@ -99,7 +99,7 @@ def test_killed_writer_never_leaves_a_readable_half(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.npy"]
 
 
-def test_a_data_root_that_is_a_file_says_so(tmp_path):
+def test_data_root_that_is_a_file_raises_an_error(tmp_path):
     (tmp_path / "data").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         write_bytes(UPath(tmp_path / "data" / "metadata" / "tracks.parquet"), b"x")

@@ -1,4 +1,4 @@
-"""Sidecars: what is stored says where it came from, and mixing is refused."""
+"""Sidecars record how embeddings were computed, and different embeddings never mix."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_round_trip_types(store):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "reason"),
     [
         ({"encoder": "e@2"}, "other encoder"),
         ({"window_s": 10.0}, "other window_s"),
@@ -48,10 +48,10 @@ def test_round_trip_types(store):
         ({"layers": [0]}, "other layers"),
     ],
 )
-def test_stale_embeddings_are_told_apart(store, change, says):
+def test_stale_embeddings_are_detected(store, change, reason):
     _write(store)
     assert store.staleness("d", "a", wanted=IDENTITY, audio_sha256="0" * 64) is None
-    assert says in store.staleness("d", "a", wanted=IDENTITY | change, audio_sha256="0" * 64)
+    assert reason in store.staleness("d", "a", wanted=IDENTITY | change, audio_sha256="0" * 64)
 
 
 def test_changed_audio_and_missing_tracks_are_stale(store):

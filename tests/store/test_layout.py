@@ -36,7 +36,7 @@ def test_different_ids_have_different_keys(a, b):
     "track_id",
     ["MIDI-Unprocessed_R1_D2-13-20_mid--AUDIO-from_mp3_16_R1_2015_wav--4", "Chopin_Op028-04"],
 )
-def test_ids_that_users_know_stay_as_they_are(track_id):
+def test_ids_of_known_data_sets_are_unchanged(track_id):
     assert escape_track_id(track_id) == track_id
 
 
@@ -47,7 +47,7 @@ def test_unusable_ids_are_refused(track_id):
 
 
 @pytest.mark.parametrize("key", ["", "..", "a/b", "%2e", "a...b", "%zz", "ä"])
-def test_what_was_not_escaped_is_not_unescaped(key):
+def test_keys_that_were_not_escaped_are_refused(key):
     with pytest.raises(StoreError):
         unescape_track_id(key)
 

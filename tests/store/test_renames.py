@@ -1,4 +1,4 @@
-"""A renamed file keeps its embeddings and targets; what is not certain is computed again."""
+"""Renamed files reuse their embeddings and targets; uncertain cases are computed again."""
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,12 @@ def _table(dataset="d", **audio):
 
 
 def test_only_certain_pairs_are_renames():
-    before = _table(kept="1", moved="2", twin_a="3", twin_b="3", silent=None, one="4")
-    after = _table(kept="1", now="2", twin_c="3", silent_b=None, first="4", second="4")
+    before = _table(same="1", moved="2", copy_a="3", copy_b="3", silent=None, one="4")
+    after = _table(same="1", now="2", copy_c="3", silent_b=None, first="4", second="4")
     assert find_renames(before, after) == [(("d", "moved"), ("d", "now"))]
 
 
-def test_names_that_are_passed_on_or_swapped_are_renames():
+def test_reassigned_or_swapped_names_are_renames():
     pairs = find_renames(_table(a="1", b="2", c="3"), _table(b="1", a="2", d="3"))
     assert [(old[1], new[1]) for old, new in pairs] == [("a", "b"), ("b", "a"), ("c", "d")]
     assert find_renames(_table("d", a="1"), _table("e", a="1")) == [(("d", "a"), ("e", "a"))]
@@ -79,7 +79,7 @@ def test_swapped_names_are_not_computed_again(library, encoder):
     assert not list(layout.root.rglob("*renaming*"))
 
 
-def test_a_data_set_can_be_renamed_too(library, encoder):
+def test_renamed_data_sets_are_followed(library, encoder):
     layout, folder = library
     moved = folder.rename(folder.with_name("other"))
     for path in list(moved.iterdir()):

@@ -1,4 +1,4 @@
-"""What still has to be computed is told from hashes, failures included."""
+"""Pending tracks are determined from hashes, including those of failures."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def _pending(library, encoder, version=TARGETS_VERSION, **identity):
     return pending_tracks(library[0], wanted=wanted, targets_version=version)
 
 
-def _work(library, encoder):
+def _compute(library, encoder):
     tracks, _ = _scan(library)
     statuses = [one.status for one in embed_tracks(tracks, encoder, library[0])]
     return statuses + [one.status for one in compute_track_targets(tracks, library[0])]
@@ -44,50 +44,50 @@ def test_pending_shrinks_to_nothing_and_follows_changes(library, encoder):
     _, report = _scan(library)
     assert len(report["added"]) == 3
     assert len(_pending(library, encoder)) == 3
-    assert _work(library, encoder) == ["done"] * 6
+    assert _compute(library, encoder) == ["done"] * 6
     assert _pending(library, encoder) == {}
-    assert _work(library, encoder) == ["fresh"] * 6
+    assert _compute(library, encoder) == ["fresh"] * 6
     assert len(_pending(library, encoder, version="another")) == 3
 
 
 def test_a_changed_midi_file_is_noticed(library, encoder, corpus):
-    _work(library, encoder)
+    _compute(library, encoder)
     shutil.copy(corpus / "demo_05_player2.mid", library[1] / "demo_01_player1.mid")
     _scan(library)
     assert list(_pending(library, encoder)) == ["demo_01_player1"]
-    assert sorted(_work(library, encoder)) == ["done"] + ["fresh"] * 5
+    assert sorted(_compute(library, encoder)) == ["done"] + ["fresh"] * 5
     assert _pending(library, encoder) == {}
 
 
 def test_failures_wait_for_the_file_to_change(library, encoder, corpus):
     from mess_core.store import EmbeddingStore
 
-    _work(library, encoder)
+    _compute(library, encoder)
     bad = library[1] / "demo_02_player1.flac"
     bad.write_bytes(bad.read_bytes()[:9000])
     (library[1] / "demo_03_player1.mid").write_bytes(b"MThd")
     _, report = _scan(library)
     assert report["changed"] == ["demo_02_player1"]
     assert len(_pending(library, encoder)) == 2
-    assert sorted(_work(library, encoder)).count("failed") == 3
+    assert sorted(_compute(library, encoder)).count("failed") == 3
     assert _pending(library, encoder) == {}
-    # The embedding of audio that is gone is not served.
+    # The embedding of audio that no longer exists is not served.
     assert EmbeddingStore(library[0]).sidecar("takes", "demo_02_player1") is None
     shutil.copy(corpus / bad.name, bad)
     shutil.copy(corpus / "demo_03_player1.mid", library[1])
     _scan(library)
     assert len(_pending(library, encoder)) == 2
-    _work(library, encoder)
+    _compute(library, encoder)
     assert _pending(library, encoder) == {}
 
 
-def test_damaged_records_are_made_again_and_stop_nobody(library, encoder):
-    _work(library, encoder)
+def test_damaged_records_are_computed_again(library, encoder):
+    _compute(library, encoder)
     layout = library[0]
     layout.embedding_sidecar("takes", "demo_01_player1").write_text("{half")
     layout.track_targets("takes", "demo_02_player1").write_text("")
     assert set(_pending(library, encoder)) == {"demo_01_player1", "demo_02_player1"}
-    assert sorted(_work(library, encoder)) == ["done"] * 2 + ["fresh"] * 4
+    assert sorted(_compute(library, encoder)) == ["done"] * 2 + ["fresh"] * 4
     assert _pending(library, encoder) == {}
 
 
@@ -112,11 +112,11 @@ def test_values_beyond_float16_fail_only_their_track(library, encoder, monkeypat
     assert [one.status for one in outcomes.values()].count("done") == 2
 
 
-def test_failures_of_removed_tracks_are_forgotten(library, encoder):
+def test_failures_of_removed_tracks_are_cleared(library, encoder):
     from mess_core.store.failures import failures_table
 
     (library[1] / "demo_01_player1.flac").write_bytes(b"no audio")
-    _work(library, encoder)
+    _compute(library, encoder)
     assert set(failures_table(library[0])["track_id"]) == {"demo_01_player1"}
     for path in library[1].glob("demo_01_player1.*"):
         path.unlink()
@@ -141,17 +141,17 @@ def _break(library, *suffixes, name="demo_02_player1"):
         (library[1] / f"{name}{suffix}").write_bytes(b"MThd and no more")
 
 
-def test_a_failure_belongs_to_the_encoder_and_the_version_too(library, encoder):
+def test_failures_depend_on_the_encoder_and_the_version(library, encoder):
     _break(library, ".flac", ".mid")
-    assert _work(library, encoder).count("failed") == 2
-    # Both sources of the targets have failed: neither is a reason to try again for ever.
+    assert _compute(library, encoder).count("failed") == 2
+    # Both sources of the targets have failed: neither is retried endlessly.
     assert _pending(library, encoder) == {}
     assert _pending(library, encoder, dtype="float16")["demo_02_player1"].keys() == {"embeddings"}
     assert "demo_02_player1" in _pending(library, encoder, version="another")
 
 
 def test_embeddings_of_an_older_version_are_stale(library, encoder):
-    _work(library, encoder)
+    _compute(library, encoder)
     newer = {**encoder.identity, "version": "0"}
     reasons = pending_tracks(library[0], wanted=newer, targets_version=TARGETS_VERSION)
     assert len(reasons) == 3
@@ -168,22 +168,20 @@ def test_embeddings_of_an_older_version_are_stale(library, encoder):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_want_of_memory_or_of_a_device_is_not_held_against_a_file(
-    library, encoder, monkeypatch, error
-):
+def test_memory_and_device_errors_are_retried(library, encoder, monkeypatch, error):
     def failing(*_):
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(type(encoder), "embed", failing)
         patch.setattr("mess_core.targets.tracks.load_audio", failing)
-        assert _work(library, encoder) == ["failed"] * 6
+        assert _compute(library, encoder) == ["failed"] * 6
     assert len(_pending(library, encoder)) == 3
-    assert sorted(_work(library, encoder)) == ["done"] * 6
+    assert sorted(_compute(library, encoder)) == ["done"] * 6
     assert _pending(library, encoder) == {}
 
 
-def test_whatever_a_library_raises_fails_one_track(library, encoder, monkeypatch):
+def test_unexpected_errors_fail_one_track_only(library, encoder, monkeypatch):
     class Odd(Exception):
         pass
 
@@ -191,16 +189,16 @@ def test_whatever_a_library_raises_fails_one_track(library, encoder, monkeypatch
 
     def sometimes(self, opened):
         if "demo_02" in str(opened.path):
-            raise Odd("of a kind that nobody expects")
+            raise Odd("an unexpected kind of error")
         return real(self, opened)
 
     monkeypatch.setattr(type(encoder), "embed", sometimes)
-    assert _work(library, encoder).count("failed") == 1
+    assert _compute(library, encoder).count("failed") == 1
     assert _pending(library, encoder) == {}
 
 
-def test_a_midi_file_that_has_gone_is_recorded_not_raised(library, encoder, corpus):
-    _work(library, encoder)
+def test_missing_midi_files_are_recorded_not_raised(library, encoder, corpus):
+    _compute(library, encoder)
     tracks, _ = _scan(library)
     midi = library[1] / "demo_03_player1.mid"
     midi.unlink()
@@ -232,15 +230,15 @@ def test_one_unreadable_audio_does_not_stop_the_scan(library, encoder, monkeypat
         "demo_03_player1": False,
     }
     monkeypatch.undo()
-    assert _work(library, encoder) == ["done"] * 6
+    assert _compute(library, encoder) == ["done"] * 6
 
 
-def test_tables_built_of_other_tracks_or_metadata_are_outdated(library, encoder):
+def test_tables_of_other_tracks_or_metadata_are_outdated(library, encoder):
     from mess_core.store.matrix import build_matrix
     from mess_core.store.tables import read_table
 
     layout, folder = library
-    _work(library, encoder)
+    _compute(library, encoder)
     assert outdated_tables(layout) is None
     build_matrix(layout, read_table(layout.tracks))
     assert outdated_tables(layout) is None
@@ -253,13 +251,13 @@ def test_tables_built_of_other_tracks_or_metadata_are_outdated(library, encoder)
     assert "demo_03_player1" in outdated_tables(layout)
 
 
-def test_a_file_that_cannot_be_read_for_now_costs_nothing(library, encoder, monkeypatch):
-    """Neither the embedding that is there, nor a try at every scan for ever."""
+def test_temporary_read_errors_delete_nothing(library, encoder, monkeypatch):
+    """The stored embedding stays, and the file is not retried endlessly."""
     import mess_core.encoders.extraction as extraction
     from mess_core.store import EmbeddingStore
     from mess_core.store.failures import MAX_ATTEMPTS, failures_table
 
-    _work(library, encoder)
+    _compute(library, encoder)
     tracks, _ = _scan(library)
 
     def refusing(path):
@@ -272,7 +270,7 @@ def test_a_file_that_cannot_be_read_for_now_costs_nothing(library, encoder, monk
     assert failures_table(library[0])["attempts"].tolist() == [MAX_ATTEMPTS + 1] * 3
     assert EmbeddingStore(library[0]).sidecar("takes", "demo_01_player1") is not None
     library[0].embedding_sidecar("takes", "demo_01_player1").unlink()
-    assert _pending(library, encoder) == {}  # given up, though something lacks
+    assert _pending(library, encoder) == {}  # not retried, although the embedding is missing
     monkeypatch.setattr(extraction, "file_sha256", real)
     statuses = [one.status for one in embed_tracks(tracks, encoder, library[0])]
     assert sorted(statuses) == ["done", "fresh", "fresh"]

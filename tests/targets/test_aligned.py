@@ -1,4 +1,4 @@
-"""Columns from comparing performances: computed per work, kept until its files change."""
+"""Aligned targets are computed per work, and again only when its files change."""
 
 import shutil
 
@@ -13,14 +13,14 @@ from mess_core.store.track_table import refresh_tracks
 from mess_core.targets import compute_aligned_targets, compute_track_targets, proxy_target_table
 from mess_core.targets.aligned import check_aligned_targets
 
-PLANTED = [0.02, 0.05, 0.08, 0.11, 0.14]
+RUBATO = [0.02, 0.05, 0.08, 0.11, 0.14]
 
 
 @pytest.fixture
 def library(tmp_path):
     folder = tmp_path / "takes"
     folder.mkdir()
-    for index, value in enumerate(PLANTED):
+    for index, value in enumerate(RUBATO):
         notes = perform(demo_score(2, bars=16), Expression(rubato=value), seed=index)
         write_midi(notes, folder / f"piece__player{index}.mid")
     write_midi(perform(demo_score(3), Expression(), seed=0), folder / "alone.mid")
@@ -31,7 +31,7 @@ def _scan(library):
     return refresh_tracks(library[0], parse_sources(f"takes={library[1]}"))[0]
 
 
-def test_aligned_columns_stand_beside_the_score_free_ones(library):
+def test_aligned_targets_extend_the_table_of_score_free_targets(library):
     layout, _ = library
     tracks = _scan(library)
     list(compute_track_targets(tracks, layout))
@@ -44,7 +44,7 @@ def test_aligned_columns_stand_beside_the_score_free_ones(library):
     assert np.isfinite(table.loc["alone", "rubato"])
     players = table.drop("alone")
     for column in ("rubato", "rubato_aligned"):
-        assert spearmanr(players[column], PLANTED).statistic >= 0.9
+        assert spearmanr(players[column], RUBATO).statistic >= 0.9
     assert check_aligned_targets(layout).passed
 
 
@@ -59,7 +59,7 @@ def test_a_work_is_aligned_again_only_when_it_changes(library):
     assert not check_aligned_targets(layout).passed
 
 
-def test_a_bad_file_leaves_only_itself_out(library):
+def test_unusable_file_excludes_only_itself(library):
     layout, folder = library
     (folder / "piece__player0.mid").write_bytes(b"MThd")
     tracks = _scan(library)

@@ -1,4 +1,4 @@
-"""Audio targets mean what their names say: librosa as oracle, planted values, invariances."""
+"""Audio targets agree with librosa, recover known values, and are invariant where claimed."""
 
 import librosa
 import numpy as np
@@ -13,7 +13,7 @@ RATE = 24_000
 
 
 def _take(bpm=96.0, swell_db=0.0, decay_s=0.4, seconds=16.0, pitches=(57, 60, 64, 69)):
-    """Struck notes at a steady pulse; loudness follows one swell of `swell_db`."""
+    """Synthesise notes at a steady pulse whose loudness follows one swell of `swell_db`."""
     out = np.zeros(int(seconds * RATE))
     onsets = np.arange(0.5, seconds - 1, 60 / bpm)
     for number, onset in enumerate(onsets):
@@ -39,22 +39,22 @@ def test_there_are_15_audio_and_7_midi_targets():
     assert all(one.description and one.unit for one in targets(extra=True))
 
 
-def test_timbre_is_librosas_where_all_frames_sound():
+def test_timbre_equals_librosa_where_all_frames_sound():
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(5 * RATE)).astype(np.float32)
     values = _values(samples)
     stft = np.abs(librosa.stft(samples, n_fft=2048, hop_length=512))
-    for name, oracle in {
+    for name, expected in {
         "spectral_centroid": librosa.feature.spectral_centroid(S=stft, sr=RATE),
         "spectral_bandwidth": librosa.feature.spectral_bandwidth(S=stft, sr=RATE),
         "spectral_rolloff": librosa.feature.spectral_rolloff(S=stft, sr=RATE, roll_percent=0.85),
         "zero_crossing_rate": librosa.feature.zero_crossing_rate(samples),
     }.items():
-        assert values[name] == pytest.approx(float(oracle.mean()), rel=1e-4), name
+        assert values[name] == pytest.approx(float(expected.mean()), rel=1e-4), name
 
 
 @pytest.mark.parametrize("bpm", [72.0, 96.0, 120.0, 144.0])
-def test_planted_tempo_is_found(bpm):
+def test_known_tempo_is_found(bpm):
     assert _values(_take(bpm))["tempo"] == pytest.approx(bpm, rel=0.04)
 
 
@@ -63,7 +63,7 @@ def test_onset_density_counts_onsets():
         assert _values(_take(bpm))["onset_density"] == pytest.approx(bpm / 60, rel=0.15)
 
 
-def test_planted_swell_is_recovered_in_order():
+def test_known_swells_are_ranked_correctly():
     swells = (0.0, 6.0, 12.0, 20.0)
     measured = [_values(_take(swell_db=swell)) for swell in swells]
     for name in ("dynamic_range", "crescendo_strength", "diminuendo_strength"):
@@ -79,7 +79,7 @@ def test_harmonic_complexity_orders_pitch_variety():
 
 
 @pytest.mark.parametrize("gain", [0.1, 0.3])
-def test_gain_moves_only_what_claims_level(gain):
+def test_gain_affects_only_the_variance_of_level(gain):
     samples = _take(swell_db=10.0)
     loud, soft = _values(samples), _values(samples * np.float32(gain))
     for name in loud:
@@ -89,7 +89,7 @@ def test_gain_moves_only_what_claims_level(gain):
             assert soft[name] == pytest.approx(loud[name], rel=2e-2, nan_ok=True), name
 
 
-def test_silence_at_the_ends_moves_nothing():
+def test_silence_at_the_ends_has_no_effect():
     samples = _take(swell_db=10.0)
     silence = np.zeros(3 * RATE, dtype=np.float32)
     padded = _values(np.concatenate([silence, samples, silence]))

@@ -1,4 +1,4 @@
-"""Curves and segment tables follow what is planted, on their time axes."""
+"""Curves and segment tables follow known changes on their time axes."""
 
 import librosa
 import numpy as np
@@ -76,7 +76,7 @@ def test_local_tempo_follows_a_change():
     assert second.median() == pytest.approx(108, rel=0.04)
 
 
-def test_performed_tempo_follows_the_planted_drift():
+def test_performed_tempo_follows_a_known_drift():
     table = curve_table(None, _performance(Expression(tempo_drift=0.1, rubato=0.0), 24), 50.0)
     tempo = table["performed_tempo"].dropna()
     assert len(tempo) > 60
@@ -84,7 +84,7 @@ def test_performed_tempo_follows_the_planted_drift():
     assert table["dynamic_arc"].isna().all()
 
 
-def test_articulation_histogram_moves_with_articulation():
+def test_articulation_histogram_follows_articulation():
     share = {
         value: np.array(
             track_vectors(None, _performance(Expression(articulation=value)))[
@@ -99,14 +99,14 @@ def test_articulation_histogram_moves_with_articulation():
     assert share[1.1] @ centre > 0.9
 
 
-def test_a_silent_or_short_track_has_no_curve_but_a_row():
+def test_silent_or_short_track_has_one_row_without_values():
     table = curve_table(analyse(np.zeros(3000, dtype=np.float32)), None, 0.125)
     assert len(table) == 1
     assert table.drop(columns=["time_s", "dynamic_arc"]).isna().all(axis=None)
     assert curve_times(0.1).tolist() == [0.25]
 
 
-def test_segments_lie_on_the_encoders_windows():
+def test_segments_are_the_windows_of_the_encoder():
     encoder = load_encoder("untrained:tiny", device="cpu", settings=EncoderSettings(hop_s=2.5))
     samples = np.random.default_rng(0).standard_normal(int(13.3 * RATE)).astype(np.float32)
     embedding = encoder.embed(samples)
@@ -115,7 +115,7 @@ def test_segments_lie_on_the_encoders_windows():
     np.testing.assert_allclose(end, embedding.end_s)
 
 
-def test_a_segments_values_are_those_of_its_stretch_alone():
+def test_values_of_a_segment_depend_on_that_segment_alone():
     quiet, loud = _chord([57], 10, 0.01), _chord([81], 10, 0.1)
     samples = np.concatenate([quiet, loud])
     table = segment_table(
@@ -128,7 +128,7 @@ def test_a_segments_values_are_those_of_its_stretch_alone():
     last = table.iloc[-1]
     for name in ("spectral_centroid", "zero_crossing_rate"):
         assert last[name] == pytest.approx(values[name], rel=0.05), name
-    assert last["dynamic_range"] < 1.0  # dB: the step between the halves is not in it
+    assert last["dynamic_range"] < 1.0  # dB: without the step between the halves
     assert table["spectral_centroid"].iloc[0] < 0.5 * last["spectral_centroid"]
 
 
@@ -149,7 +149,7 @@ def test_midi_segments_count_only_notes_struck_in_them():
     assert table.iloc[2].drop(["start_s", "end_s"]).isna().all()
 
 
-def test_every_curve_says_what_it_is():
+def test_every_curve_has_a_description_and_a_unit():
     assert len(curves()) == 8
     assert all(one.description and one.unit for one in curves())
 
@@ -165,14 +165,14 @@ def test_stored_tables_can_be_read_back(corpus, tmp_path):
     tracks, _ = refresh_tracks(layout, parse_sources(f"demo={corpus}"))
     outcome = next(iter(compute_track_targets(tracks.head(1), layout, hop_s=5.0)))
     assert outcome.status == "done"
-    place = outcome.dataset, outcome.track_id
-    segments = read_table(layout.segment_targets(*place))
+    key = outcome.dataset, outcome.track_id
+    segments = read_table(layout.segment_targets(*key))
     assert (np.diff(segments["start_s"]) > 0).all()
     assert segments["spectral_centroid"].notna().all()
-    table = read_table(layout.curves(*place))
+    table = read_table(layout.curves(*key))
     assert isinstance(table, pd.DataFrame)
     assert table["performed_tempo"].notna().mean() > 0.5
-    record = read_json(layout.track_targets(*place))
+    record = read_json(layout.track_targets(*key))
     assert len(record["vectors"]["articulation_histogram"]) == 16
     assert next(iter(compute_track_targets(tracks.head(1), layout, hop_s=5.0))).status == "fresh"
     assert next(iter(compute_track_targets(tracks.head(1), layout))).status == "done"

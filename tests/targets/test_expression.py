@@ -1,4 +1,4 @@
-"""MIDI targets recover planted expression, and nothing else moves them."""
+"""MIDI targets recover known expression, and are invariant to everything else."""
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ def _measure(name, performances):
     return [one.function(performance) for performance in performances]
 
 
-PLANTED = {
+KNOWN_VALUES = {
     "velocity_mean": ("velocity", np.linspace(40, 90, 10)),
     "velocity_std": ("dynamics", np.linspace(2, 20, 10)),
     "velocity_range": ("dynamics", np.linspace(2, 20, 10)),
-    # Alternation by over a quarter octave from beat to beat reads as another rhythm.
+    # Alternation by over a quarter octave from beat to beat is taken as another rhythm.
     "rubato": ("rubato", np.linspace(0.01, 0.13, 10)),
     "tempo_variability": ("tempo_drift", np.linspace(0.01, 0.16, 10)),
     "articulation_ratio": ("articulation", np.linspace(0.3, 1.2, 10)),
@@ -32,10 +32,10 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_planted_value_is_recovered_in_order(name):
-    parameter, values = PLANTED[name]
-    work = 0 if name == "onset_timing_std" else 2  # a chorale has chords enough
+@pytest.mark.parametrize("name", KNOWN_VALUES)
+def test_known_values_are_ranked_correctly(name):
+    parameter, values = KNOWN_VALUES[name]
+    work = 0 if name == "onset_timing_std" else 2  # a chorale has enough chords
     performances = [
         _performance(Expression(**{parameter: float(value)}), seed=index, work=work)
         for index, value in enumerate(values)
@@ -44,7 +44,7 @@ def test_planted_value_is_recovered_in_order(name):
 
 
 @pytest.mark.parametrize("work", range(4))
-def test_transposition_moves_nothing(work):
+def test_transposition_has_no_effect(work):
     plain = _performance(Expression(), work=work)
     higher = Performance(
         plain.onset_s, plain.offset_s, plain.pitch + 3, plain.velocity, plain.pedal_s
@@ -53,7 +53,7 @@ def test_transposition_moves_nothing(work):
         assert one.function(higher) == pytest.approx(one.function(plain), nan_ok=True)
 
 
-def test_a_constant_offset_and_gain_move_only_velocity():
+def test_time_offset_and_gain_affect_only_velocity():
     plain = _performance(Expression(velocity=50))
     later = Performance(
         plain.onset_s + 7, plain.offset_s + 7, plain.pitch, plain.velocity + 10, plain.pedal_s + 7
@@ -72,7 +72,7 @@ def test_legato_is_above_and_staccato_below_one():
     assert measured[1] > 1.0
 
 
-def test_too_little_music_is_nan_not_zero():
+def test_too_few_notes_give_nan_not_zero():
     few = Performance(
         np.array([0.0, 1.0, 2.0]),
         np.array([0.5, 1.5, 2.5]),

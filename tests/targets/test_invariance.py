@@ -1,4 +1,4 @@
-"""What must not move a target does not: gain, silence, rate, transposition, offset."""
+"""Targets are invariant to gain, silence, sample rate, transposition and offset."""
 
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ few = settings(
 )
 # Medians over a few dozen onsets and counts of boundaries change in steps.
 STEPPED = {"num_phrases": 1.01, "onset_density": 0.15, "phrase_regularity": 0.2}
-# Onsets that sit between two frames come and go with the phase: 15 % over all phases here.
+# Onsets between two frames depend on the phase: by up to 15 % here.
 COARSE = {"attack_slopes": 0.2}
 
 
@@ -50,7 +50,7 @@ def _same(found, expected, *, rel, skip=(), coarse=MappingProxyType({})):
 
 @few
 @given(st.floats(0.1, 1.0))
-def test_gain_moves_only_the_variance_of_level(clip, plain, gain):
+def test_gain_affects_only_the_variance_of_level(clip, plain, gain):
     found = _values(clip * np.float32(gain))
     _same(found, plain, rel=0.01, skip=("dynamic_variance",))
     assert found["dynamic_variance"] == pytest.approx(gain * plain["dynamic_variance"], rel=0.01)
@@ -59,14 +59,14 @@ def test_gain_moves_only_the_variance_of_level(clip, plain, gain):
 @few
 @example(1.59375, 0.0)
 @given(st.floats(0.0, 3.0), st.floats(0.0, 3.0))
-def test_silence_at_the_ends_moves_nothing(clip, plain, before, after):
+def test_silence_at_the_ends_has_no_effect(clip, plain, before, after):
     padded = np.concatenate([np.zeros(int(before * RATE)), clip, np.zeros(int(after * RATE))])
     _same(_values(padded), plain, rel=0.06, coarse=COARSE)
 
 
 @few
 @given(st.sampled_from([32_000, 44_100, 48_000, 96_000]))
-def test_the_files_sample_rate_moves_nothing(clip, plain, tmp_path, rate):
+def test_sample_rate_of_the_file_has_no_effect(clip, plain, tmp_path, rate):
     sf.write(tmp_path / "a.wav", soxr.resample(clip, RATE, rate), rate, subtype="FLOAT")
     _same(targets_from_audio(tmp_path / "a.wav"), plain, rel=0.06)
 
@@ -85,9 +85,7 @@ def _play(seed, expression=None):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 40), st.integers(-12, 12), st.integers(-20, 20), st.floats(0.0, 60.0))
-def test_midi_targets_ignore_key_offset_and_all_but_velocity_mean_ignore_level(
-    seed, semitones, louder, offset_s
-):
+def test_midi_targets_are_invariant_to_key_offset_and_level(seed, semitones, louder, offset_s):
     one = _play(seed, Expression(velocity=64, dynamics=4))
     other = Performance(
         one.onset_s + offset_s,

@@ -1,4 +1,4 @@
-"""The report's parts on small made-up data sets with known answers."""
+"""Sections of the validation report on small synthetic data sets with known ground truth."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from mess_core.validation.report import TargetsReport, check_targets_report, val
 from mess_core.validation.sweeps import OWN_SWEEP, Clip, render
 
 
-def test_within_is_blind_to_differences_between_groups():
+def test_within_ignores_differences_between_groups():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(20), 10)
     signal = rng.standard_normal(200)
@@ -33,7 +33,7 @@ def test_within_is_blind_to_differences_between_groups():
 
 
 def _beats(notes, score):
-    """Times of whole beats of a synthesised performance, from its notes."""
+    """Return the times of whole beats of a synthesised performance, from its notes."""
     order = np.argsort(score.beat, kind="stable")
     beat, first = np.unique(score.beat[order], return_index=True)
     onset = notes.onset_s[order][first]
@@ -69,7 +69,7 @@ def test_timing_follows_the_beats_within_pieces(asap):
         assert found["rubato", way].groups == 2
 
 
-def test_beats_are_carried_over_within_milliseconds(asap):
+def test_beats_are_transferred_within_milliseconds(asap):
     pairs, errors = transfer_table(read_asap(asap))
     assert len(pairs) == 2
     assert errors["error_ms"].median() < 10
@@ -89,7 +89,7 @@ def test_first_definitions_measure_chord_spread():
             )
         )["rubato"]
 
-    # What they were replaced for: spreading chords moves them more than rubato does.
+    # The reason for replacing them: they respond more to chord spread than to rubato.
     by_spread = np.log2(measured(8, 0.0) / measured(1, 0.0))
     by_rubato = np.log2(measured(1, 0.12) / measured(1, 0.0))
     assert abs(by_spread) > 2 * abs(by_rubato)
@@ -109,19 +109,19 @@ def percepiano(tmp_path):
             )
             ratings.append([passage, player, f"midi/{name}.mid", *([velocity / 100] * 19)])
             for user in range(6):
-                given = velocity / 20 + 0.3 * rng.standard_normal(19)
-                answers.append([user, name + ".wav", *given, np.nan])
+                rating = velocity / 20 + 0.3 * rng.standard_normal(19)
+                answers.append([user, name + ".wav", *rating, np.nan])
     pd.DataFrame(ratings, columns=["passage", "player", "midi", *SCALES]).to_csv(
         tmp_path / "ratings.csv", index=False
     )
-    questions = [f"Question_{number}" for number in range(20)]
-    pd.DataFrame(answers, columns=["user", "filename", *questions]).to_csv(
+    question_columns = [f"Question_{number}" for number in range(20)]
+    pd.DataFrame(answers, columns=["user", "filename", *question_columns]).to_csv(
         tmp_path / "raters.csv", index=False
     )
     return tmp_path
 
 
-def test_ratings_have_a_ceiling_and_a_sign(percepiano):
+def test_rating_correlations_have_a_ceiling_and_a_sign(percepiano):
     table = rating_table(*read_ratings(percepiano)).set_index(["target", "scale"])
     loud = table.loc[("velocity_mean", "timbre_loudness")]
     assert loud["within"] == pytest.approx(1.0)
@@ -130,7 +130,7 @@ def test_ratings_have_a_ceiling_and_a_sign(percepiano):
 
 
 @pytest.mark.parametrize("read", [read_asap, read_ratings])
-def test_other_folders_are_refused_by_name(read, tmp_path):
+def test_other_folders_raise(read, tmp_path):
     with pytest.raises(DatasetError, match=r"is not an? "):
         read(tmp_path)
 
@@ -139,13 +139,13 @@ def test_every_target_has_a_sweep_of_its_own():
     assert set(OWN_SWEEP) == {one.name for one in targets()}
 
 
-def test_a_clip_is_what_it_says():
+def test_gain_and_silence_of_a_rendered_clip():
     plain, loud = render(Clip(seconds=6)), render(Clip(seconds=6, gain=0.5, silence_s=1.0))
     assert len(loud) - len(plain) == 2 * 24_000
     np.testing.assert_allclose(loud[24_000:-24_000], 0.5 * plain, rtol=1e-5, atol=1e-9)
 
 
-def test_report_is_markdown_with_its_pictures(asap, percepiano, built, tmp_path):
+def test_report_is_markdown_with_pictures(asap, percepiano, built, tmp_path):
     report = validate_targets(asap=asap, percepiano=percepiano, library=built.root, sweeps=False)
     layout = Layout(tmp_path / "root")
     report.write(layout.targets_report)

@@ -1,1 +1,1 @@
-"""Which layer encodes what, and the aspects that follow."""
+"""Layer discovery, and the search aspects derived from it."""

@@ -1,4 +1,4 @@
-"""The aspects that follow from layer discovery, and how far a search by them is faithful."""
+"""Search aspects derived from layer discovery, and the faithfulness of searches by aspect."""
 
 import time
 
@@ -19,8 +19,9 @@ from mess_assets.tables import column_schema, sample
     kinds={"python", "json"},
     code_version="1",
     description=(
-        "The 13 search aspects, each resolved to the layers that inner folds chose for its "
-        "targets, with a confidence from the lower end of the interval; unsupported ones say why."
+        "The 13 search aspects. Each is resolved to the layers that the inner folds chose for its "
+        "targets; its confidence follows from the lower bound of the confidence interval. "
+        "Unsupported aspects give the reason."
     ),
 )
 def aspects(store: StoreResource) -> dg.MaterializeResult:
@@ -46,7 +47,7 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
             "picture": picture(
                 bars_png(
                     {name: max(aspect.r2_low, -1.0) for name, aspect in resolved.items()},
-                    "lower end of R² (clipped at -1)",
+                    "lower bound of R² (clipped at -1)",
                 )
             ),
             "path": dg.MetadataValue.path(str(store.layout.probing / "aspects.json")),
@@ -55,7 +56,9 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
 
 
 @dg.asset_check(
-    asset=aspects, description="All 13 aspects, with weights over layers.", blocking=True
+    asset=aspects,
+    description="All 13 aspects are present, with weights over layers.",
+    blocking=True,
 )
 def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.results import check_aspects
@@ -70,13 +73,14 @@ def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "numpy"},
     code_version="1",
     description=(
-        "For each aspect, how much nearer the hits of a search are in the aspect's targets than "
-        "random ones (faithfulness), and in all others (selectivity): by cosine of its layers and "
-        "on its probe directions, on tracks of other works. Search serves what wins."
+        "For each aspect, how much nearer search results are to the query in the aspect's targets "
+        "than random tracks (faithfulness), and in all other targets (selectivity). Two rankings "
+        "are measured on tracks of other works: cosine of the aspect's layers, and its probe "
+        "directions. Search uses the better one."
     ),
 )
 def faithfulness(store: StoreResource) -> dg.MaterializeResult:
-    """Measure both ways of ranking for every aspect."""
+    """Measure both rankings for every aspect."""
     from mess_core.search.faithfulness import measure_store
 
     began = time.perf_counter()
@@ -93,7 +97,7 @@ def faithfulness(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset_check(asset=faithfulness, description="Of the present matrix, for every probed aspect.")
+@dg.asset_check(asset=faithfulness, description="Of the current matrix, for every probed aspect.")
 def faithfulness_is_current(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.search.faithfulness import check_faithfulness
 

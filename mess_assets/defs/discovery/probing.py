@@ -1,4 +1,4 @@
-"""Layer discovery on tracks and on segments, and the aspects that follow from it."""
+"""Layer discovery on tracks and on segments."""
 
 import hashlib
 import time
@@ -14,12 +14,12 @@ from mess_assets.plots import picture
 from mess_assets.tables import column_schema, sample
 
 EXPERIMENT = "layer_discovery"
-# With these a discovery of 13 layers and 22 targets fits into one call to MLflow.
+# Few enough that the scores of 13 layers and 22 targets fit into one call to MLflow.
 _LOGGED = ("r2", "r2_within", "pearson")
 
 
 class ProbingConfig(dg.Config):
-    """How layers are probed."""
+    """Settings of layer discovery on tracks."""
 
     folds: int = 5
     group_by: str = "work"
@@ -29,7 +29,7 @@ class ProbingConfig(dg.Config):
 
 
 class SegmentProbingConfig(dg.Config):
-    """How segments are probed."""
+    """Settings of layer discovery on segments."""
 
     folds: int = 5
     per_track: int = 20
@@ -45,10 +45,10 @@ class SegmentProbingConfig(dg.Config):
     code_version="2",
     description=(
         "R² of every target from every layer by ridge regression, out of fold with whole works "
-        "held out; penalty, layer and layer weights chosen in inner folds; intervals by a "
-        "bootstrap over works, p against permuted works (max over layers), control targets after "
-        "Hewitt and Liang (2019), and the untrained encoder, plain audio descriptors and the mean "
-        "as baselines. With an `untrained:*` encoder the numbers are the control, not a finding."
+        "held out; penalty, layer and layer weights are chosen in inner folds. Confidence "
+        "intervals by a bootstrap over works, p-values from permuted works (maximum over layers), "
+        "control targets after Hewitt and Liang (2019). Baselines: the untrained encoder, audio "
+        "descriptors, and the mean. With an `untrained:*` encoder the scores are the control."
     ),
 )
 def probing(
@@ -78,14 +78,14 @@ def probing(
         data_version=dg.DataVersion(content.hexdigest()),
         metadata={
             "encoder": made_from["encoder"],
-            **_shown(discovery, folder, time.perf_counter() - began),
+            **_discovery_metadata(discovery, folder, time.perf_counter() - began),
             **_log(context, store, tracking, discovery, made_from, folder, began),
         },
     )
 
 
 @dg.asset_check(
-    asset=probing, description="Scores are possible, and of the present matrix.", blocking=True
+    asset=probing, description="Scores are in range and of the current matrix.", blocking=True
 )
 def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_probing
@@ -94,7 +94,7 @@ def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=probing, description="No work and no audio on both sides of a fold.", blocking=True
+    asset=probing, description="No work or audio is on both sides of a fold.", blocking=True
 )
 def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.folds import check_folds
@@ -102,7 +102,7 @@ def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     return check_result(check_folds(store.layout), ERROR)
 
 
-@dg.asset_check(asset=probing, description="No target's R² fell far since the last run.")
+@dg.asset_check(asset=probing, description="No target's R² has dropped much since the last run.")
 def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_r2_drop
 
@@ -116,9 +116,10 @@ def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "scikitlearn", "mlflow"},
     code_version="1",
     description=(
-        "The same for 5 s segments, a work's segments always on one side, and for curves within "
-        "segments: mean R² over their points and R² of the first principal component. Intervals "
-        "are over works; no p, since segments of a track are not exchangeable."
+        "Layer discovery on 5 s segments, with all segments of a work on one side of a fold, and "
+        "on curves within segments: mean R² over curve points, and R² of the first principal "
+        "component. Confidence intervals are over works. There is no p-value, since segments of "
+        "a track are not exchangeable."
     ),
 )
 def segment_probing(
@@ -127,7 +128,7 @@ def segment_probing(
     store: StoreResource,
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
-    """Probe stored segments."""
+    """Probe the stored segments and their curves."""
     from mess_core.probing.results import load_discovery
     from mess_core.probing.segment_pipeline import probe_segments
 
@@ -147,24 +148,22 @@ def segment_probing(
     return dg.MaterializeResult(
         metadata={
             "encoder": made_from["encoder"],
-            **_shown(discovery, folder, time.perf_counter() - began),
+            **_discovery_metadata(discovery, folder, time.perf_counter() - began),
             "curves": sample(best[[*shown, "n", "works"]], rows=20),
             **_log(context, store, tracking, discovery, made_from, folder, began),
         },
     )
 
 
-@dg.asset_check(
-    asset=segment_probing, description="Scores are possible, and of the present matrix."
-)
+@dg.asset_check(asset=segment_probing, description="Scores are in range and of the current matrix.")
 def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_probing
 
     return check_result(check_probing(store.layout, store.layout.probing / "segments"), WARN)
 
 
-def _shown(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:
-    """Metadata of a discovery that was saved in a folder."""
+def _discovery_metadata(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:
+    """Return the metadata of a discovery that was saved in a folder."""
     from mess_core.probing.results import PICTURES
 
     summary = discovery.summary.sort_values("chosen_r2", ascending=False)
@@ -199,7 +198,7 @@ def _log(
     folder: Any,
     began: float,
 ) -> dict[str, Any]:
-    """One MLflow run: settings, every layer x target score, tables, pictures, the page."""
+    """Log settings, every layer x target score, tables, plots and the page as one MLflow run."""
     from mess_core.probing.results import PICTURES
 
     table = discovery.table

@@ -1,1 +1,1 @@
-"""Leakage-safe comparison of all systems, and of targets with what they should mean."""
+"""Leakage-safe comparison of all systems, and validation of the proxy targets."""

@@ -1,4 +1,4 @@
-"""What systems are compared on: splits, shared passages, triplets."""
+"""Benchmark data: splits, shared passages, triplets."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from mess_assets.tables import column_schema, sample, table_version
 
 
 class RenderConfig(dg.Config):
-    """How clips that exist as notes only are made to sound."""
+    """Rendering of clips that exist as MIDI only."""
 
     engine: str = Field(default="demo", description="demo, fluidsynth or auto.")
 
@@ -28,12 +28,12 @@ class RenderConfig(dg.Config):
     kinds={"python", "json"},
     code_version="1",
     description=(
-        "Frozen splits by work, performer, both and recording: no work, performer or recording "
-        "on both sides, each file with its hash. What a track table does not allow says why."
+        "Frozen splits by work, performer, both, and recording: none of these is on both sides. "
+        "Each file stores its hash. A split that the track table does not allow gives the reason."
     ),
 )
 def splits(store: StoreResource) -> dg.MaterializeResult:
-    """Make, check and freeze all splits."""
+    """Create, check and freeze all splits."""
     from mess_core.evaluation.preparation import store_splits
 
     found = store_splits(store.layout)
@@ -48,7 +48,9 @@ def splits(store: StoreResource) -> dg.MaterializeResult:
 
 
 @dg.asset_check(
-    asset=splits, description="No work, performer or audio on both sides; unchanged.", blocking=True
+    asset=splits,
+    description="No work, performer or audio is on both sides; the files are unchanged.",
+    blocking=True,
 )
 def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.leaks import check_frozen_splits
@@ -66,13 +68,13 @@ def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     code_version="1",
     description=(
         "Passages that several performers play: the same bars of each performance of a work, from "
-        "aligned MIDI. Where no work has two performances with MIDI there is nothing to compare."
+        "aligned MIDI. Skipped if no work has two performances with MIDI."
     ),
 )
 def passages(
     context: dg.AssetExecutionContext, store: StoreResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Find the passages."""
+    """Find and store the passages."""
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.preparation import store_passages
 
@@ -99,7 +101,9 @@ def passages(
     )
 
 
-@dg.asset_check(asset=passages, description="Several performances each, of tracks that are there.")
+@dg.asset_check(
+    asset=passages, description="Every passage has several performances, all of existing tracks."
+)
 def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.preparation import check_passages
 
@@ -116,8 +120,9 @@ def passages_are_shared(store: StoreResource) -> dg.AssetCheckResult:
     op_tags=gpu_tags(),
     code_version="2",
     description=(
-        "Triplets whose answer is known: one factor (tempo curve, dynamics, articulation, pedal) "
-        "of a passage changed less and more, rendered and embedded."
+        "Triplets with known ground truth: one factor of a passage (tempo curve, dynamics, "
+        "articulation or pedal) is changed a little and a lot; all versions are rendered and "
+        "embedded."
     ),
 )
 def single_factor_triplets(
@@ -126,7 +131,7 @@ def single_factor_triplets(
     store: StoreResource,
     encoder: EncoderResource,
 ) -> dg.MaterializeResult:
-    """Change, render and embed; clips that are kept are not rendered again."""
+    """Manipulate, render and embed passages; cached clips are not rendered again."""
     from mess_core.evaluation.preparation import store_single_factor_triplets
 
     began = time.perf_counter()
@@ -147,7 +152,7 @@ def single_factor_triplets(
 
 
 @dg.asset_check(
-    asset=single_factor_triplets, description="Every factor is asked of the same clips."
+    asset=single_factor_triplets, description="Every factor is tested on the same clips."
 )
 def single_factor_triplets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.preparation import check_single_factor_triplets
@@ -164,8 +169,8 @@ def single_factor_triplets_are_complete(store: StoreResource) -> dg.AssetCheckRe
     kinds={"python", "parquet"},
     code_version="1",
     description=(
-        "Triplets to be judged by people in `mess listen`: a third each within a passage, across "
-        "works matched in density, and where systems disagree. Kept as soon as one is answered."
+        "Triplets for the listening test in `mess listen`: a third each within a passage, across "
+        "works matched in density, and where systems disagree. Fixed once one has been answered."
     ),
 )
 def human_triplets(
@@ -193,7 +198,7 @@ def human_triplets(
     )
 
 
-@dg.asset_check(asset=human_triplets, description="Can be judged; each kind has its share.")
+@dg.asset_check(asset=human_triplets, description="Triplets are valid; each kind has its share.")
 def human_triplets_are_balanced(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.preparation import check_human_triplets
 

@@ -1,4 +1,4 @@
-"""Every system on every criterion, and the leaderboard."""
+"""Scores of every system on every criterion, and the leaderboard."""
 
 import os
 import time
@@ -17,14 +17,14 @@ from mess_assets.tables import sample, table_version
 
 
 class HumanConfig(dg.Config):
-    """Where ratings by people are."""
+    """Location and rendering of human ratings."""
 
     percepiano: str = Field(
         default_factory=lambda: os.environ.get("MESS_PERCEPIANO", ""),
-        description="Folder of PercePiano; empty: only judgements from the page.",
+        description="Folder of PercePiano; empty: only answers from the listening test.",
     )
     engine: str = Field(
-        default="demo", description="What renders its MIDI: demo, fluidsynth or auto."
+        default="demo", description="Renderer of its MIDI: demo, fluidsynth or auto."
     )
 
 
@@ -39,29 +39,29 @@ class HumanConfig(dg.Config):
     op_tags=CPU_TAGS,
     code_version="2",
     description=(
-        "Every system, from random to the top of the ladder, fitted on the training works of each "
-        "fold and asked about the test works: content, expression, single factors; and the same "
-        "fitted to and asked about shuffled truths. Answered again only when something it depends "
-        "on has changed; not at all where the library allows no split by work."
+        "Every system, from random to the reranker, fitted on the training works of each fold and "
+        "scored on the test works: content, expression, single factors. The same with permuted "
+        "labels is the control. Systems are scored again only if something they depend on has "
+        "changed. Skipped if the library allows no split by work."
     ),
 )
 def retrieval_evaluation(
     context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Examine all systems on the folds by work."""
+    """Evaluate all systems on the folds by work."""
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.leaderboard import summarise
     from mess_core.evaluation.pipeline import Evaluation
 
     began = time.perf_counter()
     try:
-        answers, reused = Evaluation(store.layout, say=context.log.info).retrieval()
+        scores, reused = Evaluation(store.layout, say=context.log.info).retrieval()
     except TooLittleError as error:
         context.log.warning(str(error))
         return
-    summary = summarise(answers)
+    summary = summarise(scores)
     metadata: dict[str, Any] = {
-        "dagster/row_count": len(answers),
+        "dagster/row_count": len(scores),
         "reused": reused,
         "summary": sample(summary, rows=40),
         "path": dg.MetadataValue.path(str(store.layout.evaluation / "retrieval-work.parquet")),
@@ -72,16 +72,16 @@ def retrieval_evaluation(
             context,
             store,
             "evaluation",
-            params={"split": "work", "systems": int(answers["system"].nunique())},
+            params={"split": "work", "systems": int(scores["system"].nunique())},
             metrics={
                 _metric(f"{row.criterion}.{row.metric}.{row.system}"): row.mean
                 for row in summary.itertuples()
             },
         )
-    yield dg.MaterializeResult(data_version=table_version(answers), metadata=metadata)
+    yield dg.MaterializeResult(data_version=table_version(scores), metadata=metadata)
 
 
-@dg.asset_check(asset=retrieval_evaluation, description="Shuffled truths are at chance.")
+@dg.asset_check(asset=retrieval_evaluation, description="Scores on permuted labels are at chance.")
 def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.permuted_labels import check_controls
 
@@ -89,7 +89,7 @@ def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResul
 
 
 @dg.asset(
-    # Judges' answers come from outside: without triplets for them there are ratings still.
+    # Not `human_triplets`: answers come from listeners, and ratings need no such triplets.
     deps=["splits", "passages", "single_factor_triplets"],
     automation_condition=NIGHTLY,
     group_name="evaluation",
@@ -99,8 +99,8 @@ def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResul
     op_tags=gpu_tags(),
     code_version="2",
     description=(
-        "Every system on judgements by people: triplets from PercePiano's ratings (nested by "
-        "passage and by movement, beside the raters' own agreement), and answers from the page."
+        "Every system on human judgements: triplets from PercePiano's ratings (nested by passage "
+        "and by movement, beside the raters' own agreement), and answers from the listening test."
     ),
 )
 def human_evaluation(
@@ -110,20 +110,20 @@ def human_evaluation(
     encoder: EncoderResource,
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
-    """Examine all systems on what people said, as far as there is any."""
+    """Evaluate all systems on the ratings and answers that exist."""
     from mess_core.evaluation.leaderboard import summarise
     from mess_core.evaluation.pipeline import Evaluation
 
     began = time.perf_counter()
-    judged, _ = Evaluation(store.layout, say=context.log.info).listeners()
-    metadata: dict[str, Any] = {"judged_answers": len(judged)}
-    version = table_version(judged).value
+    listener_scores, _ = Evaluation(store.layout, say=context.log.info).listeners()
+    metadata: dict[str, Any] = {"judged_answers": len(listener_scores)}
+    version = table_version(listener_scores).value
     if config.percepiano:
         with encoder.reserved() as model:
             evaluation = Evaluation(store.layout, encoder=model, say=context.log.info)
-            answers, reused = evaluation.ratings(config.percepiano, engine=config.engine)
-        summary = summarise(answers)
-        version += f"-{table_version(answers).value}"
+            scores, reused = evaluation.ratings(config.percepiano, engine=config.engine)
+        summary = summarise(scores)
+        version += f"-{table_version(scores).value}"
         metadata |= {"ratings": sample(summary, rows=50), "reused": reused}
         if not reused:
             metadata |= tracking.log(
@@ -142,7 +142,7 @@ def human_evaluation(
     return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
 
 
-@dg.asset_check(asset=human_evaluation, description="Shuffled ratings are at chance.")
+@dg.asset_check(asset=human_evaluation, description="Scores on permuted ratings are at chance.")
 def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.permuted_labels import check_controls
     from mess_core.evaluation.pipeline import cached_scores
@@ -160,12 +160,12 @@ def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "matplotlib"},
     code_version="2",
     description=(
-        "All systems on all criteria with 95 % intervals, and for each model of the ladder whether "
-        "it is better than the best one below it (p from flipping whole works)."
+        "All systems on all criteria with 95 % confidence intervals, and for each model whether it "
+        "is better than the best model before it in the sequence (p from flipping whole works)."
     ),
 )
 def leaderboard(store: StoreResource) -> dg.MaterializeResult:
-    """Put all answers side by side."""
+    """Summarise all scores."""
     from mess_core.evaluation.pipeline import Evaluation
 
     found = Evaluation(store.layout).leaderboard()
@@ -180,7 +180,7 @@ def leaderboard(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is told.")
+@dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is given.")
 def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.leaderboard import check_leaderboard
 
@@ -188,5 +188,5 @@ def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
 
 
 def _metric(name: str) -> str:
-    """A name that MLflow allows."""
+    """Return a name that MLflow allows."""
     return "".join(char if char.isalnum() or char in "_-. /" else "_" for char in name)

@@ -1,4 +1,4 @@
-"""Whether targets mean what they say, as a report."""
+"""Report on the validity of the proxy targets."""
 
 import os
 import time
@@ -14,9 +14,11 @@ from mess_assets.plots import picture
 
 
 class TargetsReportConfig(dg.Config):
-    """What the report is made from, besides the library itself."""
+    """Inputs of the report besides the library itself."""
 
-    sweeps: bool = Field(default=True, description="Measure planted clips (a minute or two).")
+    sweeps: bool = Field(
+        default=True, description="Measure synthetic clips with known ground truth (minutes)."
+    )
     asap: str = Field(
         default_factory=lambda: os.environ.get("MESS_ASAP", ""),
         description="Folder of the ASAP data set; empty: left out.",
@@ -35,15 +37,16 @@ class TargetsReportConfig(dg.Config):
     kinds={"python", "matplotlib"},
     code_version="1",
     description=(
-        "Whether targets mean what they say: planted properties recovered and nothing else, "
-        "timing against human-checked beats (ASAP), ratings (PercePiano), errors of alignment, "
-        "and every pair of targets of this library. Materialised on demand: it takes minutes."
+        "Validity of the proxy targets: whether each follows its own property and no other in "
+        "synthetic clips, timing against human-checked beats (ASAP), ratings (PercePiano), "
+        "alignment errors, and correlations of all targets in this library. It takes minutes, so "
+        "it is no part of a refresh."
     ),
 )
 def targets_report(
     context: dg.AssetExecutionContext, config: TargetsReportConfig, store: StoreResource
 ) -> dg.MaterializeResult:
-    """Examine the targets and write the report beside the library."""
+    """Validate the targets and write the report to the store."""
     from mess_core.validation.report import validate_targets
 
     began = time.perf_counter()

@@ -1,1 +1,1 @@
-"""Embeddings and targets, track by track and as tables."""
+"""Embeddings and proxy targets, per track and as tables."""

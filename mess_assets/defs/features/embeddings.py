@@ -1,4 +1,4 @@
-"""Audio to vectors, track by track, and all of them in one matrix."""
+"""Embeddings per track, the matrix of all tracks, and the untrained control."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import coverage_png, picture, similarity_png
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import sign
+from mess_assets.workers import tag_run
 
 EMBEDDINGS_CODE_VERSION = "1"
 
@@ -32,7 +32,7 @@ EMBEDDINGS_CODE_VERSION = "1"
     description=(
         "Hidden states of every encoder layer, mean-pooled over 5 s windows and over the track "
         "(MERT: Li et al., ICLR 2024; `untrained:*` is the control with random weights). "
-        "Unchanged audio with the same encoder is not computed again. A track that fails is "
+        "Unchanged audio with the same encoder is not embedded again. A track that fails is "
         "recorded and does not stop the others; the run then ends as failed."
     ),
 )
@@ -46,7 +46,7 @@ def embeddings(
     from mess_core.encoders import embed_tracks
     from mess_core.store.track_table import tracks_of
 
-    sign(context)
+    tag_run(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
@@ -55,18 +55,18 @@ def embeddings(
         done: list[dict] = []
         began = time.perf_counter()
 
-        def watched() -> Iterator[object]:
+        def recorded() -> Iterator[object]:
             for outcome in embed_tracks(rows, model, store.layout):
                 if outcome.status == "done":
                     done.append(outcome.facts)
                 yield outcome
 
         try:
-            yield from report_outcomes(context, watched(), EMBEDDINGS_CODE_VERSION)
+            yield from report_outcomes(context, recorded(), EMBEDDINGS_CODE_VERSION)
         finally:
             if done:
                 seconds = time.perf_counter() - began
-                heard = sum(facts["seconds"] * facts["audio_s_per_s"] for facts in done)
+                audio_s = sum(facts["seconds"] * facts["audio_s_per_s"] for facts in done)
                 tracking.log(
                     context,
                     store,
@@ -75,13 +75,13 @@ def embeddings(
                     metrics={
                         "tracks": len(done),
                         "seconds": seconds,
-                        "audio_s_per_s": heard / seconds,
+                        "audio_s_per_s": audio_s / seconds,
                     },
                 )
 
 
 @dg.asset_check(
-    asset=embeddings, description="Coverage, staleness, shape and finiteness of every track."
+    asset=embeddings, description="Every track has a current, finite embedding of the right shape."
 )
 def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.store.embeddings import check_embeddings
@@ -96,9 +96,9 @@ def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> d
     kinds={"python", "numpy"},
     code_version="1",
     description=(
-        "Track vectors of the whole library, [tracks, layers, dim] float32, with the rows they "
-        "belong to; refuses to mix encoders. Reads the store, not the event log, so it sees what "
-        "any earlier run has stored."
+        "Track vectors of the whole library, [tracks, layers, dim] float32, with the table of "
+        "their tracks; refuses to mix encoders. Reads the store, not the event log, so it "
+        "includes what every earlier run has stored."
     ),
 )
 def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
@@ -132,7 +132,7 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
 
 
 @dg.asset_check(
-    asset=embedding_matrix, description="Finite, one encoder, equal to the stored vectors."
+    asset=embedding_matrix, description="Finite, of one encoder, equal to the stored vectors."
 )
 def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.store.matrix import check_matrix
@@ -149,9 +149,9 @@ def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
     op_tags=gpu_tags(),
     code_version="1",
     description=(
-        "Track vectors by the encoder's untrained counterpart (same architecture, random weights): "
-        "what the encoder predicts beyond it is what training adds. It costs as much as the "
-        "embeddings, once; MESS_CONTROL=off leaves it out. An untrained encoder needs none."
+        "Track vectors of the encoder's untrained counterpart (same architecture, random weights). "
+        "The difference between their probing scores is what training adds. It costs as much as "
+        "the embeddings, once; MESS_CONTROL=off disables it. An untrained encoder needs none."
     ),
 )
 def control_matrix(
@@ -188,7 +188,7 @@ def control_matrix(
 
 
 @dg.asset_check(
-    asset=control_matrix, description="Of the present encoder, or none is needed; without, warns."
+    asset=control_matrix, description="Belongs to the current encoder, or no control is needed."
 )
 def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.encoders.control import check_control

@@ -1,4 +1,4 @@
-"""Which tracks fail, and why: one table of all stages."""
+"""Table of failed tracks and reasons, over all stages."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from mess_assets.defs.resources import StoreResource
 from mess_assets.op_tags import OWNERS
 from mess_assets.per_track import failure_table
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import sign
+from mess_assets.workers import tag_run
 
-_DESCRIBED = {
+_COLUMNS = {
     "stage": "embeddings or track_targets",
-    "error": "kind of exception",
+    "error": "type of the exception",
     "problem": "what is wrong, in a sentence",
-    "path": "the file at fault",
+    "path": "the file concerned",
     "remedy": "what to do about it",
-    "transient": "whether it may pass by itself",
-    "attempts": "how often it was tried, unchanged",
-    "cause": "what the failure follows from, as JSON: it is tried again when that changes",
-    "at": "when it was last tried, UTC",
+    "transient": "whether a retry may succeed without any change",
+    "attempts": "number of attempts with the same inputs",
+    "cause": "inputs of the attempt, as JSON; the track is retried when they change",
+    "at": "time of the last attempt, UTC",
 }
 
 
@@ -31,21 +31,21 @@ _DESCRIBED = {
     kinds={"python", "parquet"},
     code_version="1",
     description=(
-        "One row per track and stage that fails at present: problem, file, remedy, how often it "
-        "was tried. Such tracks are left out downstream, and tried again when their file, the "
-        "encoder or the code's version changes; what may pass by itself, three times."
+        "One row per track and stage that currently fails: problem, file, remedy, number of "
+        "attempts. Such tracks are left out downstream, and retried when their file, the encoder "
+        "or the code version changes. Transient failures are tried three times in all."
     ),
 )
 def failures(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
-    """Collect the failure records into a table and a page."""
+    """Collect the failure records into a table and an HTML page."""
     from mess_core.store.failures_page import reasons, write_failures
 
-    sign(context)
+    tag_run(context)
     table = write_failures(store.layout)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(table),
-            "dagster/column_schema": column_schema(table, _DESCRIBED),
+            "dagster/column_schema": column_schema(table, _COLUMNS),
             "tracks": int(table["track_id"].nunique()),
             "reasons": sample(reasons(table), rows=20),
             "failed": failure_table(table.to_dict("records")),

@@ -1,4 +1,4 @@
-"""Proxy targets, track by track, and as one table."""
+"""Proxy targets per track and per aligned work, and as one table."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import sign
+from mess_assets.workers import tag_run
 
 TARGETS_CODE_VERSION = "3"
 
@@ -31,19 +31,19 @@ TARGETS_CODE_VERSION = "3"
     code_version=TARGETS_CODE_VERSION,
     description=(
         "22 musical proxy targets per track (15 from audio, 7 from MIDI), the same per encoder "
-        "window where they are defined, and curves at 2 Hz. What a file does not give is "
-        "missing, never zero. Audio and MIDI fail apart; a failed track is "
+        "window where they are defined, and curves at 2 Hz. Values that a file does not provide "
+        "are missing, never zero. Audio and MIDI fail independently. A track that fails is "
         "recorded and does not stop the others; the run then ends as failed."
     ),
 )
 def track_targets(
     context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.AssetMaterialization]:
-    """Compute the targets of this run's partitions into the store."""
+    """Compute the targets of this run's partitions and store them."""
     from mess_core.store.track_table import tracks_of
     from mess_core.targets import compute_track_targets
 
-    sign(context)
+    tag_run(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
@@ -69,9 +69,9 @@ def loudness_is_plausible(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "numpy"},
     code_version=TARGETS_CODE_VERSION,
     description=(
-        "What the performances of one work tell when they are aligned: rubato and tempo "
-        "variability on a common beat, and tempo, velocity and articulation relative to the "
-        "others. A work is aligned again only when one of its MIDI files changes."
+        "Targets from the aligned performances of a work: rubato and tempo variability on a "
+        "common beat, and tempo, velocity and articulation relative to the other performances. "
+        "A work is aligned again only if one of its MIDI files has changed."
     ),
 )
 def aligned_targets(
@@ -81,7 +81,7 @@ def aligned_targets(
     from mess_core.store.tables import read_table
     from mess_core.targets import compute_aligned_targets
 
-    sign(context)
+    tag_run(context)
     began = time.perf_counter()
     works = []
     for work in compute_aligned_targets(read_table(store.layout.tracks), store.layout):
@@ -103,7 +103,7 @@ def aligned_targets(
 
 
 @dg.asset_check(
-    asset=aligned_targets, description="Every work with several performances was looked at."
+    asset=aligned_targets, description="Every work with several performances was processed."
 )
 def works_are_aligned(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.targets.aligned import check_aligned_targets
@@ -149,7 +149,7 @@ def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
 
 
 @dg.asset_check(
-    asset=proxy_targets, description="Version in force, every track there, nothing infinite."
+    asset=proxy_targets, description="Current version, every track present, nothing infinite."
 )
 def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.targets import TARGETS_VERSION

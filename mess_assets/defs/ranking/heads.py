@@ -1,4 +1,4 @@
-"""Learned heads: one asset per model of the ladder."""
+"""Learned heads: one asset per model."""
 
 import time
 from typing import Any
@@ -18,10 +18,10 @@ MODEL_OF = {
     "head_linear_centred": "linear, centred",
     "head_mlp": "MLP",
 }
-"""Asset to model; `mess_core.evaluation.systems.MODELS` says how each is trained."""
+"""Maps assets to models; `mess_core.evaluation.systems.MODELS` defines their training."""
 
 
-def _rung(name: str, model: str) -> dg.AssetsDefinition:
+def _head_asset(name: str, model: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
         deps=["splits", "passages", "single_factor_triplets"],
@@ -34,8 +34,8 @@ def _rung(name: str, model: str) -> dg.AssetsDefinition:
         code_version="2",
         description=(
             f"Heads of the model “{model}” for content and for expression, trained on frozen "
-            "vectors of the whole library and served by `mess search --head`. What they are "
-            "worth is measured on folds in `retrieval_evaluation`."
+            "vectors of the whole library and used by `mess search --head`. Their scores on "
+            "test folds are in `retrieval_evaluation`."
         ),
     )
     def head(
@@ -84,7 +84,7 @@ def _head_check(name: str, model: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=name,
         name=f"{name}_can_be_served",
-        description="Loads, is of the present encoder, gives unit vectors.",
+        description="Loads, belongs to the current encoder, and returns unit vectors.",
     )
     def check(store: StoreResource) -> dg.AssetCheckResult:
         from mess_core.evaluation.pipeline import head_names
@@ -95,6 +95,6 @@ def _head_check(name: str, model: str) -> dg.AssetChecksDefinition:
     return check
 
 
-HEADS = [_rung(name, model) for name, model in MODEL_OF.items()]
+HEADS = [_head_asset(name, model) for name, model in MODEL_OF.items()]
 
 CHECKS = [_head_check(name, model) for name, model in MODEL_OF.items()]

@@ -1,1 +1,1 @@
-"""Indices."""
+"""Search indices."""

@@ -1,4 +1,4 @@
-"""Search indices as versioned artifacts."""
+"""Search indices of tracks and passages, stored as versioned artifacts."""
 
 import time
 
@@ -24,7 +24,7 @@ from mess_assets.tables import column_schema, sample
     ),
 )
 def track_index(store: StoreResource) -> dg.MaterializeResult:
-    """Index the track vectors and move ``latest``."""
+    """Index the track vectors and point ``latest`` to the new version."""
     from mess_core.search.build import build_track_index
     from mess_core.store.matrix import load_matrix
 
@@ -56,7 +56,7 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset_check(asset=track_index, description="Of the present matrix; tracks find themselves.")
+@dg.asset_check(asset=track_index, description="Of the current matrix; tracks retrieve themselves.")
 def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.search.build import check_track_index
 
@@ -70,12 +70,13 @@ def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
     kinds={"python", "faiss"},
     code_version="2",
     description=(
-        "FAISS index of 5 s passages by the layer that carries the aspects best, with the exact "
-        "start and end second of every passage; exact or approximate by size, its recall measured."
+        "FAISS index of 5 s passages on the layer that represents the aspects best, with start "
+        "and end of every passage in seconds. Exact or approximate depending on the number of "
+        "passages; its recall is measured."
     ),
 )
 def passage_index(store: StoreResource) -> dg.MaterializeResult:
-    """Index every stored segment and move ``latest``."""
+    """Index every stored segment and point ``latest`` to the new version."""
     from mess_core.search.artifact import load_artifact
     from mess_core.search.build import build_passage_index
     from mess_core.store.matrix import load_matrix
@@ -108,7 +109,7 @@ def passage_index(store: StoreResource) -> dg.MaterializeResult:
     )
 
 
-@dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks fit together.")
+@dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks are consistent.")
 def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.search.build import check_passage_index
 

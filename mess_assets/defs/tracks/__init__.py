@@ -1,1 +1,1 @@
-"""What there is to hear."""
+"""The track table."""

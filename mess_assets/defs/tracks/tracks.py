@@ -1,4 +1,4 @@
-"""The track table: what there is to hear."""
+"""The track table: one row per performance, and its partitions."""
 
 import time
 
@@ -10,7 +10,7 @@ from mess_assets.op_tags import OWNERS
 from mess_assets.partitions import TRACKS
 from mess_assets.plots import picture, tracks_png
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import sign
+from mess_assets.workers import tag_run
 
 
 @dg.asset(
@@ -20,9 +20,9 @@ from mess_assets.workers import sign
     code_version="1",
     description=(
         "One row per performance of all configured data sets (MAESTRO v3, SMD, folders, the "
-        "demo corpus), validated with a schema; adds a partition for every new track, removes "
-        "those of tracks that are gone, and lets a renamed file (told by its audio's hash) keep "
-        "what was computed. Work identity is read from titles and catalogue numbers."
+        "demo corpus), validated with a schema. Adds a partition for every new track, removes the "
+        "partitions of removed tracks, and reuses the results of a renamed file (identified by "
+        "the hash of its audio). Works are identified by titles and catalogue numbers."
     ),
 )
 def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
@@ -30,7 +30,7 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     from mess_core.store import escape_track_id
     from mess_core.store.track_table import refresh_tracks
 
-    sign(context)
+    tag_run(context)
     began = time.perf_counter()
     table, report = refresh_tracks(store.layout, store.sources())
     keys = [escape_track_id(track_id) for track_id in table["track_id"]]
@@ -39,9 +39,9 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     if new:
         context.instance.add_dynamic_partitions(TRACKS.name, new)
     for old_id, new_id in report["renamed"]:
-        _tell_rename(context, store, old_id, new_id)
+        _report_rename(context, store, old_id, new_id)
     gone = sorted(known - set(keys))
-    forgotten = _forget(context, gone)
+    deleted = _delete_partitions(context, gone)
     skipped = [
         f"- `{skipped['path']}`: {skipped['reason']}"
         for dataset in report["datasets"]
@@ -64,7 +64,7 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
                 or "nothing"
             ),
             "partitions_added": len(new),
-            "partitions_removed": forgotten,
+            "partitions_removed": deleted,
             "skipped": dg.MetadataValue.md("\n".join(skipped[:100]) or "nothing"),
             "sample": sample(table.drop(columns=["audio_path", "midi_path", "audio_sha256"])),
             "picture": picture(tracks_png(table)),
@@ -81,17 +81,17 @@ def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
     return check_result(check_tracks(store.layout), WARN)
 
 
-@dg.asset_check(asset=tracks, description="No work and no audio on both sides of a split.")
+@dg.asset_check(asset=tracks, description="No work or audio is on both sides of a split.")
 def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.probing.folds import check_splits
 
     return check_result(check_splits(store.layout), WARN)
 
 
-def _tell_rename(
+def _report_rename(
     context: dg.AssetExecutionContext, store: StoreResource, old_id: str, new_id: str
 ) -> None:
-    """Show what was moved as materialised under its new name."""
+    """Report the moved results of a renamed track as materialisations of its new partition."""
     from mess_core.store import EmbeddingStore, escape_track_id
     from mess_core.store.tables import read_table
 
@@ -113,8 +113,8 @@ def _tell_rename(
         )
 
 
-def _forget(context: dg.AssetExecutionContext, keys: list[str]) -> int:
-    """Delete partitions of tracks that are gone, unless a run may be using them."""
+def _delete_partitions(context: dg.AssetExecutionContext, keys: list[str]) -> int:
+    """Delete partitions of removed tracks, unless a run may be using them."""
     active = [
         record.dagster_run.run_id
         for record in context.instance.get_run_records(
@@ -129,7 +129,9 @@ def _forget(context: dg.AssetExecutionContext, keys: list[str]) -> int:
     ]
     if any(run_id != context.run.run_id for run_id in active):
         if keys:
-            context.log.warning(f"{len(keys)} partitions of removed tracks stay: runs are active")
+            context.log.warning(
+                f"{len(keys)} partitions of removed tracks were not deleted: runs are active"
+            )
         return 0
     for key in keys:
         context.instance.delete_dynamic_partition(TRACKS.name, key)

@@ -1,25 +1,25 @@
-// Every request of the page goes through here; what goes wrong becomes one Error to show.
+// All requests to the server. Every failure becomes an Error with a message to show.
 
-async function answer(response) {
+async function parse(response) {
   const type = response.headers.get('content-type') || '';
   const found = type.includes('json') ? await response.json() : null;
   if (response.ok && found) return found;
   const detail = Array.isArray(found?.detail) ? found.detail.map((one) => one.msg).join('; ') : null;
-  throw new Error(found?.problem || detail || `The server answered ${response.status}.`);
+  throw new Error(found?.problem || detail || `The server returned status ${response.status}.`);
 }
 
-async function reached(url, options) {
+async function request(url, options) {
   try {
     return await fetch(url, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Error('The server does not answer. Is `mess listen` still running?');
+    throw new Error('The server is not responding. Is `mess listen` still running?');
   }
 }
 
-const sent = async (url, options) => answer(await reached(url, options));
+const json = async (url, options) => parse(await request(url, options));
 
-export function address(name, parameters = {}) {
+export function apiUrl(name, parameters = {}) {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(parameters)) {
     for (const one of Array.isArray(value) ? value : [value]) query.append(key, one);
@@ -27,12 +27,12 @@ export function address(name, parameters = {}) {
   return `/api/${name}?${query}`;
 }
 
-export const ask = (name, parameters, signal) => sent(address(name, parameters), { signal });
+export const get = (name, parameters, signal) => json(apiUrl(name, parameters), { signal });
 
-export const send = (name, parameters, body) => sent(address(name, parameters), { method: 'POST', body });
+export const post = (name, parameters, body) => json(apiUrl(name, parameters), { method: 'POST', body });
 
-// A sound as a whole, so that it starts at once when it is asked for.
-export async function sound(url) {
-  const response = await reached(url);
-  return response.ok ? response.blob() : answer(response);
+// Fetches a whole audio file, so that playback starts without delay.
+export async function getAudio(url) {
+  const response = await request(url);
+  return response.ok ? response.blob() : parse(response);
 }

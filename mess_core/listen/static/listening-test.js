@@ -1,11 +1,11 @@
-// One listener, one triplet after another. Clips are fetched whole, the next triplet's in advance.
-import { ask, send, sound } from './api.js';
+// Listening test: presents one triplet after another and preloads the clips of the next one.
+import { get, getAudio, post } from './api.js';
 
 const $ = (id) => document.getElementById(id);
-const PLACES = ['x', 'left', 'right'];
-const NAMES = { x: 'X', left: 'A', right: 'B' };
-const ENOUGH_S = 2; // of a clip, or all of a shorter one, make it heard
-const LONGEST_S = 3600; // who takes a break did not think for so long
+const SLOTS = ['x', 'left', 'right'];
+const LABELS = { x: 'X', left: 'A', right: 'B' };
+const ENOUGH_S = 2; // a clip counts as heard after this time, or at its end
+const LONGEST_S = 3600; // longest response time; a break is recorded as this
 const TOKEN = /^[a-z0-9]{12}$/;
 
 const state = {
@@ -17,20 +17,20 @@ function notice(text) {
   $('notice').hidden = !text;
 }
 
-// --- Who listeners -------------------------------------------------------------------------
+// --- Listener ---------------------------------------------------------------------------
 
-// Without storage (a private window) the address alone says who listeners.
-function stored(value) {
+// Without storage (for example in a private window), only the URL identifies the listener.
+function storedListener(value) {
   try {
     if (value) localStorage.setItem('mess-listener', value);
-    return localStorage.getItem('mess-listener') ?? localStorage.getItem('mess-judge'); // its earlier name
+    return localStorage.getItem('mess-listener') ?? localStorage.getItem('mess-judge'); // earlier key
   } catch {
     return null;
   }
 }
 
-// Whether letters and digits are keys: who dictates to the browser may not want that.
-function keysOn(value) {
+// Whether keyboard shortcuts are on. Single-key shortcuts can interfere with speech input.
+function shortcutsOn(value) {
   try {
     if (value !== undefined) localStorage.setItem('mess-listener-keys', value ? 'on' : 'off');
     return localStorage.getItem('mess-listener-keys') !== 'off';
@@ -50,14 +50,14 @@ function newToken() {
   return token;
 }
 
-const inAddress = () => {
-  const given = new URLSearchParams(window.location.hash.slice(1));
-  return given.get('listener') ?? given.get('judge'); // links from before the page was renamed
+const listenerInUrl = () => {
+  const hash = new URLSearchParams(window.location.hash.slice(1));
+  return hash.get('listener') ?? hash.get('judge'); // earlier links
 };
 
-function become(listener) {
+function setListener(listener) {
   state.listener = listener;
-  stored(listener);
+  storedListener(listener);
   history.replaceState(null, '', `#listener=${listener}`);
   $('own').href = `#listener=${listener}`;
   $('listener').textContent = listener;
@@ -65,20 +65,20 @@ function become(listener) {
 
 // --- Clips ------------------------------------------------------------------------------
 
-// A question with its three clips, each ready to play.
-class Question {
-  constructor(asked) {
-    this.asked = asked;
+// A triplet with its three clips, ready to play.
+class Trial {
+  constructor(question) {
+    this.question = question;
     this.clips = {};
-    this.ready = Promise.all(PLACES.map((place) => this.fetch(place)));
-    this.ready.catch(() => {}); // told when the question is shown
+    this.ready = Promise.all(SLOTS.map((slot) => this.fetch(slot)));
+    this.ready.catch(() => {}); // reported when the trial is shown
   }
 
-  async fetch(place) {
-    const url = URL.createObjectURL(await sound(this.asked.clips[place]));
+  async fetch(slot) {
+    const url = URL.createObjectURL(await getAudio(this.question.clips[slot]));
     const audio = new Audio(url);
     const clip = { audio, url, plays: 0, furthest: 0, heard: false };
-    this.clips[place] = clip;
+    this.clips[slot] = clip;
     audio.addEventListener('timeupdate', () => {
       clip.furthest = Math.max(clip.furthest, audio.currentTime);
       if (clip.plays && clip.furthest >= ENOUGH_S) clip.heard = true;
@@ -96,7 +96,7 @@ class Question {
     for (const clip of Object.values(this.clips)) clip.audio.pause();
   }
 
-  get heard() { return PLACES.every((place) => this.clips[place]?.heard); }
+  get heard() { return SLOTS.every((slot) => this.clips[slot]?.heard); }
 
   close() {
     this.pause();
@@ -104,8 +104,8 @@ class Question {
   }
 }
 
-async function toggle(place) {
-  const clip = state.open?.clips[place];
+async function toggle(slot) {
+  const clip = state.open?.clips[slot];
   if (!clip || state.busy || $('triplet').hidden) return;
   const { audio } = clip;
   if (!audio.paused) {
@@ -113,22 +113,21 @@ async function toggle(place) {
     return;
   }
   state.open.pause();
-  // Only the clip that was heard last goes on where it stopped: others are compared from their start.
-  if (state.last !== place) audio.currentTime = 0;
-  state.last = place;
+  // The clip played last resumes where it stopped. The others start again from the beginning.
+  if (state.last !== slot) audio.currentTime = 0;
+  state.last = slot;
   if (audio.ended || audio.currentTime === 0) clip.plays += 1;
   try {
     await audio.play();
   } catch (error) {
-    if (error.name !== 'AbortError') notice(`The browser cannot play ${NAMES[place]}: ${error.message}`);
+    if (error.name !== 'AbortError') notice(`The browser cannot play ${LABELS[slot]}: ${error.message}`);
   }
 }
 
 function draw() {
   const { open } = state;
   for (const root of document.querySelectorAll('.clip')) {
-    const { place } = root.dataset;
-    const clip = open?.clips[place];
+    const clip = open?.clips[root.dataset.place];
     const playing = Boolean(clip && !clip.audio.paused && !clip.audio.ended);
     root.classList.toggle('on', playing);
     root.classList.toggle('done', Boolean(clip?.heard));
@@ -136,19 +135,19 @@ function draw() {
     root.querySelector('.act').textContent = playing ? 'Pause' : 'Play';
     const part = clip?.audio.duration ? clip.audio.currentTime / clip.audio.duration : 0;
     root.querySelector('i').style.width = `${100 * part}%`;
-    const said = clip?.heard ? 'heard' : 'not heard yet';
+    const status = clip?.heard ? 'heard' : 'not heard yet';
     const line = root.querySelector('.heard');
-    if (line.textContent !== said) line.textContent = said;
+    if (line.textContent !== status) line.textContent = status;
   }
-  const able = Boolean(open?.heard) && !state.busy;
-  for (const button of document.querySelectorAll('.answers button')) button.disabled = !able;
-  const hint = able ? 'You can answer now.' : state.busy ? 'Keeping your answer.' : 'Listen to all three first.';
+  const ready = Boolean(open?.heard) && !state.busy;
+  for (const button of document.querySelectorAll('.answers button')) button.disabled = !ready;
+  const hint = ready ? 'You can answer now.' : state.busy ? 'Saving your answer.' : 'Listen to all three clips first.';
   if ($('hint').textContent !== hint) $('hint').textContent = hint;
 }
 
-// --- FoldQueries --------------------------------------------------------------------------
+// --- Questions --------------------------------------------------------------------------
 
-function progress(found) {
+function showProgress(found) {
   Object.assign(state, { answered: found.answered, total: found.total, summary: found });
   $('bar').max = Math.max(1, found.total);
   $('bar').value = found.answered;
@@ -159,19 +158,19 @@ function view(name) {
   for (const one of ['start', 'triplet', 'end']) $(one).hidden = one !== name;
 }
 
-// Looks ahead: the question after the open one, its clips on their way.
-function lookAhead() {
+// Starts loading the next trial.
+function preload() {
   const { listener, open } = state;
-  state.next = ask('listening-test/plan', { listener, after: open.asked.position })
-    .then((found) => (found.triplet ? new Question(found.triplet) : null));
+  state.next = get('listening-test/plan', { listener, after: open.question.position })
+    .then((found) => (found.triplet ? new Trial(found.triplet) : null));
   state.next.catch(() => {});
 }
 
-async function show(question, retry = true) {
-  if (state.open !== question) state.open?.close();
-  Object.assign(state, { open: question, last: null, began: performance.now(), busy: false });
+async function show(trial, retry = true) {
+  if (state.open !== trial) state.open?.close();
+  Object.assign(state, { open: trial, last: null, began: performance.now(), busy: false });
   $('later').hidden = true;
-  if (!question) {
+  if (!trial) {
     finish();
     return;
   }
@@ -179,95 +178,95 @@ async function show(question, retry = true) {
   draw();
   $('question').focus();
   try {
-    await question.ready;
+    await trial.ready;
   } catch (error) {
-    if (state.open !== question) return;
-    // What was fetched ahead may have met a server that was down for a moment.
+    if (state.open !== trial) return;
+    // The server may have been down for a moment while the clips were preloaded.
     if (retry) {
-      await show(new Question(question.asked), false);
+      await show(new Trial(trial.question), false);
       return;
     }
     notice(error.message);
     $('later').hidden = false;
   }
-  if (state.open !== question) return;
+  if (state.open !== trial) return;
   state.began = performance.now();
   draw();
-  lookAhead();
+  preload();
 }
 
 function finish() {
   const { answered, total, summary } = state;
   const minutes = Math.max(1, Math.round(summary.minutes));
-  const spent = answered ? ` in ${minutes} minute${minutes === 1 ? '' : 's'} of listening, mostly about `
+  const time = answered ? ` in ${minutes} minute${minutes === 1 ? '' : 's'}, typically `
     + `${Math.max(1, Math.round(summary.median_s))} s each` : '';
   $('summary').textContent = answered < total
-    ? `You answered ${answered} of ${total} questions${spent}. The others could not be played; open this page again later.`
-    : `You answered all ${total} questions${spent}. Every answer is kept; nothing more is to be done.`;
+    ? `You answered ${answered} of ${total} questions${time}. The other clips could not be played. Please open this page again later.`
+    : `You answered all ${total} questions${time}. Your answers have been saved, and you can close this page.`;
   view('end');
   $('thanks').focus();
 }
 
-async function onward() {
-  let question;
+async function showNext() {
+  let trial;
   try {
-    question = await state.next;
+    trial = await state.next;
   } catch {
-    question = await current(); // what was looked up ahead is lost: ask again
+    trial = await loadCurrent(); // preloading failed
   }
-  await show(question);
+  await show(trial);
 }
 
-async function current() {
-  const found = await ask('listening-test/plan', { listener: state.listener });
-  progress(found);
-  return found.triplet ? new Question(found.triplet) : null;
+async function loadCurrent() {
+  const found = await get('listening-test/plan', { listener: state.listener });
+  showProgress(found);
+  return found.triplet ? new Trial(found.triplet) : null;
 }
 
-async function answer(place) {
+async function answer(side) {
   const { open } = state;
   if (!open?.heard || state.busy || $('triplet').hidden) return;
   open.pause();
   state.busy = true;
   draw();
   notice('');
-  const { position, ticket } = open.asked;
+  const { position, ticket } = open.question;
   const seconds = Math.min(LONGEST_S, (performance.now() - state.began) / 1000);
-  const plays = Object.fromEntries(PLACES.map((one) => [one, Math.min(1000, open.clips[one].plays)]));
-  const listened = Object.fromEntries(PLACES.map((one) => [one, open.clips[one].furthest]));
-  const record = { listener: state.listener, position, ticket, answer: place, seconds, plays, listened };
-  const held = document.activeElement;
+  const plays = Object.fromEntries(SLOTS.map((slot) => [slot, Math.min(1000, open.clips[slot].plays)]));
+  const listened = Object.fromEntries(SLOTS.map((slot) => [slot, open.clips[slot].furthest]));
+  const record = { listener: state.listener, position, ticket, answer: side, seconds, plays, listened };
+  const focused = document.activeElement;
   let found;
   try {
-    found = await send('listening-test/answer', {}, JSON.stringify(record));
+    found = await post('listening-test/answer', {}, JSON.stringify(record));
   } catch (error) {
     if (state.open !== open) return;
     state.busy = false;
     draw();
-    held?.focus(); // a button that was disabled has lost it
-    notice(`This answer is not kept yet. ${error.message}`);
+    focused?.focus(); // the button lost focus when it was disabled
+    notice(`Your answer has not been saved yet. ${error.message}`);
     return;
   }
-  if (state.open !== open) return; // another listener began meanwhile
-  progress(found);
-  await goOn();
+  if (state.open !== open) return; // another listener has started in the meantime
+  showProgress(found);
+  await proceed();
 }
 
-async function goOn() {
+async function proceed() {
   notice('');
   try {
-    await onward();
+    await showNext();
   } catch (error) {
     notice(error.message);
-    invite();
+    showStart();
   }
 }
 
-function invite() {
+function showStart() {
   $('standing').textContent = state.answered
-    ? `${state.answered} of ${state.total} are answered.`
-    : `${state.total} questions, in as many sittings as you like.`;
-  $('begin').textContent = state.answered ? 'Go on' : 'Begin';
+    ? `You have answered ${state.answered} of ${state.total} questions.`
+    : `There are ${state.total} questions. You can take a break at any time.`;
+  $('begin').textContent = state.answered ? 'Continue' : 'Start';
   $('begin').disabled = false;
   view('start');
 }
@@ -281,49 +280,49 @@ async function open() {
   $('standing').textContent = '';
   state.open?.close();
   Object.assign(state, { open: null, next: null });
-  const linked = inAddress();
-  if (linked && !TOKEN.test(linked)) notice('The address names no listener, so you go on as the one of this browser.');
-  const kept = stored();
-  become(TOKEN.test(linked || '') ? linked : TOKEN.test(kept || '') ? kept : newToken());
+  const linked = listenerInUrl();
+  if (linked && !TOKEN.test(linked)) notice('This link does not contain a valid listener ID. You continue with the ID of this browser.');
+  const saved = storedListener();
+  setListener(TOKEN.test(linked || '') ? linked : TOKEN.test(saved || '') ? saved : newToken());
   let found;
   try {
-    found = await ask('listening-test/plan', { listener: state.listener });
+    found = await get('listening-test/plan', { listener: state.listener });
   } catch (error) {
     notice(error.message);
     return;
   }
   if (found.state !== 'ready') {
-    notice(`There is nothing to listen to here: ${found.problem}. ${found.remedy}, then reload this page.`);
+    notice(`The test cannot start: ${found.problem}. ${found.remedy}, then reload this page.`);
     return;
   }
-  progress(found);
+  showProgress(found);
   $('self').hidden = false;
   if (!found.triplet) {
     finish();
     return;
   }
-  state.next = Promise.resolve(new Question(found.triplet));
-  invite();
+  state.next = Promise.resolve(new Trial(found.triplet));
+  showStart();
 }
 
-function startAnew() {
+function startAsNewListener() {
   history.replaceState(null, '', `#listener=${newToken()}`);
   document.querySelector('#self details').open = false;
   open();
 }
 
-$('begin').addEventListener('click', goOn);
-$('later').addEventListener('click', goOn);
-$('another').addEventListener('click', startAnew);
-$('use-keys').checked = keysOn();
-$('use-keys').addEventListener('change', () => keysOn($('use-keys').checked));
+$('begin').addEventListener('click', proceed);
+$('later').addEventListener('click', proceed);
+$('another').addEventListener('click', startAsNewListener);
+$('use-keys').checked = shortcutsOn();
+$('use-keys').addEventListener('change', () => shortcutsOn($('use-keys').checked));
 for (const root of document.querySelectorAll('.clip')) {
   root.querySelector('button').addEventListener('click', () => toggle(root.dataset.place));
 }
 for (const button of document.querySelectorAll('.answers button')) {
   button.addEventListener('click', () => answer(button.dataset.answer));
 }
-window.addEventListener('hashchange', () => { if (inAddress() !== state.listener) open(); });
+window.addEventListener('hashchange', () => { if (listenerInUrl() !== state.listener) open(); });
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.key === ' ' && event.target.matches('button, summary, a')) return;
@@ -333,7 +332,7 @@ document.addEventListener('keydown', (event) => {
     3: () => toggle('right'), b: () => toggle('right'), ' ': () => toggle(state.last || 'x'),
     ArrowLeft: () => answer('left'), ArrowRight: () => answer('right'),
   }[key];
-  if (!act || $('triplet').hidden || !keysOn()) return;
+  if (!act || $('triplet').hidden || !shortcutsOn()) return;
   event.preventDefault();
   act();
 });

@@ -1,6 +1,6 @@
-// The page's state and what happens when something is chosen.
-import { ask, send } from './api.js';
-import { made } from './elements.js';
+// State and event handlers of the search page.
+import { get, post } from './api.js';
+import { create } from './elements.js';
 import { drawHeatmap } from './heatmap.js';
 import { LibraryMap } from './map.js';
 import { Deck, clock } from './player.js';
@@ -54,11 +54,11 @@ function togglePlay() {
 }
 
 const HOW = {
-  notes: 'the same notes', sound: 'the same harmony, by ear', passage: 'the most alike passage', start: 'the beginning',
+  notes: 'Aligned by notes', sound: 'Aligned by harmony', passage: 'Most similar passage', start: 'Start of the track',
 };
 
-function tellMoment(found) {
-  $('moment').textContent = `At ${HOW[found.how]} (${Math.round(100 * found.confidence)} %).`;
+function showMoment(found) {
+  $('moment').textContent = `${HOW[found.how]} (confidence ${Math.round(100 * found.confidence)} %).`;
 }
 
 async function switchDeck() {
@@ -67,8 +67,8 @@ async function switchDeck() {
   const toB = state.on !== deckB;
   const [from, to] = toB ? [deckA, deckB] : [deckB, deckA];
   try {
-    const found = await ask('moment', { query: from.track, hit: to.track, time_s: from.time });
-    tellMoment(found);
+    const found = await get('moment', { query: from.track, hit: to.track, time_s: from.time });
+    showMoment(found);
     await start(to, found.time_s);
   } catch (error) {
     notice(error.message);
@@ -94,16 +94,16 @@ function listTracks() {
   const matching = [...state.tracks.values()].filter((track) => wanted.every((word) => track.text.includes(word)));
   const list = $('tracks');
   list.replaceChildren(...matching.slice(0, SHOWN).map((track) => {
-    const row = made('li');
-    const button = made('button', track.label, { type: 'button' });
+    const row = create('li');
+    const button = create('button', track.label, { type: 'button' });
     if (track.track_id === state.query) button.setAttribute('aria-current', 'true');
     const rest = [track.composer, track.performer, track.year, track.audio ? null : 'no audio'].filter(Boolean);
-    button.append(made('small', rest.join(' · ')));
+    button.append(create('small', rest.join(' · ')));
     button.addEventListener('click', () => choose(track.track_id));
     row.append(button);
     return row;
   }));
-  const more = matching.length > SHOWN ? `, the first ${SHOWN} shown` : '';
+  const more = matching.length > SHOWN ? `, first ${SHOWN} shown` : '';
   $('found').textContent = `${matching.length} of ${state.tracks.size} tracks${more}`;
 }
 
@@ -151,13 +151,13 @@ async function search() {
   try {
     let found;
     if (state.file) {
-      $('upload-state').textContent = `Listening to ${state.file.name}…`;
-      found = await send('query', { ...common, ...ranking(), name: state.file.name }, state.file);
-      $('upload-state').textContent = `Searched with ${state.file.name}.`;
+      $('upload-state').textContent = `Analysing ${state.file.name}…`;
+      found = await post('query', { ...common, ...ranking(), name: state.file.name }, state.file);
+      $('upload-state').textContent = `Hits for ${state.file.name}.`;
     } else if (state.passageAt !== null) {
-      found = await ask('passages', { ...common, ...relations, track: state.query, start_s: state.passageAt }, mine.signal);
+      found = await get('passages', { ...common, ...relations, track: state.query, start_s: state.passageAt }, mine.signal);
     } else {
-      found = await ask('similar', { ...common, ...relations, ...ranking(), track: state.query }, mine.signal);
+      found = await get('similar', { ...common, ...relations, ...ranking(), track: state.query }, mine.signal);
     }
     if (running !== mine) return;
     notice('');
@@ -168,7 +168,7 @@ async function search() {
     if (error.name === 'AbortError' || running !== mine) return;
     state.hits = [];
     showHits({ hits: [] });
-    if (state.file) $('upload-state').textContent = `${state.file.name} could not be searched with.`;
+    if (state.file) $('upload-state').textContent = `${state.file.name} could not be used as a query.`;
     notice(error.message);
   } finally {
     if (running === mine) $('results').removeAttribute('aria-busy');
@@ -179,70 +179,71 @@ async function search() {
 
 function bars(parts) {
   const names = Object.keys(parts);
-  const grid = made('div', '', { class: 'bars' });
+  const grid = create('div', '', { class: 'bars' });
   const largest = Math.max(1, ...names.map((name) => Math.abs(parts[name])));
   for (const name of names) {
-    const track = made('i'), bar = made('b');
+    const track = create('i'), bar = create('b');
     const wide = 50 * Math.abs(parts[name]) / largest;
     bar.style.width = `${wide}%`;
     bar.style.left = `${parts[name] < 0 ? 50 - wide : 50}%`;
     if (parts[name] < 0) bar.className = 'minus';
     track.append(bar);
-    grid.append(made('span', name.replace('_', ' ')), track, made('span', parts[name].toFixed(3)));
+    grid.append(create('span', name.replace('_', ' ')), track, create('span', parts[name].toFixed(3)));
   }
   return grid;
 }
 
 function showHits(found) {
-  $('notes').replaceChildren(...(found.notes || []).map((note) => made('li', note)));
-  $('hits').replaceChildren(...state.hits.map((hit, place) => {
+  $('notes').replaceChildren(...(found.notes || []).map((note) => create('li', note)));
+  $('hits').replaceChildren(...state.hits.map((hit, index) => {
     const facts = state.tracks.get(hit.track_id) || { label: hit.track_id };
-    const row = made('li');
-    const button = made('button', '', { class: 'main', type: 'button' });
-    button.append(made('span', hit.score.toFixed(3), { class: 'score' }), `${hit.rank}. ${facts.label}`);
+    const row = create('li');
+    const button = create('button', '', { class: 'main', type: 'button' });
+    button.append(create('span', hit.score.toFixed(3), { class: 'score' }), `${hit.rank}. ${facts.label}`);
     const where = hit.start_s === undefined ? null : `${clock(hit.start_s)} to ${clock(hit.end_s)}`;
     const rest = [where, facts.composer, facts.performer, facts.year, facts.audio ? null : 'no audio'];
-    button.append(made('small', rest.filter(Boolean).join(' · ')));
-    button.addEventListener('click', () => playHit(place));
+    button.append(create('small', rest.filter(Boolean).join(' · ')));
+    button.addEventListener('click', () => playHit(index));
     row.append(button);
     if (hit.parts && Object.keys(hit.parts).length) row.append(bars(hit.parts));
     if (state.query) row.append(why(hit.track_id));
     return row;
   }));
-  tellQuery(found);
+  showQuery(found);
   map.mark(state.query, state.hits.map((hit) => hit.track_id));
   $('whole').hidden = state.passageAt === null;
   $('switch').disabled = true;
 }
 
-function tellQuery(found) {
+function showQuery(found) {
   const name = state.file ? state.file.name : state.tracks.get(state.query)?.label;
-  const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} by ${how}`);
+  const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} (${how})`);
   const part = state.passageAt !== null && found.query
     ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
   const { head } = ranking();
-  const by = state.passageAt !== null ? 'passages' : head ? `the learned head ${head}` : modes.join(', ') || 'overall';
-  $('query-line').textContent = `${state.hits.length} hits like ${name}${part}: ${by}.`;
+  const by = state.passageAt !== null ? 'passage similarity'
+    : head ? `the learned head ${head}` : modes.join(', ') || 'overall similarity';
+  $('query-line').textContent = `${state.hits.length} hits similar to ${name}${part}, ranked by ${by}.`;
 }
 
 function why(hit) {
-  const details = made('details', '', { class: 'why' });
-  details.append(made('summary', 'Why'));
+  const details = create('details', '', { class: 'why' });
+  details.append(create('summary', 'Why'));
   details.addEventListener('toggle', async () => {
     if (!details.open || details.children.length > 1) return;
-    const box = made('div', '', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Why' });
+    const box = create('div', '', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Why this hit is similar' });
     details.append(box);
     try {
-      const found = await ask('explain', { query: state.query, hit });
-      const table = made('table');
+      const found = await get('explain', { query: state.query, hit });
+      const table = create('table');
       const head = table.createTHead().insertRow();
-      for (const title of ['aspect', 'more alike than', 'target', 'query', 'hit']) head.append(made('th', title, { scope: 'col' }));
+      for (const title of ['aspect', 'percentile', 'target', 'query', 'hit']) head.append(create('th', title, { scope: 'col' }));
       const body = table.createTBody();
       for (const one of found.rows) {
-        const number = (value) => (value === null ? 'not known' : `${Number(value.toPrecision(3))} ${one.unit}`);
+        const number = (value) => (value === null ? 'unknown' : `${Number(value.toPrecision(3))} ${one.unit}`);
         const row = body.insertRow();
-        const cells = [one.aspect, `${Math.round(one.percentile)} %`, one.target, number(one.query), number(one.hit)];
-        row.append(...cells.map((text) => made('td', text)));
+        const cells = [one.aspect, Math.round(one.percentile), one.target, number(one.query), number(one.hit)];
+        row.append(...cells.map((text) => create('td', text)));
       }
       box.append(table);
     } catch (error) {
@@ -252,52 +253,52 @@ function why(hit) {
   return details;
 }
 
-async function playHit(place) {
-  const hit = state.hits[place];
+async function playHit(index) {
+  const hit = state.hits[index];
   if (!hit) return;
   notice('');
-  state.hit = place;
+  state.hit = index;
   [...$('hits').children].forEach((row, number) => {
-    if (number === place) row.setAttribute('aria-current', 'true');
+    if (number === index) row.setAttribute('aria-current', 'true');
     else row.removeAttribute('aria-current');
   });
-  $('hits').children[place].scrollIntoView({ block: 'nearest' });
+  $('hits').children[index].scrollIntoView({ block: 'nearest' });
   deckA.pause();
   if (hit.track_id !== deckB.track) deckB.pause();
-  if (!(await loadDeck(deckB, hit.track_id)) || state.hit !== place) return;
+  if (!(await loadDeck(deckB, hit.track_id)) || state.hit !== index) return;
   $('switch').disabled = !state.query;
   let from = hit.start_s ?? 0;
   if (hit.start_s === undefined && state.query) {
     try {
-      const found = await ask('moment', { query: state.query, hit: hit.track_id, time_s: deckA.time });
-      tellMoment(found);
+      const found = await get('moment', { query: state.query, hit: hit.track_id, time_s: deckA.time });
+      showMoment(found);
       from = found.time_s;
     } catch (error) {
       notice(error.message);
     }
   }
-  if (state.hit === place) await start(deckB, from);
+  if (state.hit === index) await start(deckB, from);
 }
 
 // --- Set up -----------------------------------------------------------------------------
 
 const map = new LibraryMap($('map'), $('map-line'), choose);
 
-let waiting = 0;
+let timer = 0;
 
-function reweighed() {
-  clearTimeout(waiting);
+function weightsChanged() {
+  clearTimeout(timer);
   state.passageAt = null;
-  waiting = setTimeout(search, state.file ? 600 : 60);
+  timer = setTimeout(search, state.file ? 600 : 60);
 }
 
 function addFilters() {
   $('selects').replaceChildren(...Object.entries(FILTERS).map(([column, name]) => {
     const values = [...new Set([...state.tracks.values()].map((track) => track[column]).filter((value) => value !== null))];
     values.sort((a, b) => (typeof a === 'number' ? a - b : String(a).localeCompare(b)));
-    const label = made('label', name);
-    const select = made('select', '', { 'data-column': column });
-    select.append(made('option', 'any', { value: '' }), ...values.map((value) => made('option', value, { value })));
+    const label = create('label', name);
+    const select = create('select', '', { 'data-column': column });
+    select.append(create('option', 'any', { value: '' }), ...values.map((value) => create('option', value, { value })));
     select.addEventListener('change', search);
     label.append(select);
     label.hidden = values.length < 2;
@@ -308,7 +309,7 @@ function addFilters() {
 async function open() {
   let found;
   try {
-    found = await ask('library');
+    found = await get('library');
   } catch (error) {
     notice(error.message);
     return;
@@ -320,22 +321,22 @@ async function open() {
     return;
   }
   $('encoder').textContent = `${found.tracks.length} tracks, encoder ${found.encoder}`
-    + (found.untrained ? ': the untrained control, which shows the mechanics and not the music' : '');
+    + (found.untrained ? ' (untrained control: rankings are not musically meaningful)' : '');
   for (const track of found.tracks) {
     track.label = track.title || track.track_id;
     track.text = [track.track_id, track.title, track.composer, track.performer, track.year].join(' ').toLocaleLowerCase();
     state.tracks.set(track.track_id, track);
   }
-  addSliders(found.aspects, reweighed);
-  addHeads(found.heads, reweighed);
+  addSliders(found.aspects, weightsChanged);
+  addHeads(found.heads, weightsChanged);
   addFilters();
   listTracks();
   const linked = new URLSearchParams(window.location.search).get('track');
   if (state.tracks.has(linked)) choose(linked);
   try {
-    map.fill(await ask('map'), state.tracks);
+    map.fill(await get('map'), state.tracks);
   } catch (error) {
-    $('map-line').textContent = `No map: ${error.message}`;
+    $('map-line').textContent = `No map available: ${error.message}`;
   }
 }
 
@@ -360,8 +361,8 @@ $('whole').addEventListener('click', () => { state.passageAt = null; search(); }
 $('clear').addEventListener('click', () => { clearWeights(); state.passageAt = null; search(); });
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const writing = event.target.matches('input[type=search], select, textarea');
-  if (writing || (event.key === ' ' && event.target.matches('button, summary, input'))) return;
+  const typing = event.target.matches('input[type=search], select, textarea');
+  if (typing || (event.key === ' ' && event.target.matches('button, summary, input'))) return;
   const act = {
     ' ': togglePlay, b: switchDeck, '/': () => $('find').focus(),
     j: () => playHit(Math.min(state.hit + 1, state.hits.length - 1)), k: () => playHit(Math.max(state.hit - 1, 0)),

@@ -1,4 +1,4 @@
-// The library as points on a canvas; a click or the arrow keys choose the nearest track.
+// Map of the library on a canvas. A click chooses the nearest track, arrow keys the next one.
 
 const COLOURS = ['#1d5fa8', '#a8411d', '#2b7a3d', '#7a2b8f', '#8a6a00', '#00757a', '#9c1f5c', '#4d5663'];
 
@@ -11,16 +11,16 @@ export class LibraryMap {
     });
     canvas.addEventListener('mousemove', (event) => {
       const point = this.nearest(event);
-      this.tell(point);
+      this.describe(point);
     });
-    canvas.addEventListener('mouseleave', () => this.tell(null));
+    canvas.addEventListener('mouseleave', () => this.describe(null));
     canvas.addEventListener('keydown', (event) => {
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step || !this.points.length) return;
       event.preventDefault();
       const ordered = [...this.points].sort((a, b) => a.x - b.x);
-      const place = ordered.findIndex((point) => point.track_id === this.chosen);
-      choose(ordered[(place + step + ordered.length) % ordered.length].track_id);
+      const index = ordered.findIndex((point) => point.track_id === this.chosen);
+      choose(ordered[(index + step + ordered.length) % ordered.length].track_id);
     });
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -32,8 +32,8 @@ export class LibraryMap {
     const counts = new Map();
     for (const { track } of this.points) counts.set(track.composer, (counts.get(track.composer) || 0) + 1);
     const ranked = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-    this.colours = new Map(ranked.map((name, place) => [name, COLOURS[Math.min(place, COLOURS.length - 1)]]));
-    this.tell(null);
+    this.colours = new Map(ranked.map((name, index) => [name, COLOURS[Math.min(index, COLOURS.length - 1)]]));
+    this.describe(null);
     this.draw();
   }
 
@@ -43,12 +43,12 @@ export class LibraryMap {
     this.draw();
   }
 
-  tell(point) {
+  describe(point) {
     this.line.textContent = point ? `${point.track.label} (${point.track.composer || 'unknown composer'})`
-      : `${this.points.length} tracks by ${this.how}, coloured by composer. Near means alike overall.`;
+      : `${this.points.length} tracks (${this.how}), coloured by composer. Nearby tracks are similar overall.`;
   }
 
-  place(point) {
+  position(point) {
     const size = this.canvas.clientWidth;
     return [size / 2 + point.x * (size / 2 - 12), size / 2 - point.y * (size / 2 - 12)];
   }
@@ -57,7 +57,7 @@ export class LibraryMap {
     const box = this.canvas.getBoundingClientRect();
     let best = null, least = 24 ** 2;
     for (const point of this.points) {
-      const [x, y] = this.place(point);
+      const [x, y] = this.position(point);
       const apart = (x - event.clientX + box.left) ** 2 + (y - event.clientY + box.top) ** 2;
       if (apart < least) [best, least] = [point, apart];
     }
@@ -71,7 +71,7 @@ export class LibraryMap {
     const pen = this.canvas.getContext('2d');
     pen.scale(scale, scale);
     const dot = (point, radius, stroke) => {
-      const [x, y] = this.place(point);
+      const [x, y] = this.position(point);
       pen.beginPath();
       pen.arc(x, y, radius, 0, 7);
       pen.fillStyle = this.colours.get(point.track.composer);

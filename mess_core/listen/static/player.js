@@ -1,6 +1,6 @@
-// Two decks: A plays the query, B the hit. One sounds at a time.
+// Two decks: A plays the query, B the hit. Only one plays at a time.
 import WaveSurfer from './vendor/wavesurfer.esm.js';
-import { address, ask } from './api.js';
+import { apiUrl, get } from './api.js';
 
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 
@@ -14,7 +14,7 @@ export class Deck {
     this.ready = Promise.resolve();
   }
 
-  // Loads a track once; its promise fails where there is nothing to hear.
+  // Loads a track once. The promise is rejected if the track cannot be played.
   load(track, name) {
     if (track === this.track) return this.ready;
     this.empty();
@@ -34,12 +34,12 @@ export class Deck {
   }
 
   async draw(track) {
-    const outline = await ask('peaks', { track });
+    const waveform = await get('peaks', { track });
     if (this.track !== track) return;
     const wave = WaveSurfer.create({
       container: this.root.querySelector('.wave'), height: 44, waveColor: '#b9c2cd',
       progressColor: this.colour, cursorColor: '#1c2430', normalize: true,
-      url: address('audio', { track }), peaks: [outline.peaks], duration: outline.duration_s,
+      url: apiUrl('audio', { track }), peaks: [waveform.peaks], duration: waveform.duration_s,
     });
     this.wave = wave;
     const show = () => {

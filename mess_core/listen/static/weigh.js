@@ -1,55 +1,55 @@
-// What hits are ranked by: aspects with weights, or a learned head.
-import { made } from './elements.js';
+// Controls of the ranking: weights of the aspects, or a learned head.
+import { create } from './elements.js';
 
 const $ = (id) => document.getElementById(id);
 const sliders = () => [...document.querySelectorAll('#sliders input')];
 
 export function addSliders(aspects, changed) {
   $('sliders').replaceChildren(...aspects.map((aspect) => {
-    const row = made('div', '', { class: aspect.available ? 'aspect' : 'aspect off' });
+    const row = create('div', '', { class: aspect.available ? 'aspect' : 'aspect off' });
     const id = `weight-${aspect.name}`;
-    const slider = made('input', '', {
+    const slider = create('input', '', {
       type: 'range', id, min: -1, max: 1, step: 0.1, value: 0, 'data-aspect': aspect.name, 'aria-describedby': `${id}-said`,
     });
     slider.disabled = !aspect.available;
-    const shown = made('output', '0', { for: id });
+    const shown = create('output', '0', { for: id });
     slider.addEventListener('input', () => {
       shown.textContent = Number(slider.value).toFixed(1).replace(/^-?0\.0$/, '0');
       $('head').value = '';
-      tellHead();
+      showHead();
       changed();
     });
-    const said = aspect.available
+    const details = aspect.available
       ? `confidence ${aspect.confidence}${aspect.r2 === null ? '' : `, R² ${aspect.r2.toFixed(2)}`}`
       : `unavailable: ${aspect.reason}`;
-    row.append(made('label', aspect.name.replace('_', ' '), { for: id }), slider, shown, made('small', said, { id: `${id}-said` }));
+    row.append(create('label', aspect.name.replace('_', ' '), { for: id }), slider, shown, create('small', details, { id: `${id}-said` }));
     return row;
   }));
 }
 
 export function addHeads(heads, changed) {
   $('heads').hidden = !heads.length;
-  $('head').replaceChildren(made('option', 'none', { value: '' }), ...heads.map((head) => {
-    const option = made('option', head.available ? head.name : `${head.name} (unavailable)`, { value: head.name });
-    option.dataset.said = `By the leaderboard: ${head.verdict || 'not compared yet'}.`;
+  $('head').replaceChildren(create('option', 'none', { value: '' }), ...heads.map((head) => {
+    const option = create('option', head.available ? head.name : `${head.name} (unavailable)`, { value: head.name });
+    option.dataset.verdict = `Leaderboard: ${head.verdict || 'not compared yet'}.`;
     option.disabled = !head.available;
     return option;
   }));
   const off = heads.find((head) => !head.available);
   $('heads').dataset.off = off ? `Unavailable: ${off.reason}` : '';
-  tellHead();
+  showHead();
   $('head').addEventListener('change', () => {
-    if ($('head').value) toZero();
-    tellHead();
+    if ($('head').value) resetSliders();
+    showHead();
     changed();
   });
 }
 
-function tellHead() {
-  $('head-said').textContent = $('head').selectedOptions[0]?.dataset.said || $('heads').dataset.off || '';
+function showHead() {
+  $('head-said').textContent = $('head').selectedOptions[0]?.dataset.verdict || $('heads').dataset.off || '';
 }
 
-function toZero() {
+function resetSliders() {
   for (const slider of sliders()) {
     slider.value = 0;
     slider.nextElementSibling.textContent = '0';
@@ -57,12 +57,12 @@ function toZero() {
 }
 
 export function clearWeights() {
-  toZero();
+  resetSliders();
   $('head').value = '';
-  tellHead();
+  showHead();
 }
 
-// As the server takes it: a head has no aspects.
+// Query parameters of the ranking. A head cannot be combined with aspects.
 export function ranking() {
   const head = $('head').value;
   if (head) return { head };

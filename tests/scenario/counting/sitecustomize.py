@@ -1,7 +1,7 @@
-"""Python runs this at start where its folder is on the path: counts what encoders embed.
+"""Count embedded tracks; Python runs this at start-up if this folder is on the path.
 
-Each embedding appends a line to the file ``MESS_COUNTED``: track, process. Written by system
-calls of one line, so that a killed process leaves whole lines.
+Each embedding appends a line to the file ``MESS_COUNTED``: track, process. A line is written with
+one system call, so that a killed process leaves no partial line.
 """
 
 import importlib.abc
@@ -19,7 +19,7 @@ def _count(module):
 
     def embed(self, source, *args, **kwargs):
         found = real(self, source, *args, **kwargs)
-        # Long enough for a killer to find the run at work.
+        # Long enough for the scenario to find and kill the active run.
         time.sleep(float(os.environ.get("MESS_COUNTED_SLOWLY", "0")))
         name = Path(str(getattr(source, "path", source))).name
         line = f"{name}\t{os.getpid()}\n".encode()

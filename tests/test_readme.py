@@ -71,3 +71,17 @@ def test_every_command_exists(command):
     from mess_core.cli import cli
 
     assert cli.get_command(None, command) is not None
+
+
+def test_every_setting_is_documented():
+    """Environment variables that the packages read are on the settings page."""
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    code = "".join(
+        path.read_text()
+        for package in ("mess_core", "mess_assets")
+        for path in sorted((ROOT / package).rglob("*.py"))
+    )
+    names = set(re.findall(r"""environ(?:\.get|\.setdefault)?[(\[]\s*["'](MESS_\w+)""", code))
+    names |= set(re.findall(r"""["'](MESS_[A-Z_]+)["']""", code))
+    assert len(names) > 15
+    assert {name for name in names if f"`{name}`" not in page} == set()

@@ -38,7 +38,7 @@ def evaluate(data: str, percepiano: str, engine: Engine, quiet: bool) -> None:
     Writes evaluation/leaderboard/ in the data root. The first run takes longest, because it
     renders and embeds the clips that exist only as notes. Later runs reuse them.
     """
-    from mess_core.evaluation.pipeline import evaluate_library
+    from mess_core.evaluation.run import evaluate_library
 
     began = time.perf_counter()
 

@@ -7,7 +7,6 @@ and `mess_core.evaluation.fingerprints.EVALUATION_VERSION`) and recomputed only 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, partial
 from os import PathLike
@@ -15,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.datasets.percepiano import read_ratings
-from mess_core.errors import MessError, StoreError, TooLittleError
-from mess_core.evaluation import preparation
+from mess_core.errors import StoreError, TooLittleError
 from mess_core.evaluation.data import (
     BenchmarkData,
     TrainingSet,
@@ -35,18 +32,17 @@ from mess_core.evaluation.listener_protocol import evaluate_on_listeners
 from mess_core.evaluation.protocol import evaluate_systems
 from mess_core.evaluation.rated_protocol import evaluate_on_ratings
 from mess_core.evaluation.splits import Split, SplitBy, load_split
-from mess_core.evaluation.systems import MODELS, System, baselines, fit_head, model_sequence
+from mess_core.evaluation.systems import System, baselines, model_sequence
 from mess_core.judgements.agreement import vetted
 from mess_core.judgements.response_log import read_judgements, read_triplets
 from mess_core.ranking.clips import Clips, rendered_clips
 from mess_core.ranking.pairs import Objective
 from mess_core.search.recordings import matching_encoder
-from mess_core.search.served_heads import load_head, save_head, withdraw_head
 from mess_core.store.arrays import write_bytes
 from mess_core.store.cache import CachedTable, fingerprint
 from mess_core.store.layout import Layout, is_local
 from mess_core.store.matrix import load_matrix
-from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.store.tables import read_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,28 +50,11 @@ if TYPE_CHECKING:
     from mess_core.datasets.rendering import Engine
     from mess_core.encoders import Encoder
 
-__all__ = ["Evaluation", "cached_scores", "evaluate_library", "head_name", "head_names"]
+__all__ = ["OBJECTIVES", "Evaluation", "cached_scores"]
 
-_OBJECTIVES: tuple[Objective, ...] = ("content", "expression")
+OBJECTIVES: tuple[Objective, ...] = ("content", "expression")
 
 Say = Callable[[str], None]
-
-
-def head_name(objective: Objective, model: str) -> str:
-    """Return the name under which a model's head is served.
-
-    Examples
-    --------
-    >>> head_name("content", "linear, InfoNCE")
-    'content-linear-infonce'
-    """
-    return f"{objective}-{model.lower().replace(', ', '-')}"
-
-
-def head_names(model: str) -> list[str]:
-    """Return the names of a model's heads; a centred model has no content head."""
-    objectives = [one for one in _OBJECTIVES if one != "content" or not MODELS[model].centred]
-    return [head_name(objective, model) for objective in objectives]
 
 
 def cached_scores(layout: Layout, name: str) -> CachedTable:
@@ -115,7 +94,7 @@ class Evaluation:
         self.by: SplitBy = by
         self._encoder = encoder
         self._systems = systems
-        self._say = say
+        self.say = say
 
     @cached_property
     def library(self) -> str:
@@ -125,7 +104,7 @@ class Evaluation:
     @cached_property
     def benchmark(self) -> BenchmarkData:
         """The benchmark data."""
-        return load_benchmark_data(self.layout, encoder=self._encoder, say=self._say)
+        return load_benchmark_data(self.layout, encoder=self._encoder, say=self.say)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -160,74 +139,8 @@ class Evaluation:
             return list(self._systems)
         return [
             *baselines(self.identity["layers"], str(self.identity["encoder"])),
-            *(system for objective in _OBJECTIVES for system in model_sequence(objective)),
+            *(system for objective in OBJECTIVES for system in model_sequence(objective)),
         ]
-
-    def train_model(self, model: str) -> dict[str, Any]:
-        """Train one model for every objective on the whole library, and serve its heads.
-
-        A served head has been trained on every work of the library; its accuracy on unseen works
-        is measured by cross-validation (`retrieval`).
-
-        Parameters
-        ----------
-        model : str
-            A key of `mess_core.evaluation.systems.MODELS`.
-
-        Returns
-        -------
-        dict
-            Head name to version, epoch, inner validation and ``reused``; or to ``problem`` if the
-            library has too little to learn from.
-
-        Raises
-        ------
-        MessError
-            If the model is unknown.
-        """
-        if model not in MODELS:
-            raise MessError(
-                f"there is no model {model!r}", remedy=f"Use one of {', '.join(MODELS)}"
-            )
-        served = set(head_names(model))
-        return {
-            name: self._train_head(objective, model)
-            for objective in _OBJECTIVES
-            if (name := head_name(objective, model)) in served
-        }
-
-    def _train_head(self, objective: Objective, model: str) -> dict[str, Any]:
-        heads, name = self.layout.heads, head_name(objective, model)
-        made_from = {
-            "identity": self.identity,
-            "objective": objective,
-            "model": model,
-            "split": self.by,
-            "fingerprint": fingerprint("head", model, self.library),
-        }
-        record_path = heads / name / "training.json"
-        with contextlib.suppress(MessError):  # no head, or one that cannot be served
-            record = read_json(record_path)
-            served = load_head(heads, name, identity=self.identity)
-            if record["fingerprint"] == made_from["fingerprint"] == served.made_from["fingerprint"]:
-                return {**record, "reused": True}
-        self._say(f"training {name}")
-        tracks = self.benchmark.passages["track_id"].astype(str).unique().tolist()
-        try:
-            training_set = select_training_set(self.benchmark, tracks)
-            trained = fit_head(training_set, objective, model, made_from=made_from)
-        except MessError as error:
-            withdraw_head(heads, name)  # an outdated head must not be served instead
-            return {"problem": error.problem, "reused": False}
-        record = {
-            "fingerprint": made_from["fingerprint"],
-            "version": save_head(heads, name, trained.head)["version"],
-            "epoch": trained.epoch,
-            "validation": trained.validation,
-            "history": list(trained.history),
-        }
-        write_json(record_path, record)
-        return {**record, "reused": False}
 
     def retrieval(self) -> tuple[pd.DataFrame, bool]:
         """Cross-validate all systems on the folds of the split.
@@ -251,7 +164,7 @@ class Evaluation:
         return self._cached(
             f"retrieval-{self.by}",
             fingerprint("retrieval", self.library),
-            lambda: evaluate_systems(self.benchmark, self.split, self.systems, say=self._say),
+            lambda: evaluate_systems(self.benchmark, self.split, self.systems, say=self.say),
             self.library,
         )
 
@@ -291,7 +204,7 @@ class Evaluation:
             "ratings", library, engine_in_use(engine), folder_fingerprint(folder)
         )
         if not with_clips:
-            notes_only = partial(evaluate_on_ratings, folder, say=self._say)
+            notes_only = partial(evaluate_on_ratings, folder, say=self.say)
             return self._cached("ratings", made_from, notes_only, library)
         return self._cached("ratings", made_from, partial(self._rated, folder, engine), library)
 
@@ -306,7 +219,7 @@ class Evaluation:
                 identity=self.identity,
                 encoder=load,
                 engine=engine,
-                say=self._say,
+                say=self.say,
             )
 
         return evaluate_on_ratings(
@@ -314,7 +227,7 @@ class Evaluation:
             systems=self.systems,
             training_set_without=self._training_set_without,
             make=make,
-            say=self._say,
+            say=self.say,
         )
 
     def _training_set_without(self, works: set[str]) -> TrainingSet:
@@ -355,7 +268,7 @@ class Evaluation:
                 self.systems,
                 read_table(layout.human_triplets),
                 judgements,
-                say=self._say,
+                say=self.say,
             ),
             self.library,
         )
@@ -395,7 +308,7 @@ class Evaluation:
         summary = summarise(answers)
         sequences: dict[str, list[str]] = {
             objective: [one.name for one in self.systems if one.objective == objective]
-            for objective in _OBJECTIVES
+            for objective in OBJECTIVES
         }
         models = compare_models(answers, sequences)
         found = {
@@ -432,68 +345,6 @@ class Evaluation:
         if (found := cached.load(made_from)) is not None:
             return found, True
         return cached.save(made_from, compute(), library=library), False
-
-
-def evaluate_library(
-    data: str | PathLike[str],
-    *,
-    percepiano: str = "",
-    engine: Engine = "demo",
-    say: Say = lambda _: None,
-) -> dict[str, Any]:
-    """Prepare the benchmark data, train all models, evaluate and compare all systems.
-
-    Parameters
-    ----------
-    data : path-like or fsspec URL
-        Data root of a library.
-    percepiano : str
-        PercePiano folder; if empty, systems are not evaluated on human ratings.
-    engine : {"demo", "fluidsynth", "auto"}
-        Renders MIDI to audio.
-    say : callable
-        Called with progress messages.
-
-    Returns
-    -------
-    dict
-        As returned by `Evaluation.leaderboard`, with ``seconds`` per step.
-
-    Raises
-    ------
-    MessError
-        If the library is missing or too small, or the folder is not a PercePiano folder.
-    """
-    layout = Layout(data)
-    if percepiano:
-        read_ratings(percepiano)  # report a wrong path now, not after minutes
-    seconds: dict[str, float] = {}
-
-    def timed(name: str, step: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        result = step()
-        seconds[name] = time.perf_counter() - began
-        say(f"{name}: {seconds[name]:.0f} s")
-        return result
-
-    timed("splits", lambda: preparation.store_splits(layout))
-    timed("passages", lambda: preparation.store_passages(layout))
-    timed(
-        "single-factor triplets",
-        lambda: preparation.store_single_factor_triplets(layout, engine=engine, say=say),
-    )
-    try:
-        timed("triplets for listeners", lambda: preparation.store_human_triplets(layout))
-    except TooLittleError as error:
-        say(str(error))
-    evaluation = Evaluation(layout, say=say)
-    timed("models", lambda: [evaluation.train_model(model) for model in MODELS])
-    timed("retrieval", evaluation.retrieval)
-    timed("listeners", evaluation.listeners)
-    if percepiano:
-        timed("ratings", lambda: evaluation.ratings(percepiano, engine=engine))
-    board: dict[str, Any] = timed("leaderboard", evaluation.leaderboard)
-    return {**board, "seconds": seconds}
 
 
 def _is_part_of(work: str, works: set[str]) -> bool:

@@ -13,6 +13,7 @@ from mess_core.encoders.extraction import embed_tracks
 from mess_core.errors import DatasetError, StoreError, TooLittleError
 from mess_core.evaluation import (
     data,
+    head_training,
     leaderboard,
     leaks,
     listener_protocol,
@@ -21,6 +22,7 @@ from mess_core.evaluation import (
     protocol,
 )
 from mess_core.evaluation.fingerprints import library_fingerprint
+from mess_core.evaluation.head_training import train_model
 from mess_core.evaluation.pipeline import Evaluation, cached_scores
 from mess_core.evaluation.systems import MODELS
 from mess_core.judgements.sampling import sample_triplets
@@ -65,7 +67,7 @@ def evaluated(library, encoder):
     preparation.store_single_factor_triplets(library, encoder=encoder)
     preparation.store_human_triplets(library, count=12)
     evaluation = quick_evaluation(library, encoder)
-    heads = {name: one for model in MODELS for name, one in evaluation.train_model(model).items()}
+    heads = {name: one for model in MODELS for name, one in train_model(evaluation, model).items()}
     answers, reused = evaluation.retrieval()
     assert not reused
     yield splits, passages, heads, answers, evaluation.leaderboard()
@@ -112,19 +114,19 @@ def test_unchanged_results_are_reused(library, evaluated, monkeypatch):
     monkeypatch.setattr(
         pipeline, "evaluate_systems", lambda *_, **__: pytest.fail("evaluated again")
     )
-    monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(head_training, "fit_head", lambda *_, **__: pytest.fail("trained again"))
     answers, reused = quick_evaluation(library).retrieval()
     assert reused
     pd.testing.assert_frame_equal(answers, evaluated[3])
-    again = quick_evaluation(library).train_model("diagonal")
+    again = train_model(quick_evaluation(library), "diagonal")
     assert all(one["reused"] for one in again.values())
 
 
 def test_changed_results_are_recomputed(library, evaluated, monkeypatch):
     monkeypatch.setattr("mess_core.evaluation.fingerprints.EVALUATION_VERSION", "next")
-    monkeypatch.setattr(pipeline, "fit_head", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(head_training, "fit_head", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(pytest.fail.Exception, match="trained"):
-        quick_evaluation(library).train_model("diagonal")
+        train_model(quick_evaluation(library), "diagonal")
 
 
 def test_checks_pass_and_report_problems(library, evaluated):
@@ -281,12 +283,12 @@ def test_scores_on_another_state_of_the_library_are_not_shown(copied):
 def test_a_broken_head_is_retrained_and_an_untrainable_one_is_withdrawn(copied, monkeypatch):
     weights = next((copied.heads / "content-diagonal").glob("*/weights.safetensors"))
     weights.write_bytes(b"")
-    again = quick_evaluation(copied).train_model("diagonal")
+    again = train_model(quick_evaluation(copied), "diagonal")
     assert not again["content-diagonal"]["reused"]
     assert again["expression-diagonal"]["reused"]
     assert "content-diagonal" in list_heads(copied.heads)
     write_table(copied.passages, read_table(copied.passages).assign(performer="nobody"))
-    found = quick_evaluation(copied).train_model("diagonal")
+    found = train_model(quick_evaluation(copied), "diagonal")
     assert "two performers" in found["content-diagonal"]["problem"]
     assert "content-diagonal" not in list_heads(copied.heads)
 

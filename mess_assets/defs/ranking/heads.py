@@ -41,10 +41,11 @@ def _head_asset(name: str, model: str) -> dg.AssetsDefinition:
     def head(
         context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
     ) -> dg.MaterializeResult:
+        from mess_core.evaluation.head_training import train_model
         from mess_core.evaluation.pipeline import Evaluation
 
         began = time.perf_counter()
-        trained = Evaluation(store.layout, say=context.log.info).train_model(model)
+        trained = train_model(Evaluation(store.layout, say=context.log.info), model)
         metadata: dict[str, Any] = {
             "heads": dg.MetadataValue.json(
                 {
@@ -87,7 +88,7 @@ def _head_check(name: str, model: str) -> dg.AssetChecksDefinition:
         description="Loads, belongs to the current encoder, and returns unit vectors.",
     )
     def check(store: StoreResource) -> dg.AssetCheckResult:
-        from mess_core.evaluation.pipeline import head_names
+        from mess_core.evaluation.head_training import head_names
         from mess_core.search.served_heads import check_heads
 
         return check_result(check_heads(store.layout, head_names(model)), WARN)

@@ -192,11 +192,17 @@ def scanner(
     Parameters
     ----------
     layout : str
-        Name of the layout, such as "maestro".
+        Name of the layout, such as "maestro": an identifier, as ``MESS_DATASETS`` can name it.
     recognises : callable
         Returns whether a folder (a UPath) has this layout.
     priority : int
-        Layouts are tried in ascending order; the first that recognises the folder reads it.
+        Layouts are tried in ascending order, equal ones by name; the first that recognises the
+        folder reads it.
+
+    Raises
+    ------
+    ValueError
+        If the name is not an identifier of at least two characters.
 
     Examples
     --------
@@ -208,6 +214,9 @@ def scanner(
     True
     >>> del base._SCANNERS["listed"]
     """
+
+    if not layout.isidentifier() or len(layout) < 2:
+        raise ValueError(f"layout {layout!r} is not an identifier of at least two characters")
 
     def register(scan: ScanFunction) -> ScanFunction:
         _SCANNERS[layout] = _Scanner(layout, recognises, scan, priority)
@@ -260,7 +269,7 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
         if layout not in scanners:
             raise DatasetError(f"unknown layout {layout!r}; known are {', '.join(scanners)}")
         return scanners[layout].scan(folder, dataset)
-    for candidate in sorted(scanners.values(), key=lambda one: one.priority):
+    for candidate in sorted(scanners.values(), key=lambda one: (one.priority, one.layout)):
         if candidate.recognises(folder):
             return candidate.scan(folder, dataset)
     raise DatasetError(

@@ -68,7 +68,9 @@ def parse_sources(text: str) -> list[Source]:
         if name in {source.name for source in sources}:
             raise DatasetError(f"MESS_DATASETS names {name!r} twice")
         layout, colon, rest = path.partition(":")
-        known = bool(colon) and layout.isalpha() and len(layout) > 1 and not rest.startswith("//")
+        known = (
+            bool(colon) and layout.isidentifier() and len(layout) > 1 and not rest.startswith("//")
+        )
         sources.append(Source(name, rest if known else path, layout if known else None))
     return sources
 

@@ -86,8 +86,9 @@ def compare_models(answers: pd.DataFrame, sequences: dict[str, list[str]]) -> pd
     -------
     DataFrame
         ``objective, model, against, difference, low, high, p, n, clusters, verdict``. A model
-        that is not significantly better (p < 0.05) is "not helping", and later models are not
-        compared with it. With fewer than six works, no p-value can be that small.
+        is "better" or "worse" if it is so significantly (p < 0.05), and otherwise "not helping";
+        with fewer than six works, where no p-value can be that small, "too few works to tell".
+        Later models are compared with the last one that was better.
     """
     import pandas as pd
 

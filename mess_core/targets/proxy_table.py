@@ -38,8 +38,8 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     >>> import pandas as pd
     >>> tracks = pd.DataFrame({"track_id": ["a"], "dataset": ["takes"], "work_id": ["takes:a"]})
     >>> table = proxy_target_table(tracks, Layout("memory://no-targets-yet"))
-    >>> table.shape, list(table.columns[:2])
-    ((0, 31), ['track_id', 'spectral_centroid'])
+    >>> len(table), list(table.columns[:2])
+    (0, ['track_id', 'spectral_centroid'])
     """
     import pandas as pd
 

@@ -103,6 +103,11 @@ class Curve:
         return _first_paragraph(self.function)
 
 
+DIMENSIONS = (
+    "timbre", "rhythm", "dynamics", "harmony", "articulation", "phrasing", "expression",
+)  # fmt: skip
+"""Musical dimensions, in the order of the published list."""
+
 _TARGETS: dict[str, Target] = {}
 _CURVES: dict[str, Curve] = {}
 
@@ -117,7 +122,15 @@ def target(
     log2: bool = False,
     extra: bool = False,
 ) -> Callable[[Callable[[Any], float]], Callable[[Any], float]]:
-    """Register a function as the definition of a target; see `Target` for the fields."""
+    """Register a function as the definition of a target; see `Target` for the fields.
+
+    Raises
+    ------
+    ValueError
+        If the dimension is none of `DIMENSIONS`.
+    """
+    if dimension not in DIMENSIONS:
+        raise ValueError(f"dimension {dimension!r} is none of {', '.join(DIMENSIONS)}")
 
     def register(function: Callable[[Any], float]) -> Callable[[Any], float]:
         _TARGETS[name] = Target(name, dimension, unit, source, function, on_segments, log2, extra)
@@ -149,13 +162,12 @@ def targets(source: Source | None = None, *, extra: bool = False) -> list[Target
     ['velocity_mean', 'velocity_std', 'velocity_range']
     """
     _import_all()
-    order = ["timbre", "rhythm", "dynamics", "harmony", "articulation", "phrasing", "expression"]
     chosen = [
         one
         for one in _TARGETS.values()
         if (source is None or one.source == source) and (extra or not one.extra)
     ]
-    return sorted(chosen, key=lambda one: (one.extra, order.index(one.dimension)))
+    return sorted(chosen, key=lambda one: (one.extra, DIMENSIONS.index(one.dimension)))
 
 
 CurveFunction = Callable[[Any, NDArray[np.float64]], NDArray[np.float64]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from mess_core.datasets import configured_sources, parse_sources, read_tracks, scan_source
+from mess_core.datasets import base, configured_sources, parse_sources, read_tracks, scan_source
 from mess_core.datasets.base import Track, scanner, track_table, validate_track_table
 from mess_core.errors import DatasetError
 
@@ -170,6 +170,21 @@ def test_hashes_are_reused_until_a_file_changes(corpus, tmp_path, monkeypatch):
 def test_malformed_sources_are_refused(text):
     with pytest.raises(DatasetError, match="MESS_DATASETS"):
         parse_sources(text)
+
+
+def test_every_registered_layout_can_be_named_in_the_settings():
+    @scanner("pieces_tsv", recognises=lambda root: False)
+    def scan(root, dataset): ...
+
+    try:
+        for layout in base._SCANNERS:
+            (source,) = parse_sources(f"a={layout}:/y")
+            assert (source.layout, source.root) == (layout, "/y")
+    finally:
+        del base._SCANNERS["pieces_tsv"]
+    for impossible in ("c", "pieces.tsv", "two words"):
+        with pytest.raises(ValueError, match="identifier"):
+            scanner(impossible, recognises=lambda root: False)
 
 
 def test_missing_configuration_has_a_remedy(tmp_path):

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.midi.performance import Performance, read_performance
 from mess_core.targets import targets, targets_from_midi
+from mess_core.targets.registry import target
 
 
 def _performance(expression, seed=0, work=2):
@@ -94,3 +95,8 @@ def test_file_round_trip(tmp_path):
     np.testing.assert_allclose(read.onset_s, np.sort(notes.onset_s), atol=1e-3)
     values = targets_from_midi(tmp_path / "a.mid")
     assert set(values) == {one.name for one in targets("midi", extra=True)}
+
+
+def test_a_dimension_that_does_not_exist_is_refused_where_it_is_written():
+    with pytest.raises(ValueError, match="'pitch' is none of timbre"):
+        target("pitch_range", dimension="pitch", unit="semitone", source="midi")

@@ -50,7 +50,8 @@ def probe(
     )
     columns = [
         "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
-        "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "evidence",
+        "weighted_r2", "untrained_r2", "untrained_gain", "untrained_gain_low",
+        "untrained_gain_high", "descriptors_r2", "q", "n", "works", "evidence", "learned",
     ]  # fmt: skip
     for line in found.notes:
         note(line)

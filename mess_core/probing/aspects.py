@@ -179,9 +179,20 @@ def _chosen(
         f"layer {chosen}, chosen in inner folds, predicts {predicted} with R² {score:.2f} "
         f"(lower bound {low:.2f})"
     )
+    reason += _gain(supported)
     if without:
         reason += f"; without evidence {without}"
     return Aspect(name, weights, _confidence(low), score, low, reason)
+
+
+def _gain(supported: pd.DataFrame) -> str:
+    """Return which of the supported targets training added to; empty without a comparison."""
+    if supported["untrained_gain_low"].isna().all():
+        return ""
+    learned = list(supported.loc[supported["finding"].astype(bool), "target"])
+    if not learned:
+        return "; an untrained encoder does as well"
+    return f"; training adds to {' and '.join(learned)}"
 
 
 def _best(name: str, targets: tuple[str, ...], results: pd.DataFrame, layers: list[int]) -> Aspect:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "ProbingSettings", "discover"]
 
-PROBING_VERSION = "2"
+PROBING_VERSION = "3"
 
 Floats = NDArray[np.float64]
 
@@ -59,20 +59,21 @@ class Discovery:
           each work, on works with several performances
         - ``control_r2``: mean R² over control targets (one random number per work), above 0 only
           if works leak; ``selectivity``: ``r2`` minus ``control_r2`` where that is above 0
-        - ``untrained_r2``: R² of the same layer of the untrained encoder;
-          ``untrained_gain_low``: lower bound of the 95 % interval of the difference; NaN if no
+        - ``untrained_r2``: R² of the same layer of the untrained encoder; ``untrained_gain,
+          untrained_gain_low, untrained_gain_high``: difference to it (95 % interval); NaN if no
           untrained encoder was given
         - ``chosen``: share of outer folds whose inner folds chose this layer; ``weight``: its
           mean weight in the combination of layers
-        - ``evidence``: whether the interval is above 0, ``q`` is at most 0.05 and the layer is
-          better than its untrained counterpart, as far as each was computed
+        - ``evidence``: whether the interval is above 0 and ``q`` is at most 0.05, as far as each
+          was computed; ``learned``: whether the interval of ``untrained_gain`` is above 0
     summary : DataFrame
         One row per target: ``layer`` (chosen most often), ``chosen_r2, chosen_r2_low,
         chosen_r2_high, chosen_r2_within`` (layer chosen in inner folds), ``weighted_r2, ...``
         (combined layers), ``untrained_r2`` (layer of the untrained encoder, chosen in the same
-        way), ``descriptors_r2``, ``mean_r2``; ``untrained_gain_low``, lower bound of the interval
-        of ``chosen_r2 - untrained_r2``; ``p, q`` of the largest score over layers, and the number
-        of distinct ``arrangements`` among the permutations; ``evidence`` and ``reason``.
+        way), ``descriptors_r2``, ``mean_r2``; ``untrained_gain, ...``: ``chosen_r2 -
+        untrained_r2`` (95 % interval); ``p, q`` of the largest score over layers, and the number
+        of distinct ``arrangements`` among the permutations; ``evidence`` (the states hold the
+        target), ``learned`` (training added to it), ``finding`` (both) and ``reason``.
     predictions : dict
         Target to out-of-fold predictions, float64 [layers, tracks], NaN where missing.
     chosen : dict
@@ -149,8 +150,8 @@ def discover(
     layers : sequence of int, optional
         Numbers of the layers in `X`; 0, 1, ... if not given.
     untrained : array_like, shape [tracks, layers, any], optional
-        The same layers of an untrained encoder of the same architecture. A layer that is not
-        better than its untrained counterpart is not accepted as evidence.
+        The same layers of an untrained encoder of the same architecture: what training added is
+        the gain over it, and a finding needs that gain.
     descriptors : array_like, shape [tracks, any], optional
         Audio descriptors as another baseline; NaN is replaced by the mean of the column.
     settings : ProbingSettings, optional

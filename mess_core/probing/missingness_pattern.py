@@ -215,8 +215,8 @@ def _layer_rows(
         if untrained:
             baseline = untrained[position].predicted
             columns["untrained_r2"] = r2(y, baseline)
-            gain = _percentile(draws - bootstrap.r2(y, baseline), 2.5)
-            columns["untrained_gain_low"] = gain
+            columns["untrained_gain"] = columns["r2"] - columns["untrained_r2"]
+            columns |= _interval("untrained_gain", draws - bootstrap.r2(y, baseline))
         rows += _rows(
             pattern, columns, layer=layer, n=len(y), works=len(set(works)), n_within=n_within
         )
@@ -243,7 +243,8 @@ def _summary_rows(
         columns[f"{name}_r2"] = r2(y, guess)
     if "untrained" in baselines:
         draws = bootstrap.r2(y, combined.chosen) - bootstrap.r2(y, baselines["untrained"])
-        columns["untrained_gain_low"] = _percentile(draws, 2.5)
+        columns["untrained_gain"] = columns["chosen_r2"] - columns["untrained_r2"]
+        columns |= _interval("untrained_gain", draws)
     return _rows(pattern, columns, n=len(y), works=len(set(works)))
 
 

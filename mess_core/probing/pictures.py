@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mess_core.probing.discovery import Discovery
 
 __all__ = ["heatmap_html", "heatmap_png", "profiles_png", "within_png"]
 
 _BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#999999"
+_MARKS = "• = evidence, ◆ = evidence that training added"
 
 
 def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
-    """Return the layer x target heatmap of R² as PNG; a dot marks evidence."""
-    scores, evidence = discovery.pivot("r2"), discovery.pivot("evidence")
+    """Return the layer x target heatmap of R² as PNG, with marks of evidence and of learning."""
+    scores, marks = discovery.pivot("r2"), _marks(discovery)
     values = scores.to_numpy(dtype=float)
     figure = _figure(1.6 + 0.62 * max(values.shape[1], 4), 1.6 + 0.33 * max(values.shape[0], 3))
     axes = figure.add_subplot()
@@ -31,13 +34,12 @@ def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
     for row in range(len(scores.index)):
         for column in range(len(scores.columns)):
             value = values[row, column]
-            mark = " •" if evidence.to_numpy()[row, column] else ""
             text = f"{value:.2f}" if value > -9.99 else "<-10"
             axes.text(
-                column, row, text + mark, ha="center", va="center", fontsize=6.5,
+                column, row, f"{text} {marks[row, column]}", ha="center", va="center", fontsize=6.5,
                 color="white" if abs(np.clip(value, -1, 1)) > 0.6 else "black",
             )  # fmt: skip
-    axes.set_title(f"{_described(discovery)}\n{title}   • = evidence", fontsize=9)
+    axes.set_title(f"{_described(discovery)}\n{title}   {_MARKS}", fontsize=9)
     figure.colorbar(image, ax=axes, label="R² (clipped to ±1)", pad=0.02)
     figure.subplots_adjust(left=0.17, right=0.99, top=0.9, bottom=0.08)
     return _png(figure)
@@ -48,15 +50,17 @@ def heatmap_html(discovery: Discovery, *, title: str) -> str:
     import plotly.graph_objects as go
 
     scores = discovery.pivot("r2")
-    evidence = discovery.pivot("evidence")
-    shown = ["r2_low", "r2_high", "q", "r2_within", "untrained_r2", "selectivity", "n", "works"]
+    shown = [
+        "r2_low", "r2_high", "q", "r2_within", "untrained_r2", "untrained_gain_low", "selectivity",
+        "n", "works",
+    ]  # fmt: skip
     extra = [discovery.pivot(name).to_numpy(dtype=float) for name in shown]
     figure = go.Figure(
         go.Heatmap(
             z=np.clip(scores.to_numpy(dtype=float), -1, 1),
             x=[str(layer) for layer in scores.columns],
             y=list(scores.index),
-            text=np.where(evidence.to_numpy() == 1, "•", ""),
+            text=_marks(discovery),
             texttemplate="%{text}",
             customdata=np.stack([scores.to_numpy(dtype=float), *extra], axis=-1),
             zmin=-1,
@@ -74,7 +78,7 @@ def heatmap_html(discovery: Discovery, *, title: str) -> str:
     )
     warnings = [note for note in discovery.notes if note.startswith("WARNING")]
     figure.update_layout(
-        title="<br>".join([_described(discovery), f"{title} (• = evidence)", *warnings]),
+        title="<br>".join([_described(discovery), f"{title} ({_MARKS})", *warnings]),
         xaxis_title="layer",
         yaxis={"autorange": "reversed", "type": "category"},
         xaxis={"type": "category"},
@@ -83,6 +87,13 @@ def heatmap_html(discovery: Discovery, *, title: str) -> str:
     )
     page: str = figure.to_html(full_html=True, include_plotlyjs=True)
     return page
+
+
+def _marks(discovery: Discovery) -> NDArray[np.str_]:
+    """Return the mark of each target and layer, in the order of ``discovery.pivot``."""
+    evidence = discovery.pivot("evidence").to_numpy() == 1
+    learned = discovery.pivot("learned").to_numpy() == 1
+    return np.where(evidence & learned, "◆", np.where(evidence, "•", ""))
 
 
 def profiles_png(discovery: Discovery) -> bytes:

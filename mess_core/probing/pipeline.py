@@ -93,7 +93,7 @@ def probing_inputs(layout: Layout) -> ProbingInputs:
     if control is not None:
         lacking = both & ~rows["track_id"].isin(control[1]).to_numpy()
         if lacking.any():
-            # Without a comparison on the same tracks, evidence would be easier to obtain.
+            # Without a comparison on the same tracks, a gain would say nothing about training.
             notes.append(f"{lacking.sum()} tracks left out: the untrained control lacks them")
             both = both & ~lacking
     x, rows = matrix[both], rows[both].reset_index(drop=True)

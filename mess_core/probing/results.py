@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mess_core.errors import StoreError
 from mess_core.probing.aspects import ASPECTS, Aspect
 from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
 from mess_core.store.arrays import write_bytes
@@ -47,6 +48,8 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
         write_bytes(folder / name, picture)
     write_bytes(folder / "heatmap.html", heatmap_html(discovery, title=title).encode())
     shown = ["layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within", "q", "n"]
+    shown += ["untrained_gain", "untrained_gain_low", "untrained_gain_high"]
+    shown += ["evidence", "learned", "finding", "reason"]
     write_json(
         folder / "results.json",
         {
@@ -54,7 +57,7 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
             "settings": discovery.settings,
             "notes": discovery.notes,
             "targets": {
-                row["target"]: {key: row[key] for key in (*shown, "evidence", "reason")}
+                row["target"]: {key: row[key] for key in shown}
                 for row in discovery.summary.to_dict("records")
             },
         },
@@ -62,10 +65,22 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
 
 
 def load_discovery(folder: Any) -> tuple[Discovery, dict[str, Any]]:
-    """Load what `save_discovery` wrote (without predictions), and ``made_from``."""
-    from mess_core.probing.discovery import Discovery
+    """Load what `save_discovery` wrote (without predictions), and ``made_from``.
+
+    Raises
+    ------
+    StoreError
+        If a file is missing, or was written by another version of layer discovery.
+    """
+    from mess_core.probing.discovery import PROBING_VERSION, Discovery
 
     record = read_json(folder / "results.json")
+    if (version := record["settings"].get("version")) != PROBING_VERSION:
+        raise StoreError(
+            f"written by version {version} of layer discovery, not by version {PROBING_VERSION}",
+            path=str(folder / "results.json"),
+            remedy="Materialise `probing` and `segment_probing` again",
+        )
     table, summary = read_table(folder / "results.parquet"), read_table(folder / "summary.parquet")
     return Discovery(table, summary, {}, record["settings"], record["notes"]), record["made_from"]
 

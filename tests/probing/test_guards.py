@@ -158,7 +158,8 @@ def _assessed(**changes):
     row = {"layer": 3, "target": "a", "r2": 0.5, "r2_low": 0.2, "r2_high": 0.7, "p": 0.01}
     row |= {"chosen": 1.0, "untrained_gain_low": 0.1}
     summary = {"target": "a", "chosen_r2": 0.5, "chosen_r2_low": 0.2, "chosen_r2_high": 0.7}
-    summary |= {"p": 0.01, "untrained_r2": 0.1, "untrained_gain_low": 0.1}
+    summary |= {"p": 0.01, "untrained_r2": 0.1, "untrained_gain": 0.4}
+    summary |= {"untrained_gain_low": 0.1, "untrained_gain_high": 0.6}
     for name, value in changes.items():
         table, _, column = name.partition("_")
         (row if table == "row" else summary)[column] = value
@@ -176,8 +177,8 @@ def _assessed(**changes):
         ({"row_r2_low": -0.1}, False, False, "no layer chosen in inner folds"),
         ({"of_chosen_r2_low": -0.1}, True, False, "not predicted"),
         ({"row_p": 0.2, "of_p": 0.2}, False, False, "not distinguishable from chance: q 0.20"),
-        ({"of_untrained_gain_low": -0.1}, True, False, "untrained encoder does as well"),
-        ({"row_untrained_gain_low": -0.1}, False, False, "no layer chosen in inner folds"),
+        ({}, True, True, "Training adds +0.40 (+0.10 to +0.60)"),
+        ({"of_untrained_gain_low": -0.1}, True, True, "An untrained encoder does as well"),
     ],
 )
 def test_evidence_requires_all_computed_criteria(changes, layer, target, message):
@@ -187,7 +188,22 @@ def test_evidence_requires_all_computed_criteria(changes, layer, target, message
     assert message in summary["reason"][0]
 
 
-def test_an_untrained_counterpart_that_is_better_in_another_layer_removes_evidence():
+@pytest.mark.parametrize(
+    ("low", "r2_low", "learned", "finding"),
+    [
+        (0.1, 0.2, True, True),
+        (-0.1, 0.2, False, False),
+        (np.nan, 0.2, False, False),
+        (0.1, -0.2, True, False),
+    ],
+)
+def test_a_finding_is_evidence_to_which_training_added(low, r2_low, learned, finding):
+    _, summary = _assessed(of_untrained_gain_low=low, of_chosen_r2_low=r2_low)
+    assert bool(summary["learned"][0]) is learned
+    assert bool(summary["finding"][0]) is finding
+
+
+def test_an_untrained_counterpart_that_is_better_in_another_layer_removes_the_finding():
     rng = np.random.default_rng(6)
     signal = rng.standard_normal(80)
     x, counterpart = rng.standard_normal((80, 2, 8)), rng.standard_normal((80, 2, 8))
@@ -196,8 +212,12 @@ def test_an_untrained_counterpart_that_is_better_in_another_layer_removes_eviden
     y = pd.DataFrame({"tempo": signal + 0.05 * rng.standard_normal(80)})
     found = discover(x, y, WORKS, untrained=counterpart, permutations=19, **QUICK)
     assert found.summary["untrained_r2"][0] > found.summary["chosen_r2"][0] > 0.5
-    assert not found.summary["evidence"][0]
-    assert not found.aspects()["tempo"].available
+    assert found.summary["evidence"][0]
+    assert found.summary["untrained_gain_high"][0] > found.summary["untrained_gain_low"][0]
+    assert not found.summary["finding"][0]
+    tempo = found.aspects()["tempo"]
+    assert tempo.available
+    assert "an untrained encoder does as well" in tempo.reason
 
 
 def test_curves_do_not_leak_works():

@@ -109,7 +109,7 @@ def test_whole_works_are_permuted_only_with_works_of_equal_size():
     assert all((np.diff(order[5:8]) == 1).all() for order in whole)
 
 
-def test_a_layer_no_better_than_its_untrained_counterpart_is_no_evidence():
+def test_what_the_untrained_counterpart_holds_too_is_available_but_no_finding():
     rng = np.random.default_rng(5)
     works = [f"w{i % 20}" for i in range(80)]
     shared = rng.standard_normal((80, 1))
@@ -122,11 +122,15 @@ def test_a_layer_no_better_than_its_untrained_counterpart_is_no_evidence():
     better = discover(x, y, works, untrained=noise, **options)
     assert equal.table["r2"][0] > 0.9
     assert equal.table["untrained_r2"][0] > 0.9
-    assert not equal.table["evidence"][0]
-    assert "untrained encoder does as well" in equal.summary["reason"][0]
-    assert not equal.aspects()["brightness"].available
-    assert not resolve_aspects(equal.table)["brightness"].available
+    assert equal.table["evidence"][0]
+    assert not equal.table["learned"][0]
+    assert "An untrained encoder does as well" in equal.summary["reason"][0]
+    assert not equal.summary["finding"][0]
+    assert equal.aspects()["brightness"].available
+    assert resolve_aspects(equal.table)["brightness"].available
     assert better.table["evidence"][0]
+    assert better.summary["finding"][0]
+    assert "training adds to spectral_centroid" in better.aspects()["brightness"].reason
     assert better.aspects()["brightness"].confidence == "high"
     assert better.summary["mean_r2"][0] <= 0
     assert better.summary["descriptors_r2"][0] <= 0  # all missing: no better than the mean

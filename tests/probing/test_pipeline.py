@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from upath import UPath
 
 from mess_core.encoders import (
     Encoder,
@@ -16,12 +17,12 @@ from mess_core.encoders import (
 )
 from mess_core.encoders.control import check_control
 from mess_core.encoders.untrained import untrained_checkpoint
-from mess_core.errors import ProbingError
+from mess_core.errors import ProbingError, StoreError
 from mess_core.probing import discover
 from mess_core.probing.folds import grouping
 from mess_core.probing.pictures import heatmap_html, heatmap_png, profiles_png, within_png
 from mess_core.probing.pipeline import probe_store, probing_folder, probing_inputs
-from mess_core.probing.results import load_discovery
+from mess_core.probing.results import load_discovery, save_discovery
 from mess_core.probing.segment_pipeline import probe_segments, segment_inputs
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
@@ -117,6 +118,17 @@ def test_segments_of_a_work_stay_on_one_side(workbench):
     folder = workbench.layout.probing / "segments"
     again, _ = load_discovery(folder)
     pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_results_of_an_earlier_version_say_what_to_do(workbench, tmp_path):
+    folder = UPath(tmp_path)
+    save_discovery(load_discovery(workbench.layout.probing)[0], folder, made_from={"encoder": "x"})
+    record = read_json(folder / "results.json")
+    record["settings"]["version"] = "2"
+    write_json(folder / "results.json", record)
+    with pytest.raises(StoreError, match="version 2 of layer discovery") as error:
+        load_discovery(folder)
+    assert "again" in str(error.value)
 
 
 def test_figures_and_the_html_page(built):

@@ -17,7 +17,7 @@ from mess_assets.tables import column_schema, sample
     group_name="discovery",
     owners=OWNERS,
     kinds={"python", "json"},
-    code_version="1",
+    code_version="2",
     description=(
         "The 13 search aspects. Each is resolved to the layers that the inner folds chose for its "
         "targets; its confidence follows from the lower bound of the confidence interval. "

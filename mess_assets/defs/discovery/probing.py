@@ -42,7 +42,7 @@ class SegmentProbingConfig(dg.Config):
     group_name="discovery",
     owners=OWNERS,
     kinds={"python", "scikitlearn", "mlflow"},
-    code_version="2",
+    code_version="3",
     description=(
         "R² of every target from every layer by ridge regression, out of fold with whole works "
         "held out; penalty, layer and layer weights are chosen in inner folds. Confidence "
@@ -114,7 +114,7 @@ def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
     group_name="discovery",
     owners=OWNERS,
     kinds={"python", "scikitlearn", "mlflow"},
-    code_version="1",
+    code_version="2",
     description=(
         "Layer discovery on 5 s segments, with all segments of a work on one side of a fold, and "
         "on curves within segments: mean R² over curve points, and R² of the first principal "
@@ -169,7 +169,8 @@ def _discovery_metadata(discovery: Any, folder: Any, seconds: float) -> dict[str
     summary = discovery.summary.sort_values("chosen_r2", ascending=False)
     columns = [
         "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
-        "weighted_r2", "untrained_r2", "descriptors_r2", "q", "n", "works", "evidence",
+        "weighted_r2", "untrained_r2", "untrained_gain", "untrained_gain_low",
+        "untrained_gain_high", "descriptors_r2", "q", "n", "works", "evidence", "learned",
     ]  # fmt: skip
     pictures = {
         name.removesuffix(".png"): picture((folder / name).read_bytes()) for name in PICTURES
@@ -181,6 +182,7 @@ def _discovery_metadata(discovery: Any, folder: Any, seconds: float) -> dict[str
         "page": dg.MetadataValue.path(str(folder / "heatmap.html")),
         "targets": sample(summary[columns], rows=30),
         "with_evidence": int(summary["evidence"].sum()),
+        "findings": int(summary["finding"].sum()),
         "dagster/row_count": len(discovery.table),
         "dagster/column_schema": column_schema(discovery.table),
         "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in discovery.notes) or "-"),
@@ -209,6 +211,8 @@ def _log(
     }
     for row in discovery.summary.to_dict("records"):
         metrics[f"chosen_r2.{row['target']}"] = row["chosen_r2"]
+        metrics[f"untrained_gain.{row['target']}"] = row["untrained_gain"]
+        metrics[f"untrained_gain_low.{row['target']}"] = row["untrained_gain_low"]
     files = [*PICTURES, "heatmap.html", "results.json", "results.parquet", "summary.parquet"]
     return tracking.log(
         context,

@@ -52,7 +52,8 @@ class EncoderResource(dg.ConfigurableResource):
 
     name: str = Field(
         default_factory=lambda: os.environ.get("MESS_ENCODER", "untrained:tiny"),
-        description="mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a folder.",
+        description="mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a folder of a "
+        "model or of `mess train-encoder`.",
     )
     device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
     dtype: str = Field(
@@ -62,7 +63,7 @@ class EncoderResource(dg.ConfigurableResource):
     window_s: float = 5.0
     hop_s: float = 2.5
     normalise: str = "window"
-    pooling: str = "mean"
+    pooling: str = Field("auto", description="mean, mean+std, or auto: what the encoder prefers.")
     batch_size: int = 4
     keep_raw: bool = False
 
@@ -129,10 +130,19 @@ def _load(
     batch_size: int,
     keep_raw: bool,
 ) -> Any:
-    from mess_core.encoders import EncoderSettings, load_encoder
+    from mess_core.encoders import load_encoder
 
-    settings = EncoderSettings(window_s, hop_s, normalise, pooling, batch_size, keep_raw)
-    return load_encoder(name, device=device, dtype=dtype, settings=settings)
+    return load_encoder(
+        name,
+        device=device,
+        dtype=dtype,
+        window_s=window_s,
+        hop_s=hop_s,
+        normalise=normalise,
+        batch_size=batch_size,
+        keep_raw=keep_raw,
+        **({} if pooling == "auto" else {"pooling": pooling}),
+    )
 
 
 class TrackingResource(dg.ConfigurableResource):

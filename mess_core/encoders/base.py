@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mess_core.audio import stream_audio
-from mess_core.encoders import cpu_frontend
-from mess_core.encoders.mert import MAX_FRAME_SAMPLES, Checkpoint, architecture_of
+from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.streaming import Prefetcher, RowBuffer, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
@@ -171,21 +170,19 @@ class Encoder:
         self.dtype = dtype
         self.settings = settings or EncoderSettings()
         model = checkpoint.model
-        self.architecture = architecture_of(model)
-        blocks = len(model.encoder.layers)
-        self.num_layers = blocks + 1
-        self.layers = tuple(range(blocks + 1)) if layers is None else tuple(sorted(set(layers)))
-        if not self.layers or not all(0 <= layer <= blocks for layer in self.layers):
-            raise EncoderError(f"layers must be within 0..{blocks}, not {list(layers or ())}")
-        self.dim = int(model.config.hidden_size)
-        # With normalisation before each block, the last state follows the final normalisation.
-        self._final_norm = bool(model.config.do_stable_layer_norm)
-        model.encoder.layers = model.encoder.layers[: max(1, self.layers[-1])]
-        if device.type == "cpu" and dtype == torch.float32:
-            cpu_frontend.install(model)
-        self._model = model.to(device=device, dtype=dtype)
-        self._captured: dict[int, torch.Tensor] = {}
-        self._add_hooks(blocks)
+        self.architecture = model.architecture
+        self.num_layers = model.num_layers
+        self.layers = (
+            tuple(range(self.num_layers)) if layers is None else tuple(sorted(set(layers)))
+        )
+        if not self.layers or not all(0 <= layer < self.num_layers for layer in self.layers):
+            raise EncoderError(
+                f"layers must be within 0..{self.num_layers - 1}, not {list(layers or ())}"
+            )
+        self.dim = model.dim
+        self.shortest = model.shortest
+        model.prepare(self.layers, device, dtype)
+        self._model = model
         self._batch_size = self.settings.batch_size
 
     def __repr__(self) -> str:
@@ -230,14 +227,14 @@ class Encoder:
         Returns
         -------
         ndarray, float32, shape [layers, frames, dim]
-            ``frames = (samples - 400) // 320 + 1``.
+            For MERT, ``frames = (samples - 400) // 320 + 1``; for ``mess-piano``, 12.5 per second.
 
         Raises
         ------
         AudioError
             If the wave is too short for one frame, not one-dimensional or not finite.
         """
-        wave = _checked_wave(wave)
+        wave = _checked_wave(wave, self.shortest)
         waves = torch.from_numpy(self._scaled(wave, None)[None])
         states = self._forward(waves)  # [1, layers, frames, dim]
         result: NDArray[np.float32] = states[0].float().cpu().numpy()
@@ -289,10 +286,10 @@ class Encoder:
         pooled = RowBuffer()
         raw: list[NDArray[np.float32]] = []
         for batch in batches(opened.windows, lambda: self._batch_size):
-            if len(batch[0][1]) < MAX_FRAME_SAMPLES:
+            if len(batch[0][1]) < self.shortest:
                 raise AudioError(
                     f"is too short: {len(batch[0][1])} samples at {self.sample_rate} Hz, "
-                    f"at least {MAX_FRAME_SAMPLES} are needed",
+                    f"at least {self.shortest} are needed",
                     path=opened.path,
                 )
             starts += [start for start, _ in batch]
@@ -314,33 +311,10 @@ class Encoder:
             raw=np.concatenate(raw) if raw else None,
         )
 
-    def _add_hooks(self, blocks: int) -> None:
-        def capture(layer: int) -> Any:
-            def hook(_module: Any, _inputs: Any, output: Any) -> None:
-                value = output[0] if isinstance(output, tuple) else output
-                self._captured[layer] = value
-
-            return hook
-
-        def capture_input(_module: Any, inputs: Any, kwargs: Any) -> None:
-            self._captured[0] = inputs[0] if inputs else kwargs["hidden_states"]
-
-        encoder = self._model.encoder
-        if 0 in self.layers:
-            encoder.layers[0].register_forward_pre_hook(capture_input, with_kwargs=True)
-        for index, block in enumerate(encoder.layers, start=1):
-            if index in self.layers and not (self._final_norm and index == blocks):
-                block.register_forward_hook(capture(index))
-        if self._final_norm and blocks in self.layers:
-            encoder.layer_norm.register_forward_hook(capture(blocks))
-
     @torch.inference_mode()
     def _forward(self, waves: torch.Tensor) -> torch.Tensor:
-        self._captured.clear()
-        self._model(waves.to(self.device, self.dtype))
-        states = torch.stack([self._captured[layer] for layer in self.layers], dim=1)
-        self._captured.clear()
-        return states  # [batch, layers, frames, dim]
+        """States of waves, [batch, layers, frames, dim]."""
+        return self._model.states(waves.to(self.device, self.dtype))
 
     def _forward_fitting(self, waves: torch.Tensor) -> Iterator[torch.Tensor]:
         """Run the model on parts that fit on the GPU, and reuse the size that fits."""
@@ -396,17 +370,17 @@ class Encoder:
         self, audio: str | PathLike[str] | NDArray[np.float32]
     ) -> Iterator[NDArray[np.float32]]:
         if isinstance(audio, np.ndarray):
-            yield _checked_wave(audio)
+            yield _checked_wave(audio, self.shortest)
         else:
             yield from stream_audio(audio, sample_rate=self.sample_rate)
 
 
-def _checked_wave(wave: NDArray[np.float32]) -> NDArray[np.float32]:
+def _checked_wave(wave: NDArray[np.float32], shortest: int) -> NDArray[np.float32]:
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim != 1:
         raise AudioError(f"a wave must be mono, shape [samples], not {list(wave.shape)}")
-    if len(wave) < MAX_FRAME_SAMPLES:
-        raise AudioError(f"a wave of {len(wave)} samples is too short: {MAX_FRAME_SAMPLES} needed")
+    if len(wave) < shortest:
+        raise AudioError(f"a wave of {len(wave)} samples is too short: {shortest} needed")
     if not np.isfinite(wave).all():
         raise AudioError("a wave holds NaN or infinite samples")
     return wave

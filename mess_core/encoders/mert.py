@@ -18,12 +18,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from mess_core.encoders import cpu_frontend
+from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.errors import EncoderError
 
 __all__ = [
     "HUB_MODELS",
-    "Checkpoint",
     "HubModel",
+    "HubertStates",
     "architecture_of",
     "fetch",
     "open_checkpoint",
@@ -63,26 +65,73 @@ _ARCHITECTURE = (
 _SPEC_KEYS = ("config.json", "preprocessor_config.json")
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """An architecture with weights, ready to run.
+class HubertStates:
+    """A ``HubertModel`` as `mess_core.encoders.checkpoint.StateModel`.
+
+    Parameters
+    ----------
+    model : HubertModel
+        In evaluation mode, with weight norm folded.
 
     Attributes
     ----------
     model : HubertModel
-        In evaluation mode, float32, on the CPU, weight norm folded.
-    do_normalize : bool
-        Whether input windows are scaled to zero mean and unit variance.
-    sample_rate : int
-        Sample rate of the input in Hz.
-    digest : str
-        SHA-256 of configuration and weights, in hexadecimal.
     """
 
-    model: Any
-    do_normalize: bool
-    sample_rate: int
-    digest: str
+    shortest = MAX_FRAME_SAMPLES
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._architecture = architecture_of(model)
+        self._blocks = len(model.encoder.layers)
+        self.num_layers = self._blocks + 1
+        self.dim = int(model.config.hidden_size)
+        # With normalisation before each block, the last state follows the final normalisation.
+        self._final_norm = bool(model.config.do_stable_layer_norm)
+        self._layers: tuple[int, ...] = ()
+        self._captured: dict[int, torch.Tensor] = {}
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Configuration fields that determine shapes and operations."""
+        return self._architecture
+
+    def prepare(self, layers: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
+        """Drop the blocks above the last wanted state, and move the rest to a device."""
+        model, self._layers = self.model, layers
+        model.encoder.layers = model.encoder.layers[: max(1, layers[-1])]
+        if device.type == "cpu" and dtype == torch.float32:
+            cpu_frontend.install(model)
+        self.model = model.to(device=device, dtype=dtype)
+        self._add_hooks()
+
+    def states(self, waves: torch.Tensor) -> torch.Tensor:
+        """Map waves [batch, samples] to the prepared states, [batch, layers, frames, dim]."""
+        self._captured.clear()
+        self.model(waves)
+        states = torch.stack([self._captured[layer] for layer in self._layers], dim=1)
+        self._captured.clear()
+        return states
+
+    def _add_hooks(self) -> None:
+        def capture(layer: int) -> Any:
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                value = output[0] if isinstance(output, tuple) else output
+                self._captured[layer] = value
+
+            return hook
+
+        def capture_input(_module: Any, inputs: Any, kwargs: Any) -> None:
+            self._captured[0] = inputs[0] if inputs else kwargs["hidden_states"]
+
+        encoder, blocks = self.model.encoder, self._blocks
+        if 0 in self._layers:
+            encoder.layers[0].register_forward_pre_hook(capture_input, with_kwargs=True)
+        for index, block in enumerate(encoder.layers, start=1):
+            if index in self._layers and not (self._final_norm and index == blocks):
+                block.register_forward_hook(capture(index))
+        if self._final_norm and blocks in self._layers:
+            encoder.layer_norm.register_forward_hook(capture(blocks))
 
 
 def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Path, str]:
@@ -149,7 +198,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     for file in (folder / "config.json", folder / "preprocessor_config.json", weights):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return Checkpoint(
-        model=ready(model),
+        model=HubertStates(ready(model)),
         do_normalize=bool(preprocessor.get("do_normalize", True)),
         sample_rate=int(preprocessor.get("sampling_rate", config.get("sample_rate", 24_000))),
         digest=digest.hexdigest(),

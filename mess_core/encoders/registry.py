@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from mess_core.encoders.base import Encoder, EncoderSettings
+from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.mert import HUB_MODELS, fetch, open_checkpoint
+from mess_core.encoders.piano import WEIGHTS, open_weights
 from mess_core.encoders.untrained import SIZES, untrained_checkpoint
 from mess_core.errors import EncoderError
 
@@ -38,9 +40,9 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str or path-like
-        ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the Hugging Face hub or its cache),
-        a folder in their format, or ``"untrained:tiny"``, ``"untrained:95m"``,
-        ``"untrained:330m"`` (random weights: the control).
+        ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the Hugging Face hub or its cache), a folder
+        in their format or written by ``mess train-encoder``, or ``"untrained:tiny"``,
+        ``"untrained:95m"``, ``"untrained:330m"`` (random weights: the control).
     revision : str, optional
         Revision of the hub repository, instead of the pinned one.
     device : str
@@ -73,7 +75,6 @@ def load_encoder(
     """
     if settings is not None and options:
         raise EncoderError("pass either settings or its fields, not both")
-    settings = settings or EncoderSettings(**options)
     torch_device = pick_device(device)
     name = os.fspath(name_or_path)
     if name.startswith("untrained:"):
@@ -86,6 +87,9 @@ def load_encoder(
         folder, at = fetch(name, revision=revision, offline=offline)
         checkpoint = open_checkpoint(folder)
         identity = f"{name}@{at[:12]}"
+    elif (Path(name) / WEIGHTS).is_file():
+        checkpoint = _open_piano(Path(name) / WEIGHTS)
+        identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
     elif Path(name).is_dir():
         checkpoint = open_checkpoint(Path(name))
         identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
@@ -94,6 +98,7 @@ def load_encoder(
         raise EncoderError(
             f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known)}"
         )
+    settings = settings or EncoderSettings(**{**checkpoint.defaults, **options})
     return Encoder(
         identity,
         checkpoint,
@@ -145,6 +150,15 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted not in _DTYPES:
         raise EncoderError(f"dtype must be auto or one of {', '.join(_DTYPES)}, not {wanted!r}")
     return _DTYPES[wanted]
+
+
+def _open_piano(path: Path) -> Checkpoint:
+    try:
+        return open_weights(path.read_bytes())
+    except OSError as error:
+        raise EncoderError(f"cannot be read ({error})", path=str(path)) from error
+    except EncoderError as error:
+        raise EncoderError(error.problem, path=str(path), remedy=error.remedy) from error
 
 
 def _show_licence(name: str) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
-from mess_core.encoders.mert import Checkpoint, build_model, ready
+from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.mert import HubertStates, build_model, ready
+from mess_core.encoders.piano import FAMILY, PianoConfig, PianoModel, PianoStates
 from mess_core.errors import EncoderError
 
 __all__ = ["SIZES", "untrained_checkpoint", "untrained_counterpart"]
@@ -86,6 +88,13 @@ def untrained_counterpart(
 ) -> Checkpoint:
     """Return random weights in the architecture of a checkpoint (`mert.architecture_of`)."""
     written = json.dumps(architecture, sort_keys=True)
+    if architecture.get("family") == FAMILY:
+        fields = {name: value for name, value in architecture.items() if name != "family"}
+        piano = PianoModel(PianoConfig(**fields)).eval().requires_grad_(False)
+        with torch.no_grad():
+            for name, parameter in piano.named_parameters():
+                _initialise_piano(name, parameter, seed)
+        return Checkpoint(PianoStates(piano), False, 24_000, _digest(written, seed))
     return _initialised(
         architecture, do_normalize=do_normalize, digest=_digest(written, seed), seed=seed
     )
@@ -98,7 +107,25 @@ def _initialised(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, seed)
-    return Checkpoint(model, do_normalize=do_normalize, sample_rate=24_000, digest=digest)
+    return Checkpoint(HubertStates(model), do_normalize, 24_000, digest)
+
+
+def _initialise_piano(name: str, parameter: torch.Tensor, seed: int) -> None:
+    """The distribution that training starts from: PyTorch's, drawn by name."""
+    if "norm" in name:
+        parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+    elif parameter.ndim == 1:
+        parameter.zero_()
+    else:
+        std = math.sqrt(1.0 / (3.0 * parameter[0].numel()))
+        parameter.copy_(_drawn(name, parameter.shape, seed) * std)
+
+
+def _drawn(name: str, shape: torch.Size, seed: int) -> torch.Tensor:
+    """Standard normal numbers that depend on the name and the seed alone."""
+    word = hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]
+    generator = torch.Generator().manual_seed(int.from_bytes(word, "big") >> 1)
+    return torch.randn(shape, generator=generator)
 
 
 def _initialise(name: str, parameter: torch.Tensor, seed: int) -> None:
@@ -116,9 +143,7 @@ def _initialise(name: str, parameter: torch.Tensor, seed: int) -> None:
             std = math.sqrt(2.0 / fan_in)
     else:
         std = 0.02
-    word = hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8]
-    generator = torch.Generator().manual_seed(int.from_bytes(word, "big") >> 1)
-    parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+    parameter.copy_(_drawn(name, parameter.shape, seed) * std)
 
 
 def _digest(size: str, seed: int) -> str:

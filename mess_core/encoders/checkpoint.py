@@ -1,0 +1,65 @@
+"""What an encoder runs: an architecture with weights behind one small interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+__all__ = ["Checkpoint", "StateModel"]
+
+
+class StateModel(Protocol):
+    """An architecture with weights that maps waves to hidden states.
+
+    Attributes
+    ----------
+    num_layers : int
+        Number of hidden states; 0 is the input of the first block.
+    dim : int
+        Dimensions of one state.
+    shortest : int
+        Samples that a wave needs at least.
+    architecture : dict
+        Everything that determines shapes and operations; ``mess_core.encoders.untrained`` builds
+        the untrained counterpart from it.
+    """
+
+    num_layers: int
+    dim: int
+    shortest: int
+
+    @property
+    def architecture(self) -> dict[str, Any]: ...
+
+    def prepare(self, layers: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> None:
+        """Keep what is needed for these states, and move it to a device."""
+
+    def states(self, waves: torch.Tensor) -> torch.Tensor:
+        """Map waves [batch, samples] to the prepared states, [batch, layers, frames, dim]."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An architecture with weights, ready to run.
+
+    Attributes
+    ----------
+    model : StateModel
+        In evaluation mode, float32, on the CPU.
+    do_normalize : bool
+        Whether input windows are scaled to zero mean and unit variance.
+    sample_rate : int
+        Sample rate of the input in Hz.
+    digest : str
+        SHA-256 of configuration and weights, in hexadecimal.
+    defaults : dict
+        Fields of `EncoderSettings` that this encoder uses unless told otherwise.
+    """
+
+    model: StateModel
+    do_normalize: bool
+    sample_rate: int
+    digest: str
+    defaults: dict[str, Any] = field(default_factory=dict)

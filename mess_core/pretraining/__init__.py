@@ -1,0 +1,1 @@
+"""Pretraining of the small piano encoder: excerpts, rendering, objective, training."""

@@ -1,0 +1,237 @@
+"""Render excerpts through several instruments and rooms, and cache their features and labels.
+
+One ``.npz`` per MIDI file holds all its clips, so that rendering can be stopped and resumed. All
+excerpts of a file go through a soundfont in one call, since loading it takes longest.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mess_core.datasets.demo import write_midi
+from mess_core.datasets.synthesis import Notes, synthesise
+from mess_core.encoders.piano import HOP, SAMPLE_RATE, LogMel
+from mess_core.errors import AudioError
+from mess_core.midi.performance import Performance, read_performance
+from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
+from mess_core.pretraining.labels import labels_of
+from mess_core.store.arrays import write_bytes
+
+__all__ = ["Instrument", "installed_instruments", "render_file"]
+
+_GAP_S = 3.0
+_COPIES = 2
+_TIMEOUT_S = 600
+FRAMES = int(EXCERPT_S * SAMPLE_RATE / HOP)
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Something that plays notes.
+
+    Attributes
+    ----------
+    soundfont : str
+        Path of an ``.sf2`` file; empty for the built-in synthesiser.
+    program : int
+        General MIDI program, from 0.
+    """
+
+    soundfont: str = ""
+    program: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.soundfont).stem}:{self.program}" if self.soundfont else "synthesiser"
+
+
+def installed_instruments(soundfonts: Sequence[str | PathLike[str]]) -> list[Instrument]:
+    """Pianos of the soundfonts (grand and bright), and the built-in synthesiser.
+
+    Raises
+    ------
+    AudioError
+        If a soundfont is named and FluidSynth or the file is missing.
+    """
+    found = [Instrument()]
+    for path in soundfonts:
+        if not Path(path).is_file() or shutil.which("fluidsynth") is None:
+            raise AudioError(
+                "cannot be rendered with: FluidSynth or the file is missing",
+                path=str(path),
+                remedy="Install fluidsynth, or name installed .sf2 files",
+            )
+        found += [Instrument(str(path), program) for program in (0, 1)]
+    return found
+
+
+def render_file(
+    midi: str | PathLike[str],
+    cached: Any,
+    instruments: Sequence[Instrument],
+    *,
+    excerpts: int,
+    seed: int,
+) -> int:
+    """Cut, manipulate and render excerpts of one MIDI file, unless that is cached.
+
+    Every excerpt is played as it is by two instruments and in two manipulated copies by one each.
+
+    Parameters
+    ----------
+    midi : path-like
+    cached : Path
+        The ``.npz`` to write: ``mel`` float16 [clips, frames, bands]; ``onset``, ``sounding``,
+        ``pedal``, ``pooled`` (see `mess_core.pretraining.labels.Labels`) per clip; ``excerpt`` and
+        ``performance`` int64 [clips], equal for clips of the same notes and of the same
+        performance.
+    instruments : sequence of Instrument
+    excerpts : int
+        At most as many of the file.
+    seed : int
+
+    Returns
+    -------
+    int
+        Number of clips.
+
+    Raises
+    ------
+    MidiError
+        If the file cannot be read.
+    AudioError
+        If FluidSynth fails.
+    """
+    if cached.exists():
+        return 0
+    rng = np.random.default_rng(seed)
+    plan: list[tuple[Instrument, Performance, int, int]] = []
+    performances = 0
+    for number, excerpt in enumerate(cut_excerpts(read_performance(midi), excerpts, seed=seed)):
+        order = rng.permutation(len(instruments)).tolist()
+        played = [excerpt, excerpt, *(manipulated(excerpt, rng) for _ in range(_COPIES))]
+        for copy, one in enumerate(played):
+            chosen = instruments[order[copy % len(order)]]
+            plan.append((chosen, one, number, performances + max(0, copy - 1)))
+        performances += 1 + _COPIES
+    if not plan:
+        return 0
+    waves: dict[int, NDArray[np.float32]] = {}
+    for instrument in {one[0] for one in plan}:
+        mine = [row for row, one in enumerate(plan) if one[0] == instrument]
+        rendered = _rendered([plan[row][1] for row in mine], instrument, reverb=seed % 2 == 0)
+        waves |= dict(zip(mine, rendered, strict=True))
+    labels = [labels_of(one, EXCERPT_S) for _, one, _, _ in plan]
+    arrays: dict[str, Any] = {
+        "mel": np.stack([_mel(waves[row]) for row in range(len(plan))]),
+        "onset": np.stack([one.onset for one in labels]),
+        "sounding": np.packbits(np.stack([one.sounding for one in labels]), axis=-1),
+        "pedal": np.stack([one.pedal for one in labels]),
+        "pooled": np.stack([one.pooled for one in labels]),
+        "excerpt": np.array([one[2] for one in plan]),
+        "performance": np.array([one[3] for one in plan]),
+    }
+    with tempfile.TemporaryFile() as file:
+        np.savez(file, **arrays)
+        file.seek(0)
+        write_bytes(cached, file.read())
+    return len(plan)
+
+
+_front_end: LogMel | None = None
+
+
+def _mel(wave: NDArray[np.float32]) -> NDArray[np.float16]:
+    import torch
+
+    global _front_end
+    if _front_end is None:
+        _front_end = LogMel()
+    with torch.no_grad():
+        mel = _front_end(torch.from_numpy(wave)[None])[0, :FRAMES]
+    half: NDArray[np.float16] = mel.numpy().astype(np.float16)
+    return half
+
+
+def _rendered(
+    performances: Sequence[Performance], instrument: Instrument, *, reverb: bool
+) -> list[NDArray[np.float32]]:
+    """Clips of `EXCERPT_S`, mono at the encoder's rate."""
+    length = int(EXCERPT_S * SAMPLE_RATE)
+    if not instrument.soundfont:
+        return [
+            _fitted(synthesise(_notes(one), sample_rate=SAMPLE_RATE), length)
+            for one in performances
+        ]
+    step = EXCERPT_S + _GAP_S
+    joined = _joined(
+        [_shifted(_notes(one), number * step) for number, one in enumerate(performances)]
+    )
+    wave = _fluidsynth(joined, instrument, reverb=reverb)
+    starts = [round(number * step * SAMPLE_RATE) for number in range(len(performances))]
+    return [_fitted(wave[start : start + length], length) for start in starts]
+
+
+def _notes(one: Performance) -> Notes:
+    """Notes and pedal up to the end of the excerpt: the next one shall begin in silence."""
+    keep = one.onset_s < EXCERPT_S - 0.05
+    return Notes(
+        one.onset_s[keep],
+        np.minimum(one.offset_s[keep], EXCERPT_S),
+        one.pitch[keep],
+        one.velocity[keep],
+        np.minimum(one.pedal_s, EXCERPT_S),
+    )
+
+
+def _shifted(notes: Notes, by: float) -> Notes:
+    return replace(
+        notes, onset_s=notes.onset_s + by, offset_s=notes.offset_s + by, pedal_s=notes.pedal_s + by
+    )
+
+
+def _joined(parts: Sequence[Notes]) -> Notes:
+    names = ("onset_s", "offset_s", "pitch", "velocity", "pedal_s")
+    return Notes(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _fitted(wave: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    return np.pad(wave[:length], (0, max(0, length - len(wave))))
+
+
+def _fluidsynth(notes: Notes, instrument: Instrument, *, reverb: bool) -> NDArray[np.float32]:
+    import pretty_midi
+    import soundfile as sf
+
+    with tempfile.TemporaryDirectory(prefix="mess-render-") as folder:
+        midi, wav = Path(folder) / "a.mid", Path(folder) / "a.wav"
+        write_midi(notes, midi)
+        if instrument.program:
+            file = pretty_midi.PrettyMIDI(str(midi))
+            for part in file.instruments:
+                part.program = instrument.program
+            file.write(str(midi))
+        command = ["fluidsynth", "-ni", "-q", "-R", str(int(reverb)), "-C", "0", "-g", "0.6"]
+        command += ["-r", str(SAMPLE_RATE), "-T", "wav", "-O", "s16", "-F", str(wav)]
+        command += [instrument.soundfont, str(midi)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
+            samples, _ = sf.read(wav, dtype="float32", always_2d=True)
+        except (subprocess.SubprocessError, OSError, RuntimeError) as error:
+            raise AudioError(
+                f"FluidSynth failed ({type(error).__name__})",
+                path=instrument.soundfont,
+                remedy="Check the soundfont, or leave it out",
+            ) from error
+    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    return mono

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [README, *(path.read_text() for path in sorted((ROOT / "docs" / "guide").glob("*.md")))]
-COMMANDS = {name for text in PAGES for name in re.findall(r"^mess (\w+)", text, re.MULTILINE)}
+COMMANDS = {name for text in PAGES for name in re.findall(r"^mess ([\w-]+)", text, re.MULTILINE)}
 
 
 def _blocks(text: str) -> list[str]:

@@ -52,8 +52,8 @@ class EncoderResource(dg.ConfigurableResource):
 
     name: str = Field(
         default_factory=lambda: os.environ.get("MESS_ENCODER", "untrained:tiny"),
-        description="mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a folder of a "
-        "model or of `mess train-encoder`.",
+        description="mess-piano, mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a "
+        "folder of a model or of `mess train-encoder`.",
     )
     device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
     dtype: str = Field(

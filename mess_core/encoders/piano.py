@@ -45,7 +45,7 @@ FAMILY = "mess-piano"
 """Name of the architecture, as recorded in identities."""
 
 WEIGHTS = "mess-piano.safetensors"
-"""File of the weights in a folder that ``mess train-encoder`` writes."""
+"""File of the weights, in the package and in a folder that ``mess train-encoder`` writes."""
 
 WORKS = "mess-piano.works.parquet"
 """File of the works that they were trained on, see `mess_core.encoders.heard_works`."""

@@ -21,6 +21,11 @@ __all__ = ["load_encoder", "pick_device", "pick_dtype"]
 
 _log = logging.getLogger("mess")
 _licence_shown: set[str] = set()
+PIANO = "mess-piano"
+"""The small encoder that comes with the package; see ``encoders/weights/README.md``."""
+
+_PIANO_FOLDER = Path(__file__).with_name("weights")
+_PIANO_LICENCE = "CC BY-NC-SA 4.0"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -40,9 +45,10 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str or path-like
-        ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the Hugging Face hub or its cache), a folder
-        in their format or written by ``mess train-encoder``, or ``"untrained:tiny"``,
-        ``"untrained:95m"``, ``"untrained:330m"`` (random weights: the control).
+        ``"mess-piano"`` (in the package), ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the
+        Hugging Face hub or its cache), a folder in their format or written by
+        ``mess train-encoder``, or ``"untrained:tiny"``, ``"untrained:95m"``, ``"untrained:330m"``
+        (random weights: the control).
     revision : str, optional
         Revision of the hub repository, instead of the pinned one.
     device : str
@@ -83,10 +89,14 @@ def load_encoder(
         identity = f"untrained:{size}@{checkpoint.digest[:12]}"
     elif name.lower() in HUB_MODELS:
         name = name.lower()
-        _show_licence(name)
+        _show_licence(HUB_MODELS[name].repository, HUB_MODELS[name].licence)
         folder, at = fetch(name, revision=revision, offline=offline)
         checkpoint = open_checkpoint(folder)
         identity = f"{name}@{at[:12]}"
+    elif name.lower() == PIANO:
+        _show_licence(PIANO, _PIANO_LICENCE)
+        checkpoint = _open_piano(_PIANO_FOLDER / WEIGHTS)
+        identity = f"{PIANO}@{checkpoint.digest[:12]}"
     elif (Path(name) / WEIGHTS).is_file():
         checkpoint = _open_piano(Path(name) / WEIGHTS)
         identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
@@ -94,7 +104,7 @@ def load_encoder(
         checkpoint = open_checkpoint(Path(name))
         identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
     else:
-        known = [*HUB_MODELS, *(f"untrained:{size}" for size in SIZES)]
+        known = [PIANO, *HUB_MODELS, *(f"untrained:{size}" for size in SIZES)]
         raise EncoderError(
             f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known)}"
         )
@@ -161,10 +171,7 @@ def _open_piano(path: Path) -> Checkpoint:
         raise EncoderError(error.problem, path=str(path), remedy=error.remedy) from error
 
 
-def _show_licence(name: str) -> None:
-    if name not in _licence_shown:
-        _licence_shown.add(name)
-        model = HUB_MODELS[name]
-        _log.warning(
-            "%s: the weights are licensed %s (no commercial use)", model.repository, model.licence
-        )
+def _show_licence(weights: str, licence: str) -> None:
+    if weights not in _licence_shown:
+        _licence_shown.add(weights)
+        _log.warning("%s: the weights are licensed %s (no commercial use)", weights, licence)

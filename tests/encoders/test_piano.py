@@ -1,14 +1,17 @@
 """The small piano encoder: what survives, what does not matter, and what is refused."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
+from mess_core import encoders
 from mess_core.encoders import EncoderSettings, load_control, load_encoder
-from mess_core.encoders.piano import STATE_HOP, WEIGHTS, LogMel, PianoModel, open_weights
+from mess_core.encoders.heard_works import HeardWorks
+from mess_core.encoders.piano import STATE_HOP, WEIGHTS, WORKS, LogMel, PianoModel, open_weights
 from mess_core.errors import AudioError, EncoderError
 
 RATE = 24_000
@@ -44,6 +47,24 @@ def test_states_come_at_their_rate_and_number(piano, folder):
     assert RATE / STATE_HOP == 12.5
     few = load_encoder(folder, device="cpu", layers=[0, 4])
     np.testing.assert_allclose(few.hidden_states(_notes(5.0)), states[[0, 4]], atol=1e-5)
+
+
+def test_the_encoder_of_the_package_comes_with_its_card_and_its_works():
+    encoder = load_encoder("mess-piano", device="cpu")
+    weights = Path(encoders.__file__).with_name("weights")
+    digest = hashlib.sha256((weights / WEIGHTS).read_bytes()).hexdigest()
+    assert encoder.name == f"mess-piano@{digest[:12]}"
+    assert (weights / WEIGHTS).stat().st_size < 8e6
+    assert "CC BY-NC-SA 4.0" in (weights / "README.md").read_text()
+    heard = HeardWorks.load(weights / WORKS)
+    assert len(set(heard.works)) > 100
+    assert set(heard.use) == {"training", "held out"}
+
+
+def test_louder_notes_move_the_trained_states_further_from_silence():
+    trained = load_encoder("mess-piano", device="cpu", layers=[8])
+    silence, quiet, loud = (trained.embed(_notes(6.0, level)).track for level in (0, 0.03, 0.3))
+    assert np.linalg.norm(loud - silence) > np.linalg.norm(quiet - silence) > 0
 
 
 def test_level_survives(piano):

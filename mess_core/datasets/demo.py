@@ -1,7 +1,7 @@
 """The demo corpus: short synthetic pieces by players whose expression is known.
 
 All audio is synthesised here, so nothing has to be downloaded, and the ground truth is exact:
-``planted.csv`` next to the audio contains the tempo, rubato, dynamics, articulation,
+``ground_truth.csv`` next to the audio contains the tempo, rubato, dynamics, articulation,
 asynchrony and pedal of every performance. The pieces are random walks over chord progressions:
 different enough to be distinguished, but not meant as music.
 """
@@ -168,12 +168,12 @@ def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
     )
 
 
-def write_midi(notes: Notes, path: str | PathLike[str]) -> None:
-    """Write notes and pedal as a standard MIDI file."""
+def write_midi(notes: Notes, path: str | PathLike[str], *, program: int = 0) -> None:
+    """Write notes and pedal as a standard MIDI file for a General MIDI program, from 0."""
     import pretty_midi
 
     midi = pretty_midi.PrettyMIDI(resolution=960)
-    piano = pretty_midi.Instrument(program=0)
+    piano = pretty_midi.Instrument(program=program)
     for onset, offset, pitch, velocity in zip(
         notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, strict=True
     ):
@@ -243,7 +243,7 @@ def write_demo_corpus(
         writer = csv.writer(file)
         writer.writerow(["track_id", "composer", "title", "work_id", "performer"])
         writer.writerows(rows)
-    with (part / "planted.csv").open("w", newline="") as file:
+    with (part / "ground_truth.csv").open("w", newline="") as file:
         columns = ["track_id", *(field.name for field in fields(Expression))]
         table = csv.DictWriter(file, columns)
         table.writeheader()

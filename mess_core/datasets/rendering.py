@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.errors import AudioError
 from mess_core.midi.performance import Performance
 
-__all__ = ["Engine", "engine_in_use", "render"]
+__all__ = ["Engine", "check_soundfont", "engine_in_use", "play_soundfont", "render"]
 
 Engine = Literal["auto", "demo", "fluidsynth"]
 _SOUNDFONTS = (
@@ -29,7 +30,7 @@ _SOUNDFONTS = (
     "/opt/homebrew/share/soundfonts/default.sf2",
 )
 _GAIN = "0.6"
-_LONGEST_S = 300
+_LONGEST_S = 600
 
 
 def engine_in_use(engine: Engine = "auto") -> str:
@@ -89,25 +90,65 @@ def render(
     )
     if engine_in_use(engine) == "demo":
         return synthesise(notes, sample_rate=sample_rate)
-    return _by_fluidsynth(notes, sample_rate)
+    return play_soundfont(notes, _soundfont(), sample_rate=sample_rate)
 
 
-def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
+def check_soundfont(soundfont: str | PathLike[str] | None) -> None:
+    """Check that FluidSynth can use a file; by itself it would only warn, and use another one.
+
+    Raises
+    ------
+    AudioError
+        If FluidSynth or the file is missing, or it is not a soundfont.
+    """
+    if shutil.which("fluidsynth") is None:
+        raise AudioError("FluidSynth is not installed", remedy="Install fluidsynth")
+    remedy = "Name an .sf2 file, or set MESS_SOUNDFONT to one"
+    if soundfont is None or not Path(soundfont).is_file():
+        raise AudioError("there is no such soundfont", path=soundfont, remedy=remedy)
+    with Path(soundfont).open("rb") as file:
+        if file.read(12)[8:] != b"sfbk":
+            raise AudioError("is not a soundfont", path=soundfont, remedy=remedy)
+
+
+def play_soundfont(
+    notes: Notes,
+    soundfont: str | PathLike[str] | None,
+    *,
+    sample_rate: int,
+    program: int = 0,
+    reverb: bool = False,
+) -> NDArray[np.float32]:
+    """Play notes with FluidSynth.
+
+    Parameters
+    ----------
+    notes : Notes
+    soundfont : path-like
+    sample_rate : int
+        Hz.
+    program : int
+        General MIDI program, from 0.
+    reverb : bool
+        Whether to add FluidSynth's room.
+
+    Returns
+    -------
+    ndarray, float32, shape [samples]
+        Mono, not normalised.
+
+    Raises
+    ------
+    AudioError
+        If FluidSynth fails, or `check_soundfont` does.
+    """
     import soundfile as sf
 
-    soundfont = _soundfont()
-    header = b""
-    if soundfont is not None:
-        with soundfont.open("rb") as file:
-            header = file.read(12)
-    if header[8:] != b"sfbk":  # FluidSynth would only warn, and use another one
-        raise AudioError(
-            "is not a soundfont", path=soundfont, remedy="Set MESS_SOUNDFONT to an .sf2 file"
-        )
+    check_soundfont(soundfont)
     with tempfile.TemporaryDirectory(prefix="mess-render-") as folder:
         midi, wav = Path(folder) / "a.mid", Path(folder) / "a.wav"
-        write_midi(notes, midi)
-        command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", _GAIN]
+        write_midi(notes, midi, program=program)
+        command = ["fluidsynth", "-ni", "-q", "-R", str(int(reverb)), "-C", "0", "-g", _GAIN]
         command += ["-r", str(sample_rate), "-T", "wav", "-O", "s16", "-F", str(wav)]
         command += [str(soundfont), str(midi)]
         try:
@@ -116,7 +157,8 @@ def _by_fluidsynth(notes: Notes, sample_rate: int) -> NDArray[np.float32]:
         except (subprocess.SubprocessError, OSError, RuntimeError) as error:
             raise AudioError(
                 f"FluidSynth failed ({type(error).__name__})",
-                remedy="Check MESS_SOUNDFONT, or render with the demo synthesiser",
+                path=soundfont,
+                remedy="Try another soundfont, or render with the demo synthesiser",
             ) from error
     mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
     return mono

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from mess_core.midi.performance import Performance
+from mess_core.errors import MessError
+from mess_core.midi.performance import Performance, read_performance
 from mess_core.store.tables import read_table, write_table
 
-__all__ = ["HeardWorks", "join_by_notes", "note_sketch"]
+__all__ = ["HeardWorks", "join_by_notes", "note_sketch", "note_sketches"]
 
 _RUN = 7
 _KEPT = np.uint64(8)
@@ -70,6 +72,39 @@ def note_sketch(performance: Performance) -> Sketch:
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
     return np.unique(mixed[mixed % _KEPT == 0])
+
+
+def note_sketches(
+    paths: Sequence[str], *, workers: int = 2
+) -> tuple[dict[str, Sketch], dict[str, str]]:
+    """Sketches of MIDI files, read in several processes.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    workers : int
+
+    Returns
+    -------
+    sketches : dict
+        Path to sketch, in the order of `paths`.
+    problems : dict
+        Path to why the file cannot be read.
+    """
+    found = dict(
+        zip(paths, Parallel(n_jobs=workers)(delayed(_read)(path) for path in paths), strict=True)
+    )
+    return (
+        {path: one for path, one in found.items() if not isinstance(one, str)},
+        {path: one for path, one in found.items() if isinstance(one, str)},
+    )
+
+
+def _read(path: str) -> Sketch | str:
+    try:
+        return note_sketch(read_performance(path))
+    except MessError as error:
+        return str(error)
 
 
 def join_by_notes(sketches: Sequence[Sketch], names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ Frame level: which keys are struck (with their velocity), which sound, and wheth
 down, from the last state (after Hawthorne et al., "Onsets and frames", ISMIR 2018). Pooled: numbers
 that describe how a whole excerpt is played, from mean and standard deviation over 5 s windows.
 Contrast: two instruments playing one performance are drawn together, and other performances of the
-same notes are pushed apart (InfoNCE; van den Oord et al., 2018).
+same notes are pushed apart (Khosla et al., "Supervised contrastive learning", NeurIPS 2020).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from pytorch_metric_learning.losses import SupConLoss
 from torch import nn
 
 from mess_core.encoders.piano import PianoModel
@@ -117,22 +118,6 @@ def losses(
         off = nn.functional.smooth_l1_loss(heads.pooled(vector), wanted, reduction="none")
         pooled_loss = pooled_loss + (off * known).sum() / known.sum().clamp(min=1)
     found["pooled"] = 2 * pooled_loss
-    found["contrast"] = 0.2 * _contrast(heads.projection(track), batch.performance)
+    contrast = SupConLoss(temperature=_TEMPERATURE)
+    found["contrast"] = 0.2 * contrast(heads.projection(track), batch.performance)
     return found
-
-
-def _contrast(vectors: torch.Tensor, performance: torch.Tensor) -> torch.Tensor:
-    """InfoNCE over clips that have another rendering of their performance in the batch."""
-    unit = nn.functional.normalize(vectors, dim=-1)
-    logits = unit @ unit.T / _TEMPERATURE
-    self_mask = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-    logits = logits.masked_fill(self_mask, -torch.inf)
-    same = (performance[:, None] == performance[None]) & ~self_mask
-    rows = same.any(dim=1)
-    if not rows.any():
-        return logits.new_zeros(())
-    log_p = logits - torch.logsumexp(logits, dim=1, keepdim=True)
-    positive = torch.where(same, log_p, torch.zeros_like(log_p)).sum(dim=1) / same.sum(1).clamp(
-        min=1
-    )
-    return -positive[rows].mean()

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from joblib import Parallel, delayed
 
 from mess_core.datasets.base import scan_source, track_table
-from mess_core.encoders.heard_works import HeardWorks, Sketch, join_by_notes, note_sketch
+from mess_core.encoders.heard_works import HeardWorks, join_by_notes, note_sketches
 from mess_core.encoders.piano import WEIGHTS, WORKS
 from mess_core.errors import EncoderError, MessError
-from mess_core.midi.performance import read_performance
 from mess_core.pretraining.rendering import Instrument, installed_instruments, render_file
 from mess_core.pretraining.training import BEST, TrainingSettings, load_clips, train
 from mess_core.store.arrays import write_bytes
@@ -149,14 +146,14 @@ def _tracks(midi: Path, recipe: Recipe, say: Say) -> tuple[pd.DataFrame, dict[st
     table = track_table({"midi": scan_source(midi, "midi")})
     table = table[table["midi_path"].notna()].reset_index(drop=True)
     say(f"reading {len(table)} MIDI files …")
-    sketches, skipped = _sketches(table["midi_path"].tolist(), recipe.workers)
+    sketches, skipped = note_sketches(table["midi_path"].tolist(), workers=recipe.workers)
     table["sketch"] = [sketches.get(path) for path in table["midi_path"]]
     table = table[table["sketch"].notna()].reset_index(drop=True)
     table["work"] = join_by_notes(table["sketch"].tolist(), table["work_id"].tolist())
     for other in recipe.exclude:
         theirs = track_table({"excluded": scan_source(other, "excluded")})
         theirs = theirs[theirs["midi_path"].notna()]
-        known, _ = _sketches(theirs["midi_path"].tolist(), recipe.workers)
+        known, _ = note_sketches(theirs["midi_path"].tolist(), workers=recipe.workers)
         works = HeardWorks(
             tuple(theirs.loc[theirs["midi_path"].isin(known), "work_id"]),
             tuple(known),
@@ -171,32 +168,6 @@ def _tracks(midi: Path, recipe: Recipe, say: Say) -> tuple[pd.DataFrame, dict[st
     return table[["track_id", "midi_path", "work", "sketch"]], skipped
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Forked workers would wait for ever on the locks of PyTorch's threads.
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(1,),
-    )
-
-
-def _sketch_of(path: str) -> Sketch | str:
-    try:
-        return note_sketch(read_performance(path))
-    except MessError as error:
-        return str(error)
-
-
-def _sketches(paths: list[str], workers: int) -> tuple[dict[str, Sketch], dict[str, str]]:
-    with _pool(workers) as pool:
-        found = dict(zip(paths, pool.map(_sketch_of, paths, chunksize=4), strict=True))
-    return (
-        {path: one for path, one in found.items() if not isinstance(one, str)},
-        {path: one for path, one in found.items() if isinstance(one, str)},
-    )
-
-
 def _clips(
     tracks: pd.DataFrame,
     folder: Path,
@@ -207,35 +178,38 @@ def _clips(
     """Render what is not cached; return track id to file, and why others have none."""
     settings = json.dumps([[asdict(one) for one in instruments], recipe.excerpts, recipe.seed])
     cache = folder / "clips" / hashlib.sha256(settings.encode()).hexdigest()[:12]
-    planned: dict[str, Path] = {}
+    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in tracks["midi_path"]]
+    files = [cache / f"{one[:32]}.npz" for one in digests]
+    jobs = (
+        delayed(_render)(path, file, instruments, recipe, int(digest[:8], 16))
+        for path, file, digest in zip(tracks["midi_path"], files, digests, strict=True)
+    )
+    rendered: dict[str, Path] = {}
     skipped: dict[str, str] = {}
-    with _pool(recipe.workers) as pool:
-        waiting = {}
-        for row in tracks.itertuples():
-            digest = hashlib.sha256(Path(row.midi_path).read_bytes()).hexdigest()
-            planned[row.track_id] = cache / f"{digest[:32]}.npz"
-            waiting[
-                pool.submit(
-                    render_file,
-                    row.midi_path,
-                    planned[row.track_id],
-                    instruments,
-                    excerpts=recipe.excerpts,
-                    seed=recipe.seed + int(digest[:8], 16),
-                )
-            ] = row.midi_path
-        for count, done in enumerate(as_completed(waiting), 1):
-            error = done.exception()
-            if error is not None and not isinstance(error, MessError):
-                raise error
-            if error is not None:
-                skipped[waiting[done]] = str(error)
-            if count % 20 == 0 or count == len(waiting):
-                say(f"rendered {count} of {len(waiting)} files")
-    for row in tracks.itertuples():
-        if row.midi_path not in skipped and not planned[row.track_id].exists():
-            skipped[row.midi_path] = "no excerpt of it has enough notes"
-    return {one: path for one, path in planned.items() if path.exists()}, skipped
+    # Processes that do not fork: forked ones would wait for ever on the locks of PyTorch's threads.
+    reasons = Parallel(n_jobs=recipe.workers, return_as="generator")(jobs)
+    for count, (row, file, reason) in enumerate(
+        zip(tracks.itertuples(), files, reasons, strict=True), 1
+    ):
+        if reason is None:
+            rendered[row.track_id] = file
+        else:
+            skipped[row.midi_path] = reason
+        if count % 20 == 0 or count == len(files):
+            say(f"rendered {count} of {len(files)} files")
+    return rendered, skipped
+
+
+def _render(
+    path: str, cached: Path, instruments: Sequence[Instrument], recipe: Recipe, number: int
+) -> str | None:
+    """Cache the clips of a file; return why there are none."""
+    seed = recipe.seed + number
+    try:
+        render_file(path, cached, instruments, excerpts=recipe.excerpts, seed=seed)
+    except MessError as error:
+        return str(error)
+    return None if cached.exists() else "no excerpt of it has enough notes"
 
 
 def _held_out(works: list[str], recipe: Recipe) -> set[str]:

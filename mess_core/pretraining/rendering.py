@@ -6,8 +6,6 @@ excerpts of a file go through a soundfont in one call, since loading it takes lo
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.datasets.demo import write_midi
+from mess_core.datasets.rendering import check_soundfont, play_soundfont
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders.piano import HOP, SAMPLE_RATE, LogMel
-from mess_core.errors import AudioError
 from mess_core.midi.performance import Performance, read_performance
 from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
 from mess_core.pretraining.labels import labels_of
@@ -31,7 +28,6 @@ __all__ = ["Instrument", "installed_instruments", "render_file"]
 
 _GAP_S = 3.0
 _COPIES = 2
-_TIMEOUT_S = 600
 FRAMES = int(EXCERPT_S * SAMPLE_RATE / HOP)
 
 
@@ -61,16 +57,11 @@ def installed_instruments(soundfonts: Sequence[str | PathLike[str]]) -> list[Ins
     Raises
     ------
     AudioError
-        If a soundfont is named and FluidSynth or the file is missing.
+        If a soundfont is named and FluidSynth or the file is missing, or it is not a soundfont.
     """
     found = [Instrument()]
     for path in soundfonts:
-        if not Path(path).is_file() or shutil.which("fluidsynth") is None:
-            raise AudioError(
-                "cannot be rendered with: FluidSynth or the file is missing",
-                path=str(path),
-                remedy="Install fluidsynth, or name installed .sf2 files",
-            )
+        check_soundfont(path)
         found += [Instrument(str(path), program) for program in (0, 1)]
     return found
 
@@ -177,7 +168,13 @@ def _rendered(
     joined = _joined(
         [_shifted(_notes(one), number * step) for number, one in enumerate(performances)]
     )
-    wave = _fluidsynth(joined, instrument, reverb=reverb)
+    wave = play_soundfont(
+        joined,
+        instrument.soundfont,
+        sample_rate=SAMPLE_RATE,
+        program=instrument.program,
+        reverb=reverb,
+    )
     starts = [round(number * step * SAMPLE_RATE) for number in range(len(performances))]
     return [_fitted(wave[start : start + length], length) for start in starts]
 
@@ -207,31 +204,3 @@ def _joined(parts: Sequence[Notes]) -> Notes:
 
 def _fitted(wave: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     return np.pad(wave[:length], (0, max(0, length - len(wave))))
-
-
-def _fluidsynth(notes: Notes, instrument: Instrument, *, reverb: bool) -> NDArray[np.float32]:
-    import pretty_midi
-    import soundfile as sf
-
-    with tempfile.TemporaryDirectory(prefix="mess-render-") as folder:
-        midi, wav = Path(folder) / "a.mid", Path(folder) / "a.wav"
-        write_midi(notes, midi)
-        if instrument.program:
-            file = pretty_midi.PrettyMIDI(str(midi))
-            for part in file.instruments:
-                part.program = instrument.program
-            file.write(str(midi))
-        command = ["fluidsynth", "-ni", "-q", "-R", str(int(reverb)), "-C", "0", "-g", "0.6"]
-        command += ["-r", str(SAMPLE_RATE), "-T", "wav", "-O", "s16", "-F", str(wav)]
-        command += [instrument.soundfont, str(midi)]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
-            samples, _ = sf.read(wav, dtype="float32", always_2d=True)
-        except (subprocess.SubprocessError, OSError, RuntimeError) as error:
-            raise AudioError(
-                f"FluidSynth failed ({type(error).__name__})",
-                path=instrument.soundfont,
-                remedy="Check the soundfont, or leave it out",
-            ) from error
-    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
-    return mono

@@ -177,7 +177,7 @@ def train(
         parts = losses(model, heads, batch, windows=settings.windows)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         state |= {"step": step + 1, "seconds": earlier + time.perf_counter() - began}

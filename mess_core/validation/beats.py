@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from mess_core.datasets.asap import read_beats
@@ -66,10 +66,11 @@ def beat_table(
 
     parts = [part for _, part in performances.groupby("piece", sort=True)]
     done = []
-    with ProcessPoolExecutor(workers) as pool:
-        for number, part in enumerate(pool.map(_piece_table, parts), start=1):
-            done.append(part)
-            say(f"piece {number} of {len(parts)}")
+    jobs = (delayed(_piece_table)(part) for part in parts)
+    tables = Parallel(n_jobs=workers, return_as="generator")(jobs)
+    for number, table in enumerate(tables, start=1):
+        done.append(table)
+        say(f"piece {number} of {len(parts)}")
     return pd.concat(done, ignore_index=True)
 
 

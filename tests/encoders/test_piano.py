@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mess_core import encoders
+from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders import EncoderSettings, load_control, load_encoder
 from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.piano import STATE_HOP, WEIGHTS, WORKS, LogMel, PianoModel, open_weights
@@ -61,10 +67,30 @@ def test_the_encoder_of_the_package_comes_with_its_card_and_its_works():
     assert set(heard.use) == {"training", "held out"}
 
 
-def test_louder_notes_move_the_trained_states_further_from_silence():
+def _played(seed):
+    """A random melody with its share of the time that keys and pedal are held."""
+    rng = np.random.default_rng(seed)
+    between = rng.uniform(0.1, 0.3, 40) * rng.uniform(0.7, 1.4)
+    onset = np.cumsum(between)
+    pitch = 40 + rng.integers(0, 12) + np.cumsum(rng.integers(-5, 6, 40)) % 30
+    velocity = rng.normal(rng.uniform(40, 90), rng.uniform(2, 12), 40).clip(10, 120).astype(int)
+    keys, pedal = rng.uniform(0.2, 1.2), rng.uniform(0, 0.9)
+    down = np.arange(0.1, 14, 1.0)
+    presses = np.stack([down, down + pedal], axis=1)
+    return synthesise(Notes(onset, onset + keys * between, pitch, velocity, presses)), keys, pedal
+
+
+def test_the_weights_of_the_package_tell_articulation_and_pedal_better_than_random_ones():
     trained = load_encoder("mess-piano", device="cpu", layers=[8])
-    silence, quiet, loud = (trained.embed(_notes(6.0, level)).track for level in (0, 0.03, 0.3))
-    assert np.linalg.norm(loud - silence) > np.linalg.norm(quiet - silence) > 0
+    waves, *truth = zip(*(_played(seed) for seed in range(80)), strict=True)
+    probe = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 4, 9)))
+    scores = []
+    for encoder in (trained, load_control(trained)):
+        vectors = np.stack([encoder.embed(wave[: 5 * RATE]).track[0] for wave in waves])
+        guess = [cross_val_predict(probe, vectors, y, cv=KFold(5)) for y in truth]
+        scores.append([r2_score(y, one) for y, one in zip(truth, guess, strict=True)])
+    for with_training, without in zip(*scores, strict=True):
+        assert with_training > without + 0.05
 
 
 def test_level_survives(piano):

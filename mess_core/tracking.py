@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ def log_run(
     metrics: Mapping[str, float],
     artifacts: Mapping[str, bytes] | None = None,
     tags: Mapping[str, str] | None = None,
+    series: Sequence[Mapping[str, float]] = (),
 ) -> LoggedRun | None:
     """Log one finished run.
 
@@ -63,6 +64,8 @@ def log_run(
     params, metrics, tags : mapping
         Metrics that are not finite are left out.
     artifacts : mapping of file name to bytes, optional
+    series : sequence of mapping
+        Metrics in the course of training, each with its ``step``.
 
     Returns
     -------
@@ -72,7 +75,8 @@ def log_run(
     if uri == "off":
         return None
     try:
-        return _log_run(experiment, uri, name, params, metrics, artifacts or {}, tags or {})
+        timed = [(0, metrics), *((int(one["step"]), one) for one in series)]
+        return _log_run(experiment, uri, name, params, timed, artifacts or {}, tags or {})
     except Exception as error:  # an error of the tracking server must not lose a result
         _log.warning(
             "MLflow at %s could not log %r: %s: %s", uri, name, type(error).__name__, error
@@ -85,7 +89,7 @@ def _log_run(
     uri: str,
     name: str,
     params: Mapping[str, Any],
-    metrics: Mapping[str, float],
+    metrics: Sequence[tuple[int, Mapping[str, float]]],
     artifacts: Mapping[str, bytes],
     tags: Mapping[str, str],
 ) -> LoggedRun:
@@ -114,9 +118,10 @@ def _log_run(
     run_id = str(run.info.run_id)
     now = int(time.time() * 1000)
     entries = [
-        Metric(key, float(value), now, 0)
-        for key, value in metrics.items()
-        if math.isfinite(float(value))
+        Metric(key, float(value), now, step)
+        for step, values in metrics
+        for key, value in values.items()
+        if key != "step" and math.isfinite(float(value))
     ]
     settings = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()][:100]
     # One call takes at most 1,000 entries of all kinds.

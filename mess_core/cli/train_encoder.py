@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import click
 
+from mess_core.pretraining.settings import Recipe, TrainingSettings
+
 __all__ = ["train_encoder"]
 
+_RECIPE, _TRAINING = Recipe(), TrainingSettings()
 
-@click.command("train-encoder")
+
+@click.command("train-encoder", context_settings={"show_default": True})
 @click.argument("midi", type=click.Path(exists=True, file_okay=False))
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option(
@@ -21,21 +25,38 @@ __all__ = ["train_encoder"]
     "--exclude",
     multiple=True,
     type=click.Path(exists=True, file_okay=False),
-    help="Leave out works in this folder, because you will evaluate on them; repeatable.",
+    help="Leave out the works in this folder, because you will evaluate on them; repeatable.",
 )
-@click.option("--minutes", default=180.0, show_default=True, help="Time limit of the training.")
-@click.option("--steps", default=20_000, show_default=True, help="Gradient steps at most.")
-@click.option("--excerpts", default=8, show_default=True, help="Excerpts of 20 s per file.")
-@click.option("--batch", default=2, show_default=True, help="Excerpts per step, four clips each.")
-@click.option("--check-every", default=600, show_default=True, help="Steps between scores.")
-@click.option("--workers", default=2, show_default=True, help="Processes that render.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--shared-works",
+    type=int,
+    help="Of the works with several performances, train on so many only: others can be evaluated.",
+    show_default="all",
+)
+@click.option("--minutes", default=_TRAINING.minutes, help="Time limit of the training.")
+@click.option("--steps", default=_TRAINING.steps, help="Gradient steps at most.")
+@click.option("--excerpts", default=_RECIPE.excerpts, help="Excerpts of 20 s per file.")
+@click.option(
+    "--batch",
+    default=_TRAINING.excerpts,
+    help="Excerpts per step, four clips each.",
+)
+@click.option("--check-every", default=_TRAINING.check_every, help="Steps between scores.")
+@click.option("--workers", default=_RECIPE.workers, help="Processes that render.")
+@click.option("--seed", default=_RECIPE.seed)
+@click.option(
+    "--precision",
+    type=click.Choice(["bfloat16", "float32"]),
+    default=_TRAINING.precision,
+    help="float32 for processors without bfloat16.",
+)
+@click.option("--device", default="auto", help="auto takes a GPU if there is one.")
 def train_encoder(
     midi: str,
     out: str,
     soundfonts: tuple[str, ...],
     exclude: tuple[str, ...],
+    shared_works: int | None,
     minutes: float,
     steps: int,
     excerpts: int,
@@ -43,6 +64,7 @@ def train_encoder(
     check_every: int,
     workers: int,
     seed: int,
+    precision: str,
     device: str,
 ) -> None:
     """Train the small piano encoder on the MIDI files in the folder MIDI.
@@ -52,17 +74,21 @@ def train_encoder(
     MESS_ENCODER=OUT uses the result. Weights learned from MAESTRO may be used under its licence,
     CC BY-NC-SA 4.0.
     """
-    from mess_core.pretraining.recipe import Recipe
     from mess_core.pretraining.recipe import train_encoder as run
-    from mess_core.pretraining.training import TrainingSettings
 
     training = TrainingSettings(
-        steps=steps, minutes=minutes, excerpts=batch, check_every=check_every, seed=seed
+        steps=steps,
+        minutes=minutes,
+        excerpts=batch,
+        check_every=check_every,
+        precision=precision,
+        seed=seed,
     )
     recipe = Recipe(
         soundfonts=soundfonts,
         excerpts=excerpts,
         exclude=exclude,
+        shared_works=shared_works,
         workers=workers,
         seed=seed,
         training=training,

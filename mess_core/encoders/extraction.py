@@ -65,7 +65,7 @@ def embed_tracks(tracks: pd.DataFrame, encoder: Encoder, layout: Layout) -> Iter
     ...     tracks, _, _ = read_tracks(parse_sources(f"demo={folder}/demo"))
     ...     outcomes = list(embed_tracks(tracks, encoder, Layout(f"{folder}/root")))
     >>> [(outcome.track_id, outcome.status) for outcome in outcomes]
-    [('demo_01_player1', 'done'), ('demo_01_player2', 'done')]
+    [('demo_01_free', 'done'), ('demo_01_steady', 'done')]
     """
     store = EmbeddingStore(layout)
     waiting = iter(tracks.to_dict("records"))

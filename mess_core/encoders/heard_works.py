@@ -11,18 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from mess_core.audio import file_sha256
+from mess_core.encoders.piano import WORKS
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance, read_performance
+from mess_core.store.cache import CachedTable, fingerprint
 from mess_core.store.tables import read_table, write_table
 
-__all__ = ["HeardWorks", "join_by_notes", "note_sketch", "note_sketches"]
+if TYPE_CHECKING:
+    import pandas as pd
 
+__all__ = ["HeardWorks", "heard_tracks", "join_by_notes", "note_sketch", "note_sketches"]
+
+_IDENTIFYING = ["track_id", "work_id", "midi_path", "audio_sha256"]
 _RUN = 7
 _KEPT = np.uint64(8)
 _FEWEST, _SHARE = 6, 0.06  # of performances of many pages, by which chance is rare
@@ -220,6 +228,35 @@ class HeardWorks:
         return cls(
             tuple(table["work_id"]), tuple(table["track_id"]), tuple(table["use"]), tuple(sketches)
         )
+
+
+def heard_tracks(tracks: pd.DataFrame, folder: Path, cached: CachedTable) -> dict[str, str]:
+    """Return the track ids that are of works that an encoder was trained on, with the work.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        The track table. MIDI files are read, unless the result is cached.
+    folder : Path
+        Of the encoder.
+    cached : CachedTable
+
+    Raises
+    ------
+    StoreError
+        If the encoder's list of works is damaged.
+    """
+    import pandas as pd
+
+    made_from = fingerprint(file_sha256(folder / WORKS), tracks[_IDENTIFYING].to_csv())
+    if (table := cached.load(made_from)) is None:
+        sketches, _ = note_sketches(tracks["midi_path"].dropna().tolist())
+        nothing = np.empty(0, dtype=np.uint64)
+        notes = [sketches.get(path, nothing) for path in tracks["midi_path"]]
+        found = HeardWorks.load(folder / WORKS).find(notes, tracks["work_id"].tolist())
+        table = pd.DataFrame({"track_id": tracks["track_id"], "work": found}).dropna()
+        cached.save(made_from, table)
+    return dict(zip(table["track_id"], table["work"], strict=True))
 
 
 def _same(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray[np.bool_]:

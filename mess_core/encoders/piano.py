@@ -21,9 +21,12 @@ from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.errors import EncoderError
 
 __all__ = [
+    "CENTRE",
     "FAMILY",
+    "FLOOR",
     "HOP",
     "SAMPLE_RATE",
+    "SCALE",
     "STATE_HOP",
     "WEIGHTS",
     "WORKS",
@@ -51,8 +54,9 @@ WORKS = "mess-piano.works.parquet"
 """File of the works that they were trained on, see `mess_core.encoders.heard_works`."""
 
 _WINDOW = 2048
-_FLOOR = 1e-7
-_CENTRE, _SCALE = -9.0, 4.0  # of log power in rendered and recorded piano music
+FLOOR = 1e-7
+CENTRE, SCALE = -9.0, 4.0
+"""The front end gives (log(power + FLOOR) - CENTRE) / SCALE, about -1 to 1 for piano music."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class LogMel(nn.Module):
         )
         power = spectrum.real.square() + spectrum.imag.square()
         mel = power.transpose(1, 2) @ self.bank.T
-        scaled: torch.Tensor = (torch.log(mel + _FLOOR) - _CENTRE) / _SCALE
+        scaled: torch.Tensor = (torch.log(mel + FLOOR) - CENTRE) / SCALE
         return scaled
 
 

@@ -15,15 +15,19 @@ from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.mert import HUB_MODELS, fetch, open_checkpoint
 from mess_core.encoders.piano import WEIGHTS, open_weights
 from mess_core.encoders.untrained import SIZES, untrained_checkpoint
+from mess_core.environment import PIANO, configured_encoder
 from mess_core.errors import EncoderError
 
-__all__ = ["load_encoder", "pick_device", "pick_dtype"]
+__all__ = [
+    "folder_of",
+    "load_encoder",
+    "name_or_folder",
+    "pick_device",
+    "pick_dtype",
+]
 
 _log = logging.getLogger("mess")
 _licence_shown: set[str] = set()
-PIANO = "mess-piano"
-"""The small encoder that comes with the package; see ``encoders/weights/README.md``."""
-
 _PIANO_FOLDER = Path(__file__).with_name("weights")
 _PIANO_LICENCE = "CC BY-NC-SA 4.0"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -160,6 +164,28 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted not in _DTYPES:
         raise EncoderError(f"dtype must be auto or one of {', '.join(_DTYPES)}, not {wanted!r}")
     return _DTYPES[wanted]
+
+
+def name_or_folder(encoder: str) -> str | Path:
+    """Return what `load_encoder` takes to load the encoder that made embeddings.
+
+    Parameters
+    ----------
+    encoder : str
+        From the identity of embeddings, such as "mess-piano@7785a06cbead". A folder's path is
+        not part of it, only its name: the folder is looked for in ``MESS_ENCODER``.
+    """
+    name = encoder.partition("@")[0]
+    configured = Path(configured_encoder()).resolve()
+    return configured if configured.name == name and configured.is_dir() else name
+
+
+def folder_of(encoder: str) -> Path | None:
+    """Return the folder of that encoder's files, or None if it has none that is known."""
+    found = name_or_folder(encoder)
+    if found == PIANO:
+        return _PIANO_FOLDER
+    return found if isinstance(found, Path) else None
 
 
 def _open_piano(path: Path) -> Checkpoint:

@@ -18,7 +18,7 @@ import torch
 
 from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.mert import HubertStates, build_model, ready
-from mess_core.encoders.piano import FAMILY, PianoConfig, PianoModel, PianoStates
+from mess_core.encoders.piano import FAMILY, SAMPLE_RATE, PianoConfig, PianoModel, PianoStates
 from mess_core.errors import EncoderError
 
 __all__ = ["SIZES", "untrained_checkpoint", "untrained_counterpart"]
@@ -90,11 +90,11 @@ def untrained_counterpart(
     written = json.dumps(architecture, sort_keys=True)
     if architecture.get("family") == FAMILY:
         fields = {name: value for name, value in architecture.items() if name != "family"}
-        piano = PianoModel(PianoConfig(**fields)).eval().requires_grad_(False)
-        with torch.no_grad():
-            for name, parameter in piano.named_parameters():
-                _initialise_piano(name, parameter, seed)
-        return Checkpoint(PianoStates(piano), False, 24_000, _digest(written, seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # what training starts from: PyTorch's own distribution
+            piano = PianoModel(PianoConfig(**fields)).eval().requires_grad_(False)
+        digest = _digest(f"pytorch:{written}", seed)
+        return Checkpoint(PianoStates(piano), False, SAMPLE_RATE, digest)
     return _initialised(
         architecture, do_normalize=do_normalize, digest=_digest(written, seed), seed=seed
     )
@@ -107,18 +107,7 @@ def _initialised(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, seed)
-    return Checkpoint(HubertStates(model), do_normalize, 24_000, digest)
-
-
-def _initialise_piano(name: str, parameter: torch.Tensor, seed: int) -> None:
-    """The distribution that training starts from: PyTorch's, drawn by name."""
-    if "norm" in name:
-        parameter.fill_(1.0 if name.endswith("weight") else 0.0)
-    elif parameter.ndim == 1:
-        parameter.zero_()
-    else:
-        std = math.sqrt(1.0 / (3.0 * parameter[0].numel()))
-        parameter.copy_(_drawn(name, parameter.shape, seed) * std)
+    return Checkpoint(HubertStates(model), do_normalize, SAMPLE_RATE, digest)
 
 
 def _drawn(name: str, shape: torch.Size, seed: int) -> torch.Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError, StoreError
 from mess_core.evaluation.single_factor import single_factor_triplets
 from mess_core.ranking.clips import Clips, rendered_clips, stored_clips
-from mess_core.ranking.pairs import expression_values
 from mess_core.ranking.shared_passages import read_excerpts
+from mess_core.ranking.triplets import (
+    content_triplets,
+    expression_distances,
+    expression_triplets,
+    expression_unit,
+    expression_values,
+)
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from mess_core.datasets.rendering import Engine
     from mess_core.encoders import Encoder
+    from mess_core.midi.performance import Performance
 
 __all__ = [
     "BenchmarkData",
@@ -97,6 +104,19 @@ class TrainingSet:
     library: int
     seed: int = 0
 
+    @cached_property
+    def content(self) -> NDArray[np.int64]:
+        """Content triplets of the library's passages, as returned by `content_triplets`."""
+        labels = (self.passages, self.performers, self.tracks)
+        return content_triplets(*(one[: self.library] for one in labels), seed=self.seed)
+
+    @cached_property
+    def expression(self) -> NDArray[np.int64]:
+        """Expression triplets of the library's passages, as returned by `expression_triplets`."""
+        values, passages = self.values[: self.library], self.passages[: self.library]
+        unit = expression_unit(values, passages)
+        return expression_triplets(expression_distances(values, passages, unit))
+
 
 def load_benchmark_data(
     layout: Layout, *, encoder: Encoder | None = None, say: Say = lambda _: None
@@ -124,7 +144,8 @@ def load_benchmark_data(
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
     triplets = read_table(layout.single_factor_triplets)
-    rendered = single_factor_clips(layout, tracks, passages, triplets, encoder, say)
+    source = dict(zip(passages["clip_id"], excerpts, strict=True))
+    rendered = single_factor_clips(layout, source, triplets, encoder, say)
     return BenchmarkData(tracks, passages, clips, expression_values(excerpts), triplets, rendered)
 
 
@@ -190,8 +211,7 @@ def select_training_set(
 
 def single_factor_clips(
     layout: Layout,
-    tracks: pd.DataFrame,
-    passages: pd.DataFrame,
+    excerpts: Mapping[str, Performance],
     table: pd.DataFrame,
     encoder: Encoder | None,
     say: Say,
@@ -201,8 +221,8 @@ def single_factor_clips(
     Parameters
     ----------
     layout : Layout
-    tracks, passages : DataFrame
-        The track table and the passage table.
+    excerpts : mapping of str to Performance
+        Clip id to the notes of the passage, at least for the clips in `table`.
     table : DataFrame
         One row per triplet: ``factor, clip_id, engine, seed``.
     encoder : Encoder or None
@@ -221,8 +241,6 @@ def single_factor_clips(
         If the table does not match the passages or the present version.
     """
     _, _, manifest = load_matrix(layout)
-    chosen = passages[passages["clip_id"].isin(table["clip_id"])]
-    excerpts = dict(zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True))
     wanted = table["clip_id"].drop_duplicates().tolist()
     missing = [clip for clip in wanted if clip not in excerpts]
     if missing:

@@ -11,6 +11,7 @@ The ground truth never comes from a system's own neighbours. Criteria:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from mess_core.evaluation.metrics import nearest_first, retrieval_metrics
 from mess_core.evaluation.splits import Fold, work_groups
 from mess_core.ranking.clips import Clips
-from mess_core.ranking.pairs import (
+from mess_core.ranking.triplets import (
     Objective,
     expression_distances,
     expression_triplets,
@@ -64,11 +65,13 @@ class FoldQueries:
         known = benchmark.tracks.assign(group=work_groups(benchmark.tracks)).set_index("track_id")
         tracks = table["track_id"].astype(str).to_numpy()
         group = known["group"].loc[tracks].to_numpy()
-        audio = known["audio_sha256"].loc[tracks].to_numpy()
+        audio = known["audio_sha256"].loc[tracks].fillna("").astype(str).to_numpy()
         passage, performer, work = (
             table[name].astype(str).to_numpy() for name in ("passage_id", "performer", "work_id")
         )
-        same_audio = (tracks[:, None] == tracks[None]) | (audio[:, None] == audio[None])
+        # A recording whose file could not be read has no hash; it equals itself only.
+        same_audio = tracks[:, None] == tracks[None]
+        same_audio |= (audio[:, None] == audio[None]) & (audio != "")
         same_passage = passage[:, None] == passage[None]
         same_performer = performer[:, None] == performer[None]
         # Neither relevant nor irrelevant, so not a candidate: another take by the same performer,
@@ -133,7 +136,9 @@ class FoldQueries:
             found += self._factors(score)
         return found
 
-    def _expression(self, similarity: Floats) -> list[dict[str, Any]]:
+    @cached_property
+    def _expression_labels(self) -> tuple[Bools, Bools, NDArray[np.int64]]:
+        """The nearest performance of each clip's passage, the candidates for it, and triplets."""
         nearest = np.zeros_like(self._candidates)
         candidates = np.zeros_like(self._candidates)
         for members, distances in self._distances:
@@ -141,8 +146,11 @@ class FoldQueries:
                 if np.isfinite(row).any():
                     candidates[x, members] = np.isfinite(row)
                     nearest[x, members[int(np.nanargmin(row))]] = True
+        return nearest, candidates, expression_triplets(self._distances)
+
+    def _expression(self, similarity: Floats) -> list[dict[str, Any]]:
+        nearest, candidates, triplets = self._expression_labels
         found = self._retrieval("expression", similarity, nearest, candidates)
-        triplets = expression_triplets(self._distances)
         correct = triplet_values(similarity, triplets)
         return found + [
             self._row(

@@ -13,7 +13,7 @@ from mess_core.errors import MessError
 from mess_core.evaluation.data import select_training_set
 from mess_core.evaluation.pipeline import OBJECTIVES, Evaluation
 from mess_core.evaluation.systems import MODELS, fit_head
-from mess_core.ranking.pairs import Objective
+from mess_core.ranking.triplets import Objective
 from mess_core.search.served_heads import load_head, save_head, withdraw_head
 from mess_core.store.cache import fingerprint
 from mess_core.store.tables import read_json, write_json

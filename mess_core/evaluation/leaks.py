@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
@@ -25,6 +25,7 @@ __all__ = [
     "assert_no_leaks",
     "check_frozen_splits",
     "choice_leaks",
+    "overlap",
     "scaler_leaks",
     "segment_leaks",
     "split_leaks",
@@ -39,7 +40,7 @@ class Leak:
     Attributes
     ----------
     kind : str
-        "work", "audio", "performer", "track", "segment", "scaler" or "choice".
+        "work", "audio", "performer", "track", "passage", "segment", "scaler" or "choice".
     what : str
         Names of what is on both sides.
     """
@@ -93,18 +94,18 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
             f"the split names tracks that the table lacks: {', '.join(missing[:3])}",
             remedy="Make the split again from the present table",
         )
-    found = _both_sides("track", fold.train, fold.test)
+    found = overlap("track", fold.train, fold.test)
     sides = [known.loc[list(side)] for side in (fold.train, fold.test)]
-    found += _both_sides("audio", *(side["audio_sha256"].dropna() for side in sides))
+    found += overlap("audio", *(side["audio_sha256"].dropna() for side in sides))
     if by in {"work", "both"}:
         count = len(fold.train)
         ids = [str(name) for side in sides for name in side["work_id"]]
         groups = leak_safe_groups(ids)
-        found += _both_sides("work", groups[:count], groups[count:])
+        found += overlap("work", groups[:count], groups[count:])
         spelled = [[one for one in spelled_works(side) if one is not None] for side in sides]
-        found += _both_sides("work", *spelled)
+        found += overlap("work", *spelled)
     if by in {"performer", "both"}:
-        found += _both_sides("performer", *(side["performer"].dropna() for side in sides))
+        found += overlap("performer", *(side["performer"].dropna() for side in sides))
     return list(dict.fromkeys(found))
 
 
@@ -174,14 +175,14 @@ def check_frozen_splits(layout: Layout) -> Finding:
     return Finding("work" in facts and not any(facts.values()), facts)
 
 
-def assert_no_leaks(leaks: Sequence[Leak], where: Mapping[str, object] | str = "") -> None:
+def assert_no_leaks(leaks: Sequence[Leak], where: str = "") -> None:
     """Raise an error if there are any leaks.
 
     Parameters
     ----------
     leaks : sequence of Leak
-    where : str or mapping
-        Context for the error message.
+    where : str
+        Context for the error message, such as "in fold 0".
 
     Raises
     ------
@@ -192,11 +193,12 @@ def assert_no_leaks(leaks: Sequence[Leak], where: Mapping[str, object] | str = "
         shown = "; ".join(f"{leak.kind}: {leak.what}" for leak in leaks[:3])
         more = f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""
         raise DatasetError(
-            f"training and test data overlap {where or ''}({shown}{more})",
+            f"training and test data overlap{' ' * bool(where)}{where} ({shown}{more})",
             remedy="Make the split again, or correct the work, performer or audio of these tracks",
         )
 
 
-def _both_sides(kind: str, train: Iterable[Hashable], test: Iterable[Hashable]) -> list[Leak]:
+def overlap(kind: str, train: Iterable[Hashable], test: Iterable[Hashable]) -> list[Leak]:
+    """Return a leak of this kind for each name that is on both sides."""
     shared = set(map(str, train)) & set(map(str, test))
     return [Leak(kind, name) for name in sorted(shared)]

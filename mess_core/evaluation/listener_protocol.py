@@ -9,12 +9,13 @@ two systems is right by construction, so these triplets do not measure accuracy 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mess_core.errors import MessError
-from mess_core.evaluation.data import BenchmarkData, select_training_set
+from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
 from mess_core.evaluation.splits import Split
 from mess_core.evaluation.systems import System
 
@@ -86,6 +87,10 @@ def evaluate_on_listeners(
     tracks = benchmark.passages["track_id"].astype(str).tolist()
     works = benchmark.passages["work_id"].tolist()
     found: list[dict[str, Any]] = []
+    # One training set per fold, so that the reranker finds the linear model already trained.
+    training_set = cache(
+        lambda fold: select_training_set(benchmark, split.folds[fold].train, seed=split.seed)
+    )
     for system in systems:
         scorers: dict[int, Any] = {}
         for name, kind, rows, a_is_nearer in queries:
@@ -94,7 +99,7 @@ def evaluate_on_listeners(
                 continue
             fold = fold_of.get(tracks[rows[0]], 0)
             if fold not in scorers:
-                scorers[fold] = _fit(system, benchmark, split, fold, say)
+                scorers[fold] = _fit(system, partial(training_set, fold), say)
             if scorers[fold] is None:
                 continue
             similarity = scorers[fold](benchmark.clips.take(rows))
@@ -145,11 +150,11 @@ def _listener_queries(
 
 
 def _fit(
-    system: System, benchmark: BenchmarkData, split: Split, fold: int, say: Callable[[str], None]
+    system: System, training_set: Callable[[], TrainingSet], say: Callable[[str], None]
 ) -> Any | None:
     """Fit a system on a fold's training tracks; return None if they are too few to learn from."""
     try:
-        return system.fit(select_training_set(benchmark, split.folds[fold].train, seed=split.seed))
+        return system.fit(training_set())
     except MessError as error:
         say(f"{system.name} could not be fitted: {error.problem}")
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mess_core.evaluation.splits import Split
-from mess_core.ranking.pairs import Objective, shuffled_within
+from mess_core.ranking.triplets import Objective, shuffled_within
 from mess_core.statistics import clustered_mean
 from mess_core.store.cache import CachedTable
 from mess_core.store.findings import EXAMPLES, Finding
@@ -66,17 +66,13 @@ def permuted_benchmark(
     -------
     BenchmarkData
     """
-    rng = np.random.default_rng(seed)
     if objective == "content":
         fold = split.fold_of()
         side = [str(fold.get(track, -1)) for track in benchmark.passages["track_id"].astype(str)]
-        order = np.arange(len(side))
-        for name in np.unique(side):
-            rows = np.flatnonzero(np.asarray(side) == name)
-            order[rows] = rng.permutation(rows)
-        label = benchmark.passages["passage_id"].to_numpy()[order]
+        label = shuffled_within(benchmark.passages["passage_id"].to_numpy(), side, seed=seed)
         return replace(benchmark, passages=benchmark.passages.assign(passage_id=label))
     values = shuffled_within(benchmark.values, benchmark.passages["passage_id"].tolist(), seed=seed)
+    rng = np.random.default_rng(seed)
     swapped = rng.random(len(benchmark.single_factor)) < 0.5
     triplet = np.arange(3 * len(swapped)).reshape(-1, 3)
     triplet[swapped] = triplet[swapped][:, [0, 2, 1]]

@@ -35,8 +35,9 @@ from mess_core.evaluation.splits import Split, SplitBy, load_split
 from mess_core.evaluation.systems import System, baselines, model_sequence
 from mess_core.judgements.agreement import vetted
 from mess_core.judgements.response_log import read_judgements, read_triplets
+from mess_core.probing.pipeline import works_in_training
 from mess_core.ranking.clips import Clips, rendered_clips
-from mess_core.ranking.pairs import Objective
+from mess_core.ranking.triplets import Objective
 from mess_core.search.recordings import matching_encoder
 from mess_core.store.arrays import write_bytes
 from mess_core.store.cache import CachedTable, fingerprint
@@ -163,7 +164,7 @@ class Evaluation:
         """
         return self._cached(
             f"retrieval-{self.by}",
-            fingerprint("retrieval", self.library),
+            fingerprint("retrieval", self.library, *self._names()),
             lambda: evaluate_systems(self.benchmark, self.split, self.systems, say=self.say),
             self.library,
         )
@@ -200,8 +201,9 @@ class Evaluation:
         layout = self.layout
         with_clips = layout.passages.exists() and layout.single_factor_triplets.exists()
         library = self.library if with_clips else None
+        names = self._names() if with_clips else []
         made_from = fingerprint(
-            "ratings", library, engine_in_use(engine), folder_fingerprint(folder)
+            "ratings", library, *names, engine_in_use(engine), folder_fingerprint(folder)
         )
         if not with_clips:
             notes_only = partial(evaluate_on_ratings, folder, say=self.say)
@@ -261,7 +263,7 @@ class Evaluation:
             return judgements, False
         return self._cached(
             "listeners",
-            fingerprint("listeners", self.library, judgements.to_csv(index=False)),
+            fingerprint("listeners", self.library, *self._names(), judgements.to_csv(index=False)),
             lambda: evaluate_on_listeners(
                 self.benchmark,
                 self.split,
@@ -336,7 +338,16 @@ class Evaluation:
         if self.layout.single_factor_triplets.exists():
             engines = read_table(self.layout.single_factor_triplets)["engine"].unique()
             notes["single-factor clips rendered by"] = ", ".join(engines)
+        heard = works_in_training(self.layout, read_table(self.layout.passages), encoder)
+        if heard:
+            notes["heard in training"] = (
+                f"WARNING: {encoder} was trained on the works of {len(heard)} tracks "
+                f"({len(set(heard.values()))} works): these scores are no evidence about it"
+            )
         return notes
+
+    def _names(self) -> list[str]:
+        return [one.name for one in self.systems]
 
     def _cached(
         self, name: str, made_from: str, compute: Callable[[], pd.DataFrame], library: str | None

@@ -76,7 +76,7 @@ def store_splits(layout: Layout, *, folds: int = 5, seed: int = 0) -> dict[str, 
             found[by] = {"problem": error.problem}
             (layout.splits / f"{by}.json").unlink(missing_ok=True)
             continue
-        assert_no_leaks(split_leaks(tracks, split), f"split by {by}")
+        assert_no_leaks(split_leaks(tracks, split), f"in the split by {by}")
         save_split(split, layout.splits / f"{by}.json")
         found[by] = {
             "sha256": split.sha256,
@@ -154,14 +154,14 @@ def store_single_factor_triplets(
 
     from mess_core.datasets.rendering import engine_in_use
 
-    tracks, passages = read_table(layout.tracks), read_table(layout.passages)
-    chosen = _sources(passages, seed)
-    excerpts = zip(chosen["clip_id"], read_excerpts(chosen, tracks), strict=True)
-    triplets = single_factor_triplets(list(excerpts), seed=seed)
+    chosen = _sources(read_table(layout.passages), seed)
+    read = read_excerpts(chosen, read_table(layout.tracks))
+    excerpts = dict(zip(chosen["clip_id"], read, strict=True))
+    triplets = single_factor_triplets(list(excerpts.items()), seed=seed)
     table = pd.DataFrame(
         [(one.factor, one.source) for one in triplets], columns=["factor", "clip_id"]
     ).assign(engine=engine_in_use(engine), seed=seed)
-    single_factor_clips(layout, tracks, passages, table, encoder, say)
+    single_factor_clips(layout, excerpts, table, encoder, say)
     write_table(layout.single_factor_triplets, table)
     return table
 

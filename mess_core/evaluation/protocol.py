@@ -18,17 +18,16 @@ from mess_core.errors import MessError, TooLittleError
 from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
 from mess_core.evaluation.ground_truth import FoldQueries
 from mess_core.evaluation.leaks import (
-    Choice,
     Leak,
     assert_no_leaks,
-    choice_leaks,
+    overlap,
     segment_leaks,
     track_leaks,
 )
 from mess_core.evaluation.permuted_labels import PERMUTATIONS, PERMUTED, permuted_benchmark
 from mess_core.evaluation.splits import Fold, Split
 from mess_core.evaluation.systems import System
-from mess_core.ranking.pairs import Objective
+from mess_core.ranking.triplets import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,20 +93,17 @@ def training_set_leaks(
     Scalers, hyperparameters and weights are derived from the training set alone, so that they do
     not leak if it does not.
     """
-    learned = [track for track in training_set.tracks if track]
-    found = choice_leaks([Choice("the training set", fold.train[0], frozenset(learned))], fold.test)
+    found = overlap("track", filter(None, training_set.tracks), fold.test)
     audio = dict(
         zip(benchmark.tracks["track_id"].astype(str), benchmark.tracks["audio_sha256"], strict=True)
     )
+    track = benchmark.passages["track_id"].astype(str)
     spans = benchmark.passages[["clip_id", "start_s", "end_s"]].assign(
-        audio_sha256=benchmark.passages["track_id"].astype(str).map(audio)
+        audio_sha256=track.map(audio), tested=track.isin(fold.test)
     )
     spans = spans[spans["audio_sha256"].notna()]
-    sides = [
-        spans[spans["clip_id"].isin(ids)]
-        for ids in (training_set.clips.ids, FoldQueries(benchmark, fold, 0).clips.ids)
-    ]
-    return found + segment_leaks(*sides)
+    learned = spans["clip_id"].isin(training_set.clips.ids)
+    return found + segment_leaks(spans[learned], spans[spans["tested"]])
 
 
 def _evaluate_folds(

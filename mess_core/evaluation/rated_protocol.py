@@ -18,7 +18,7 @@ from mess_core.datasets.percepiano import RatedPassage, rated_passages, read_rat
 from mess_core.datasets.works import work_id
 from mess_core.errors import MessError
 from mess_core.evaluation.data import TrainingSet
-from mess_core.evaluation.leaks import Choice, assert_no_leaks, choice_leaks
+from mess_core.evaluation.leaks import assert_no_leaks, overlap
 from mess_core.evaluation.permuted_labels import PERMUTED, permuted_players
 from mess_core.evaluation.rated_triplets import (
     RatedTriplets,
@@ -31,13 +31,13 @@ from mess_core.midi.performance import read_performance
 from mess_core.probing.folds import grouped_folds
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.descriptors import HALF_PEDAL, standardised
+from mess_core.ranking.passage_curves import CURVES
 from mess_core.ranking.perceived import (
     PassageDescription,
     PerceivedDistance,
     describe_passage,
 )
 from mess_core.ranking.scaling import pair_distances
-from mess_core.ranking.shapes import CURVES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,10 +123,8 @@ def nested_distances(
     for number in np.unique(fold):
         inside = np.flatnonzero(fold != number).tolist()
         outside = np.flatnonzero(fold == number).tolist()
-        fitted_on = Choice(
-            "the distance", f"fold {number}", frozenset(passages[i].group for i in inside)
-        )
-        assert_no_leaks(choice_leaks([fitted_on], [passages[i].group for i in outside]))
+        groups = ([passages[i].group for i in side] for side in (inside, outside))
+        assert_no_leaks(overlap("passage", *groups), f"in fold {number}")
         model = PerceivedDistance(seed=seed).fit(
             [descriptions[i] for i in inside],
             mean_ratings([passages[i] for i in inside], answers),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -28,7 +28,6 @@ __all__ = [
     "load_split",
     "make_split",
     "save_split",
-    "segment_sides",
     "spelled_works",
     "work_groups",
 ]
@@ -182,15 +181,6 @@ def load_split(path: Any) -> Split:
             remedy="Make it again, or restore the file that results were computed on",
         )
     return split
-
-
-def segment_sides(track_of_segment: Sequence[str], fold: Fold) -> dict[str, list[int]]:
-    """Return the segment numbers by side (``train``, ``test``), given the track of each segment."""
-    train, test = set(fold.train), set(fold.test)
-    return {
-        "train": [i for i, track in enumerate(track_of_segment) if track in train],
-        "test": [i for i, track in enumerate(track_of_segment) if track in test],
-    }
 
 
 def spelled_works(tracks: pd.DataFrame) -> list[str | None]:

@@ -18,16 +18,12 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.evaluation.data import TrainingSet
 from mess_core.ranking.clips import Clips
-from mess_core.ranking.pairs import (
-    Objective,
-    content_triplets,
-    expression_distances,
-    expression_triplets,
-    expression_unit,
-)
 from mess_core.ranking.rerank import Reranker, interactions
 from mess_core.ranking.scaling import moments, pair_distances, standardise
 from mess_core.ranking.training import Material, Settings, Trained, train_head
+from mess_core.ranking.triplets import (
+    Objective,
+)
 from mess_core.search.served_heads import Head
 from mess_core.targets.first_published import first_published_targets
 
@@ -149,37 +145,24 @@ def fit_head(
         If the training set is too small.
     """
     settings = Settings(**{**vars(MODELS[model]), "seed": training_set.seed})
-    library = range(training_set.library)
+    count = training_set.library
     if objective == "content":
-        passages = [training_set.passages[row] for row in library]
-        clips = training_set.clips.take(library)
-        triplets = content_triplets(
-            passages,
-            [training_set.performers[row] for row in library],
-            [training_set.tracks[row] for row in library],
-            seed=training_set.seed,
+        material = Material(
+            training_set.clips.take(range(count)).vectors,
+            training_set.content,
+            training_set.passages[:count],
+            training_set.works[:count],
+            by_passage=True,
         )
-        works = [training_set.works[row] for row in library]
-        material = Material(clips.vectors, triplets, passages, works, by_passage=True)
     else:
-        triplets = np.concatenate([_expression(training_set), training_set.single_factor])
         material = Material(
             training_set.clips.vectors,
-            triplets,
+            np.concatenate([training_set.expression, training_set.single_factor]),
             training_set.passages,
             training_set.works,
             by_passage=False,
         )
     return train_head(material, settings, made_from=made_from)
-
-
-def _expression(training_set: TrainingSet) -> NDArray[np.int64]:
-    """Return the expression triplets of the library's passages."""
-    values = training_set.values[: training_set.library]
-    passages = list(training_set.passages[: training_set.library])
-    return expression_triplets(
-        expression_distances(values, passages, expression_unit(values, passages))
-    )
 
 
 def _head(objective: Objective, model: str, training_set: TrainingSet) -> Scorer:
@@ -204,20 +187,18 @@ def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
     """Rerank the first hits of the linear head by interaction features of the pairs."""
     trained = _fitted(objective, "linear, InfoNCE", training_set)
     base = _head_scorer(trained.head)
-    library = range(training_set.library)
-    clips = training_set.clips.take(library)
-    passages = [training_set.passages[row] for row in library]
+    count = training_set.library
+    clips = training_set.clips.take(range(count))
     scale = moments(clips.audio)
     if objective == "content":
-        tracks = [training_set.tracks[row] for row in library]
-        unseen = [training_set.works[row] in trained.held_out for row in library]
+        passages, tracks = training_set.passages[:count], training_set.tracks[:count]
+        unseen = [work in trained.held_out for work in training_set.works[:count]]
         if _recall(base(clips), passages, tracks, unseen) < _HIGH_RECALL:
             return base  # too few relevant clips among the first hits to rerank
-        performers = [training_set.performers[row] for row in library]
-        triplets = content_triplets(passages, performers, tracks, seed=training_set.seed)
+        triplets = training_set.content
         learned = clips
     else:
-        triplets = np.concatenate([_expression(training_set), training_set.single_factor])
+        triplets = np.concatenate([training_set.expression, training_set.single_factor])
         learned = training_set.clips
     x, better, worse = triplets.T
     described = standardise(learned.audio, scale)
@@ -290,18 +271,8 @@ def _fixed_layer(index: int, _training_set: TrainingSet) -> Scorer:
 
 def _chosen_layer(objective: Objective, training_set: TrainingSet) -> Scorer:
     """Choose the layer that orders the training triplets best."""
-    library = range(training_set.library)
-    clips = training_set.clips.take(library)
-    passages = [training_set.passages[row] for row in library]
-    if objective == "content":
-        triplets = content_triplets(
-            passages,
-            [training_set.performers[row] for row in library],
-            [training_set.tracks[row] for row in library],
-            seed=training_set.seed,
-        )
-    else:
-        triplets = _expression(training_set)
+    clips = training_set.clips.take(range(training_set.library))
+    triplets = training_set.content if objective == "content" else training_set.expression
     if len(triplets) == 0:
         raise MessError(
             "no training passage has three performances, which choosing a layer requires"

@@ -17,10 +17,12 @@ from mess_core.midi.performance import Performance
 __all__ = ["EXCERPT_S", "cut_excerpts", "manipulated"]
 
 EXCERPT_S = 20.0
-"""Length of an excerpt in seconds: four windows of the encoder."""
+"""Length of an excerpt in seconds."""
 
+_LAST_ONSET_S = EXCERPT_S - 0.05  # a later note would hardly be heard
 _FEWEST_NOTES = 20
 _GRID_S = 0.02
+_RELEASE_S = 1e-3
 
 Floats = NDArray[np.float64]
 
@@ -45,14 +47,14 @@ def cut_excerpts(performance: Performance, count: int, *, seed: int) -> list[Per
         starts = (np.arange(count) + rng.random(count)) * last / count
     found = []
     for start in starts:
-        part = performance.excerpt(float(start), float(start) + EXCERPT_S)
+        part = performance.excerpt(float(start), float(start) + _LAST_ONSET_S)
         if part is not None and len(part) >= _FEWEST_NOTES:
-            found.append(_from(part, float(start)))
+            found.append(_released(_from(part, float(start))))
     return found
 
 
-def manipulated(one: Performance, rng: np.random.Generator) -> Performance:
-    """The same notes played in another way.
+def manipulated(one: Performance, rng: np.random.Generator) -> Performance | None:
+    """Return the same notes played in another way, or None if too few fall into the excerpt.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def manipulated(one: Performance, rng: np.random.Generator) -> Performance:
 
     Returns
     -------
-    Performance
+    Performance or None
         Other tempo (0.8 to 1.25), tempo curve, dynamics, articulation, asynchrony and pedal;
         cut at `EXCERPT_S`.
     """
@@ -87,8 +89,19 @@ def manipulated(one: Performance, rng: np.random.Generator) -> Performance:
         velocity=velocity[order].astype(np.int64),
         pedal_s=_pedal(one.pedal_s, rng),
     )
-    cut = changed.excerpt(0.0, EXCERPT_S)
-    return changed if cut is None else cut
+    cut = changed.excerpt(0.0, _LAST_ONSET_S)
+    return None if cut is None or len(cut) < _FEWEST_NOTES // 2 else _released(cut)
+
+
+def _released(one: Performance) -> Performance:
+    """Release each key before it is struck again: in MIDI, a late note-off ends the new note."""
+    order = np.lexsort((one.onset_s, one.pitch))
+    again = np.full(len(one), np.inf)
+    same = one.pitch[order][1:] == one.pitch[order][:-1]
+    again[order[:-1]] = np.where(same, one.onset_s[order][1:], np.inf)
+    # Not before its own onset, where one key is struck twice at once.
+    latest = np.maximum(again - _RELEASE_S, one.onset_s + _RELEASE_S)
+    return replace(one, offset_s=np.minimum(one.offset_s, latest))
 
 
 def _from(one: Performance, start: float) -> Performance:

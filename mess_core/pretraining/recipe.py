@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,51 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import Parallel, delayed
 
+from mess_core.audio import file_sha256
 from mess_core.datasets.base import scan_source, track_table
 from mess_core.encoders.heard_works import HeardWorks, join_by_notes, note_sketches
 from mess_core.encoders.piano import WEIGHTS, WORKS
+from mess_core.encoders.registry import load_encoder, pick_device
 from mess_core.errors import EncoderError, MessError
-from mess_core.pretraining.rendering import Instrument, installed_instruments, render_file
-from mess_core.pretraining.training import BEST, TrainingSettings, load_clips, train
+from mess_core.pretraining.clip_rendering import (
+    RENDERING_VERSION,
+    Instrument,
+    installed_instruments,
+    render_file,
+)
+from mess_core.pretraining.encoder_training import BEST, load_clips, train
+from mess_core.pretraining.settings import Recipe
 from mess_core.store.arrays import write_bytes
+from mess_core.store.cache import fingerprint
+from mess_core.store.findings import Finding
 from mess_core.store.tables import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Recipe", "train_encoder"]
+__all__ = ["check_trained", "train_encoder"]
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an encoder is trained on.
-
-    Attributes
-    ----------
-    soundfonts : tuple of str
-        Paths of ``.sf2`` files that render the notes, besides the built-in synthesiser.
-    excerpts : int
-        Excerpts of 20 s per file, at most.
-    held_out : float
-        Share of works that choose the weights, and are not trained on.
-    exclude : tuple of str
-        Folders of MIDI whose works are left out, because they will be evaluated on.
-    workers : int
-        Processes that render.
-    seed : int
-        Of works held out, excerpts and manipulations.
-    training : TrainingSettings
-    """
-
-    soundfonts: tuple[str, ...] = ()
-    excerpts: int = 8
-    held_out: float = 0.1
-    exclude: tuple[str, ...] = ()
-    workers: int = 2
-    seed: int = 0
-    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 def train_encoder(
@@ -65,7 +43,7 @@ def train_encoder(
     out: str | PathLike[str],
     recipe: Recipe | None = None,
     *,
-    device: str = "cpu",
+    device: str = "auto",
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Train the small piano encoder on a folder of MIDI files.
@@ -79,7 +57,7 @@ def train_encoder(
         where it stopped. ``load_encoder(out)`` loads the result.
     recipe : Recipe, optional
     device : str
-        "cpu" or "cuda".
+        "auto" takes a GPU if there is one.
     say : callable
         Called with lines of progress.
 
@@ -92,7 +70,8 @@ def train_encoder(
     Raises
     ------
     EncoderError
-        If there are too few works or nothing can be rendered.
+        If there are too few works, nothing can be rendered, or another training was begun in
+        `out`.
     DatasetError, AudioError
         If a folder or a soundfont is missing.
 
@@ -102,30 +81,35 @@ def train_encoder(
     >>> mess.load_encoder("encoders/mine")  # doctest: +SKIP
     """
     recipe, folder = recipe or Recipe(), Path(out)
+    device = str(pick_device(device))
     instruments = installed_instruments(recipe.soundfonts)
     tracks, skipped = _tracks(Path(midi), recipe, say)
     files, unrendered = _clips(tracks, folder, recipe, instruments, say)
     skipped |= unrendered
     tracks = tracks[tracks["track_id"].isin(files)].reset_index(drop=True)
     held_out = _held_out(tracks["work"].tolist(), recipe)
-    apart = tracks["work"].isin(held_out)
+    use = np.where(tracks["work"].isin(held_out), "held out", "training")
     say(f"{len(tracks)} files of {tracks['work'].nunique()} works, {len(held_out)} held out")
-    training = load_clips([files[one] for one in tracks.loc[~apart, "track_id"]])
+    training, choosing = (
+        load_clips([files[one] for one in tracks.loc[use == side, "track_id"]])
+        for side in ("training", "held out")
+    )
+    clips = [files[one].relative_to(folder).as_posix() for one in tracks["track_id"]]
+    learning = asdict(recipe.training)
+    for name in ("steps", "minutes", "check_every"):  # a longer training continues a shorter one
+        del learning[name]
     found = train(
         training,
-        load_clips([files[one] for one in tracks.loc[apart, "track_id"]]),
+        choosing,
         folder / "state",
         recipe.training,
+        made_from=fingerprint(clips, use.tolist(), learning),
         device=device,
         say=say,
     )
     _export(folder)
-    HeardWorks(
-        tuple(tracks["work"]),
-        tuple(tracks["track_id"]),
-        tuple("held out" if one else "training" for one in apart),
-        tuple(tracks["sketch"]),
-    ).save(folder / WORKS)
+    heard = (tracks["work_id"], tracks["track_id"], use, tracks["sketch"])
+    HeardWorks(*(tuple(one) for one in heard)).save(folder / WORKS)
     report = {
         "files": len(tracks),
         "works": int(tracks["work"].nunique()),
@@ -141,8 +125,25 @@ def train_encoder(
     return report
 
 
+def check_trained(folder: str | PathLike[str]) -> Finding:
+    """Check what `train_encoder` wrote: weights load, and works held out were not trained on."""
+    heard = HeardWorks.load(Path(folder) / WORKS)
+    uses: dict[str, set[str]] = {}
+    for work, use in zip(heard.works, heard.use, strict=True):
+        uses.setdefault(work, set()).add(use)
+    both = sorted(work for work, found in uses.items() if len(found) > 1)
+    try:
+        encoder = load_encoder(folder, device="cpu")
+    except EncoderError as error:
+        return Finding(False, {"problem": str(error)})
+    return Finding(not both, {"encoder": encoder.name, "works": len(uses), "on both sides": both})
+
+
 def _tracks(midi: Path, recipe: Recipe, say: Say) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return ``track_id, midi_path, work, sketch`` of usable files, and why others are not used."""
+    """Return usable files and why others are not used.
+
+    ``work_id`` is a file's work by its title; ``work`` joins those that share notes.
+    """
     table = track_table({"midi": scan_source(midi, "midi")})
     table = table[table["midi_path"].notna()].reset_index(drop=True)
     say(f"reading {len(table)} MIDI files …")
@@ -151,21 +152,39 @@ def _tracks(midi: Path, recipe: Recipe, say: Say) -> tuple[pd.DataFrame, dict[st
     table = table[table["sketch"].notna()].reset_index(drop=True)
     table["work"] = join_by_notes(table["sketch"].tolist(), table["work_id"].tolist())
     for other in recipe.exclude:
-        theirs = track_table({"excluded": scan_source(other, "excluded")})
-        theirs = theirs[theirs["midi_path"].notna()]
-        known, _ = note_sketches(theirs["midi_path"].tolist(), workers=recipe.workers)
-        works = HeardWorks(
-            tuple(theirs.loc[theirs["midi_path"].isin(known), "work_id"]),
-            tuple(known),
-            ("excluded",) * len(known),
-            tuple(known[path] for path in theirs["midi_path"] if path in known),
-        )
+        works = _works_of(other, recipe.workers, say)
         hit = works.find(table["sketch"].tolist(), table["work_id"].tolist())
         gone = set(table.loc[[one is not None for one in hit], "work"])
         left_out = table.loc[table["work"].isin(gone), "midi_path"]
         skipped |= dict.fromkeys(left_out, f"its work is in {other}")
         table = table[~table["work"].isin(gone)].reset_index(drop=True)
-    return table[["track_id", "midi_path", "work", "sketch"]], skipped
+    if recipe.shared_works is not None:
+        kept = _some_shared(table["work"], recipe.shared_works, recipe.seed)
+        left_out = table.loc[~kept, "midi_path"]
+        skipped |= dict.fromkeys(left_out, "its work has several performances: for evaluation")
+        table = table[kept].reset_index(drop=True)
+    return table[["track_id", "midi_path", "work_id", "work", "sketch"]], skipped
+
+
+def _some_shared(works: pd.Series[str], count: int, seed: int) -> pd.Series[bool]:
+    """Say which files are of a work with one performance, or of one of `count` works with more."""
+    performances = works.value_counts()
+    shared = sorted(performances.index[performances > 1])
+    chosen = np.random.default_rng([seed, 1]).permutation(shared)[:count]
+    return works.isin(performances.index[performances == 1]) | works.isin(chosen)
+
+
+def _works_of(folder: str, workers: int, say: Say) -> HeardWorks:
+    """Return the works of a folder: by title alone where there are no readable notes."""
+    # The same name as for the training files, since it is part of ids of works without composer.
+    table = track_table({"midi": scan_source(folder, "midi")})
+    paths = table["midi_path"]
+    sketches, _ = note_sketches(paths.dropna().tolist(), workers=workers)
+    nothing = np.empty(0, dtype=np.uint64)
+    notes = tuple(sketches.get(path, nothing) for path in paths)
+    say(f"leaving out {len(table)} recordings of {folder}, {len(sketches)} by their notes, too")
+    uses = ("excluded",) * len(table)
+    return HeardWorks(tuple(table["work_id"]), tuple(table["track_id"]), uses, notes)
 
 
 def _clips(
@@ -176,9 +195,10 @@ def _clips(
     say: Say,
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Render what is not cached; return track id to file, and why others have none."""
-    settings = json.dumps([[asdict(one) for one in instruments], recipe.excerpts, recipe.seed])
-    cache = folder / "clips" / hashlib.sha256(settings.encode()).hexdigest()[:12]
-    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in tracks["midi_path"]]
+    sounds = [(one.program, one.soundfont and file_sha256(one.soundfont)) for one in instruments]
+    cached = fingerprint(RENDERING_VERSION, sounds, recipe.excerpts, recipe.seed)
+    cache = folder / "clips" / cached[:12]
+    digests = [file_sha256(path) for path in tracks["midi_path"]]
     files = [cache / f"{one[:32]}.npz" for one in digests]
     jobs = (
         delayed(_render)(path, file, instruments, recipe, int(digest[:8], 16))

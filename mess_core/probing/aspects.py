@@ -191,7 +191,7 @@ def _gain(supported: pd.DataFrame) -> str:
         return ""
     learned = list(supported.loc[supported["finding"].astype(bool), "target"])
     if not learned:
-        return "; an untrained encoder does as well"
+        return "; training is not shown to add to it"
     return f"; training adds to {' and '.join(learned)}"
 
 

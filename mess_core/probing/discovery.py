@@ -20,7 +20,7 @@ from mess_core.errors import ProbingError
 from mess_core.probing.aspects import Aspect, fallback_aspects, resolve_aspects
 from mess_core.probing.evidence import LEVEL, SUMMARY_COLUMNS, TABLE_COLUMNS, assess_evidence
 from mess_core.probing.input_validation import checked_features, checked_layers, checked_names
-from mess_core.probing.missingness_pattern import (
+from mess_core.probing.layer_probing import (
     ALPHAS,
     MissingnessPattern,
     Probed,

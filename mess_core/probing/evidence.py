@@ -87,5 +87,5 @@ def _gain(row: dict[str, Any]) -> str:
     low, high = row["untrained_gain_low"], row["untrained_gain_high"]
     if math.isnan(low):
         return ""
-    verdict = "training adds" if low > 0 else "an untrained encoder does as well: training adds"
-    return f". {verdict.capitalize()} {row['untrained_gain']:+.2f} ({low:+.2f} to {high:+.2f})"
+    verdict = "Training adds" if low > 0 else "Training is not shown to add:"
+    return f". {verdict} {row['untrained_gain']:+.2f} ({low:+.2f} to {high:+.2f})"

@@ -15,6 +15,7 @@ from mess_core.probing.discovery import ALPHAS, Discovery, discover
 from mess_core.probing.folds import Grouping, grouping
 from mess_core.probing.probes import fit_probes, place_tracks, save_probes
 from mess_core.probing.results import load_discovery, save_discovery
+from mess_core.store.cache import CachedTable
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
@@ -29,9 +30,11 @@ __all__ = [
     "ProbingInputs",
     "check_probing",
     "check_r2_drop",
+    "heard_in_training",
     "probe_store",
     "probing_folder",
     "probing_inputs",
+    "works_in_training",
 ]
 
 _FIRST_ALPHA = 1.0
@@ -101,9 +104,12 @@ def probing_inputs(layout: Layout) -> ProbingInputs:
     if control is not None:
         control_row = {track: index for index, track in enumerate(control[1])}
         untrained = control[0][[control_row[track] for track in rows["track_id"]]]
+    y = in_probed_units(table.loc[rows["track_id"]].reset_index(drop=True))
+    encoder = str(manifest["identity"]["encoder"])
+    y[heard_in_training(layout, rows, encoder, notes)] = np.nan
     return ProbingInputs(
         x=x,
-        y=in_probed_units(table.loc[rows["track_id"]].reset_index(drop=True)),
+        y=y,
         rows=rows,
         manifest=manifest,
         untrained=untrained,
@@ -283,6 +289,45 @@ def origin(manifest: dict[str, Any]) -> dict[str, Any]:
         "targets_version": TARGETS_VERSION,
         "matrix_sha256": manifest["matrix_sha256"],
     }
+
+
+def works_in_training(layout: Layout, rows: pd.DataFrame, encoder: str) -> dict[str, str]:
+    """Return the tracks of works that the encoder was trained on, with the work.
+
+    A score on them would say what the encoder remembers. Only `mess-piano` and encoders of
+    ``mess train-encoder`` list the works that they were trained on.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : DataFrame
+        With ``track_id``, in any number of rows per track.
+    encoder : str
+        From the identity of the embeddings.
+    """
+    from mess_core.encoders.heard_works import heard_tracks
+    from mess_core.encoders.piano import WORKS
+    from mess_core.encoders.registry import folder_of
+
+    folder = folder_of(encoder)
+    if folder is None or not (folder / WORKS).is_file():
+        return {}
+    cached = CachedTable(layout.probing / "heard_works")
+    works = heard_tracks(read_table(layout.tracks), folder, cached)
+    return {track: works[track] for track in rows["track_id"].unique() if track in works}
+
+
+def heard_in_training(
+    layout: Layout, rows: pd.DataFrame, encoder: str, notes: list[str]
+) -> NDArray[np.bool_]:
+    """Return which rows are of works that the encoder was trained on, and add a note."""
+    heard = works_in_training(layout, rows, encoder)
+    if heard:
+        notes.append(
+            f"{len(heard)} tracks are not scored: {encoder} was trained on their works "
+            f"({len(set(heard.values()))} in all)"
+        )
+    return np.isin(rows["track_id"].to_numpy(dtype=str), list(heard))
 
 
 def _control(

@@ -12,7 +12,7 @@ from mess_core.errors import ProbingError, StoreError
 from mess_core.probing.curve_probing import discover_curves
 from mess_core.probing.discovery import Discovery, discover
 from mess_core.probing.folds import grouping
-from mess_core.probing.pipeline import in_probed_units, origin
+from mess_core.probing.pipeline import heard_in_training, in_probed_units, origin
 from mess_core.probing.results import save_discovery
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
@@ -126,13 +126,14 @@ def probe_segments(
     """
     _, rows, manifest = load_matrix(layout)
     identity = manifest["identity"]
+    notes: list[str] = []
+    rows = rows[~heard_in_training(layout, rows, str(identity["encoder"]), notes)]
     x, table, segment_curves = segment_inputs(layout, rows, identity, per_track=per_track)
     groups = grouping(layout, table, "work")
-    usable = max(2, min(folds, len(set(groups))))
     works = table["work_id"].tolist()
     options: dict[str, Any] = {
         "groups": groups,
-        "folds": usable,
+        "folds": max(2, min(folds, len(set(groups)))),
         "layers": identity["layers"],
         "seed": seed,
         "device": device,
@@ -147,6 +148,7 @@ def probe_segments(
         allow_empty=True,
         **options,
     )
+    discovery.notes.extend(notes)
     discovery.settings["rows"] = f"up to {per_track} segments of each track"
     found = discover_curves(x, segment_curves, works, **options)
     folder = layout.probing / "segments"

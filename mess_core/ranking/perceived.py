@@ -18,8 +18,13 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression, standardised
+from mess_core.ranking.passage_curves import (
+    CURVES,
+    curve_distances,
+    passage_curves,
+    shape_descriptors,
+)
 from mess_core.ranking.scaling import pair_distances
-from mess_core.ranking.shapes import CURVES, curve_distances, passage_curves, shape_descriptors
 
 __all__ = ["PassageDescription", "PerceivedDistance", "describe_passage"]
 

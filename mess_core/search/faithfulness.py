@@ -228,7 +228,11 @@ def _interval(
     draws = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
     near, random = np.moveaxis(np.tensordot(draws, per_group[:, :, columns], axes=1), 1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        score = np.nanmean(1 - near / random, axis=1)
+        scores = 1 - near / random
+    known = np.isfinite(scores).any(axis=1)  # a resample may hold no varying group
+    if not known.any():
+        return float("nan"), float("nan")
+    score = np.nanmean(scores[known], axis=1)
     low, high = np.nanpercentile(score, [2.5, 97.5])
     return float(low), float(high)
 

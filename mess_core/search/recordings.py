@@ -30,9 +30,10 @@ def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder
         If the encoder cannot be loaded.
     """
     from mess_core.encoders import EncoderSettings, load_encoder
+    from mess_core.encoders.registry import name_or_folder
 
     if given is None:
-        name = str(identity["encoder"]).partition("@")[0]
+        name = name_or_folder(str(identity["encoder"]))
         settings = EncoderSettings(
             window_s=identity["window_s"], hop_s=identity["hop_s"], pooling=identity["pooling"],
             **({} if identity["normalise"] == "none" else {"normalise": identity["normalise"]}),

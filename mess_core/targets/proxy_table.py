@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
             continue
         if stored.get("version") == TARGETS_VERSION:
             known = stored["values"] | aligned.get(row["track_id"], {})
-            values = {name: _number(known.get(name)) for name in names}
+            values = {name: known.get(name) for name in names}
             rows.append({"track_id": row["track_id"], **values})
     table = pd.DataFrame(rows, columns=["track_id", *names])
     return table.astype(dict.fromkeys(names, np.float64))
@@ -102,10 +102,6 @@ def collect_proxy_targets(tracks: pd.DataFrame, layout: Layout) -> tuple[pd.Data
     return table, digest
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
-
-
 def check_loudness(layout: Layout) -> Finding:
     """Check that no track is much louder or quieter than its data set.
 
@@ -136,7 +132,7 @@ def check_loudness(layout: Layout) -> Finding:
     )
 
 
-def check_proxy_targets(layout: Layout, version: str) -> Finding:
+def check_proxy_targets(layout: Layout) -> Finding:
     """Check that the table has the present version, every track, and no infinite value."""
     table = read_table(layout.proxy_targets)
     manifest = read_json(layout.proxy_targets_manifest)
@@ -146,7 +142,7 @@ def check_proxy_targets(layout: Layout, version: str) -> Finding:
     infinite = [str(name) for name in values.columns if np.isinf(values[name]).any()]
     empty = [str(name) for name in values.columns if values[name].isna().all()]
     return Finding(
-        not missing and not infinite and manifest["version"] == version,
+        not missing and not infinite and manifest["version"] == TARGETS_VERSION,
         {
             "rows": len(table),
             "coverage": 1.0 - len(missing) / max(1, len(tracks)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mess_core.targets.tracks import targets_from_midi
+from mess_core.targets.registry import targets
 from mess_core.validation.correlation import grouped_spearman
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def _values(path: str) -> dict[str, float]:
 
     performance = read_performance(path)
     span = float(performance.onset_s[-1] - performance.onset_s[0])
-    return targets_from_midi(path) | {"notes_per_second": len(performance) / max(span, 1e-9)}
+    values = {one.name: float(one.function(performance)) for one in targets("midi", extra=True)}
+    return values | {"notes_per_second": len(performance) / max(span, 1e-9)}
 
 
 def _ceiling(answers: pd.DataFrame, scale: str, seed: int) -> float:
@@ -101,5 +102,5 @@ def _ceiling(answers: pd.DataFrame, scale: str, seed: int) -> float:
             both["a"].to_numpy(), both["b"].to_numpy(), both["passage"].tolist()
         ).within
         reliabilities.append(2 * r / (1 + r))
-    reliability = max(0.0, float(np.mean(reliabilities)))
-    return float(np.sqrt(reliability))
+    # NaN stays NaN: a ceiling that cannot be measured is not 0.
+    return float(np.sqrt(np.maximum(0.0, np.mean(reliabilities))))

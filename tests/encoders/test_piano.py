@@ -25,7 +25,7 @@ RATE = 24_000
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.manual_seed(0)
+    torch.manual_seed(5)  # another seed than the untrained counterpart's
     folder = tmp_path_factory.mktemp("encoder")
     (folder / WEIGHTS).write_bytes(save(_state()))
     return folder

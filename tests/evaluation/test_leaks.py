@@ -9,6 +9,7 @@ from mess_core.evaluation.leaks import (
     Choice,
     assert_no_leaks,
     choice_leaks,
+    overlap,
     scaler_leaks,
     segment_leaks,
     track_leaks,
@@ -54,6 +55,13 @@ def test_leak_1_same_work_spelled_in_two_ways():
     with pytest.raises(DatasetError, match="beethoven:woo80"):
         assert_no_leaks(leaks)
     assert not track_leaks(spelled, FOLD, "performer")
+
+
+def test_a_leak_is_reported_in_one_sentence():
+    with pytest.raises(DatasetError, match=r"overlap in fold 0 \(track: b\)"):
+        assert_no_leaks(overlap("track", ["a", "b"], ["b", "c"]), "in fold 0")
+    with pytest.raises(DatasetError, match=r"overlap \(track: b\)"):
+        assert_no_leaks(overlap("track", ["b"], ["b"]))
 
 
 def test_leak_1_a_piece_and_the_opus_that_contains_it():

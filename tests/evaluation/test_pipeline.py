@@ -37,7 +37,7 @@ from mess_core.targets.tracks import compute_track_targets
 @pytest.fixture(scope="module")
 def library(tmp_path_factory, encoder):
     root = tmp_path_factory.mktemp("evaluated")
-    write_demo_corpus(root / "datasets" / "demo", works=4, players=3, bars=8)
+    write_demo_corpus(root / "datasets" / "demo", works=4, players=3, bars=12)
     tracks = track_table({"demo": scan_source(root / "datasets" / "demo", "demo")})
     layout = Layout(root)
     write_table(layout.tracks, tracks)
@@ -95,6 +95,19 @@ def test_all_systems_are_evaluated_and_compared(library, evaluated):
         (table["criterion"] == "single factor: articulation") & (table["metric"] == "triplets")
     ]
     assert measured.set_index("system").loc["midi, corrected", "mean"] >= 0.75
+
+
+def test_scores_of_some_systems_are_not_taken_for_those_of_all(library, evaluated):
+    some = quick_evaluation(library).systems[:1]
+    cached = library.evaluation / "retrieval-work.parquet"
+    before = cached.read_bytes()
+    scores, reused = Evaluation(library, systems=some).retrieval()
+    assert not reused
+    assert set(scores["system"]) == {some[0].name}
+    again, reused = quick_evaluation(library).retrieval()
+    assert not reused
+    assert set(again["system"]) == set(evaluated[3]["system"])
+    assert cached.read_bytes() == before
 
 
 def test_systems_that_use_the_ground_truth_are_not_evaluated_on_it(evaluated):

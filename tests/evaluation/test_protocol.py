@@ -17,7 +17,7 @@ from mess_core.evaluation.splits import make_split
 from mess_core.evaluation.systems import System, baselines
 from mess_core.midi.performance import Performance
 from mess_core.ranking.clips import Clips
-from mess_core.ranking.pairs import EXPRESSION
+from mess_core.ranking.triplets import EXPRESSION
 
 WORKS, PASSAGES, PLAYERS = 8, 3, 4
 NOTES = Performance(np.arange(3.0), np.arange(3.0) + 0.5, np.arange(60, 63), np.full(3, 64),
@@ -114,6 +114,16 @@ def test_a_system_that_generalises_is_right_and_one_that_memorises_is_at_chance(
     assert {"content (permuted)", "expression (permuted)"} <= set(table["criterion"])
 
 
+def test_a_recording_without_a_hash_equals_only_itself(benchmark):
+    """Its file could not be read when the library was scanned."""
+    tracks = benchmark.tracks.astype({"audio_sha256": "string"})
+    split = make_split(tracks, folds=4)
+    expected = evaluate_systems(replace(benchmark, tracks=tracks), split, [ORACLE])
+    unread = tracks.assign(audio_sha256=tracks["audio_sha256"].mask(tracks.index < 2))
+    found = evaluate_systems(replace(benchmark, tracks=unread), split, [ORACLE])
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_a_training_set_with_test_clips_raises_and_would_show_in_the_controls(
     benchmark, monkeypatch
 ):
@@ -121,7 +131,7 @@ def test_a_training_set_with_test_clips_raises_and_would_show_in_the_controls(
     everything = benchmark.tracks["track_id"].tolist()
     leaky = select_training_set(benchmark, everything)
     found = training_set_leaks(benchmark, leaky, split.folds[0])
-    assert {leak.kind for leak in found} == {"choice", "segment"}
+    assert {leak.kind for leak in found} == {"track", "segment"}
     monkeypatch.setattr(
         protocol,
         "select_training_set",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mess_core.errors import DatasetError, StoreError
 from mess_core.evaluation.leaks import split_leaks
-from mess_core.evaluation.splits import load_split, make_split, save_split, segment_sides
+from mess_core.evaluation.splits import load_split, make_split, save_split
 from mess_core.paths import locate
 
 
@@ -75,17 +75,6 @@ def test_the_same_table_and_seed_make_the_same_split():
     tracks = table(list("aabbccdd"), list("xyxyxyxy"))
     assert make_split(tracks, seed=3).sha256 == make_split(tracks, seed=3).sha256
     assert make_split(tracks, seed=3).sha256 != make_split(tracks, seed=4).sha256
-
-
-def test_segments_are_on_the_side_of_their_track():
-    split = make_split(table(list("aabb"), list("xyxy")), folds=2)
-    sides = segment_sides(["t0", "t0", "t2", "t3", "t1"], split.folds[0])
-    fold_of = {"t0": 0, "t1": 0, "t2": 1, "t3": 1}
-    tested = fold_of[split.folds[0].test[0]]
-    assert sides["test"] == [
-        i for i, t in enumerate(["t0", "t0", "t2", "t3", "t1"]) if fold_of[t] == tested
-    ]
-    assert sorted(sides["train"] + sides["test"]) == [0, 1, 2, 3, 4]
 
 
 def test_unknown_performers_are_left_out_with_the_reason():

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +17,17 @@ from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.piano import WEIGHTS, WORKS, PianoConfig, PianoModel
 from mess_core.errors import AudioError, EncoderError
 from mess_core.midi.performance import Performance
+from mess_core.pretraining.clip_rendering import installed_instruments, render_file
+from mess_core.pretraining.encoder_training import load_clips, train
 from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
 from mess_core.pretraining.labels import LOWEST, POOLED, labels_of
 from mess_core.pretraining.objective import Batch, Heads, losses
-from mess_core.pretraining.recipe import Recipe, train_encoder
-from mess_core.pretraining.rendering import installed_instruments
-from mess_core.pretraining.training import TrainingSettings, load_clips, train
+from mess_core.pretraining.recipe import check_trained, train_encoder
+from mess_core.pretraining.settings import Recipe, TrainingSettings
 
-QUICK = TrainingSettings(steps=2, excerpts=1, check_every=1)
+SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+QUICK = TrainingSettings(steps=2, excerpts=1, check_every=1, precision="float32")
+HOW = {"windows": 1, "precision": torch.float32}
 
 
 def _played(work, tempo=1.0):
@@ -50,7 +54,7 @@ def midi(tmp_path_factory):
 def trained(midi, tmp_path_factory):
     out = tmp_path_factory.mktemp("encoder")
     lines = []
-    recipe = Recipe(excerpts=1, held_out=0.3, training=QUICK)
+    recipe = Recipe(excerpts=1, workers=1, held_out=0.3, training=QUICK)
     report = train_encoder(midi, out, recipe, say=lines.append)
     return out, recipe, report, lines
 
@@ -102,6 +106,57 @@ def test_excerpts_start_at_zero_and_stay_within_their_length():
     assert cut_excerpts(_melody(count=10), 4, seed=0) == []
 
 
+def test_a_key_is_released_before_it_is_struck_again():
+    """A note that outlasts its repetition would end the repetition in MIDI, but not in labels."""
+    one = _melody(count=120, step=0.2)
+    held = replace(one, pitch=np.full(len(one), 60), offset_s=one.onset_s + 1.0)
+    parts = cut_excerpts(held, 1, seed=0)
+    parts += [manipulated(parts[0], np.random.default_rng(seed)) for seed in range(5)]
+    for part in parts:
+        order = np.argsort(part.onset_s)
+        apart = np.diff(part.onset_s[order]) > 3e-3
+        assert (part.offset_s[order][:-1] < part.onset_s[order][1:])[apart].all()
+        assert (part.offset_s > part.onset_s).all()
+
+
+def test_an_excerpt_whose_notes_come_late_may_have_no_slower_copy():
+    late = _melody(count=25, step=0.03)
+    late = replace(late, onset_s=late.onset_s + 19.0, offset_s=late.offset_s + 19.0)
+    copies = [manipulated(late, np.random.default_rng(seed)) for seed in range(40)]
+    assert any(copy is None for copy in copies)
+    assert any(copy is not None for copy in copies)
+
+
+def test_one_instrument_renders_each_performance_once(midi, tmp_path):
+    instruments = installed_instruments([])
+    assert len(instruments) == 1
+    render_file(midi / "one__a.mid", tmp_path / "one.npz", instruments, excerpts=1, seed=0)
+    with np.load(tmp_path / "one.npz") as arrays:
+        performances = arrays["performance"].tolist()
+    assert sorted(set(performances)) == sorted(performances) == [0, 1, 2]
+
+
+@pytest.mark.skipif(not shutil.which("fluidsynth"), reason="install fluidsynth")
+@pytest.mark.skipif(not SOUNDFONT.exists(), reason="install timgm6mb-soundfont")
+def test_instruments_out_of_tune_keep_their_time(tmp_path):
+    """Where labels say that a key is struck, the clip's level rises, at the end as at the start."""
+    onset = np.arange(1.0, 19.5, 0.8)
+    pitch, velocity = np.full(len(onset), 69), np.full(len(onset), 90)
+    write_midi(Notes(onset, onset + 0.2, pitch, velocity, np.empty((0, 2))), tmp_path / "a4__x.mid")
+    instruments = installed_instruments([SOUNDFONT])
+    render_file(tmp_path / "a4__x.mid", tmp_path / "a4.npz", instruments, excerpts=1, seed=5)
+    with np.load(tmp_path / "a4.npz") as arrays:
+        mels, onsets = arrays["mel"].astype(np.float64), arrays["onset"]
+        performance = arrays["performance"]
+    assert (performance == 0).sum() == 2
+    for mel, struck in zip(mels, onsets, strict=True):
+        level = np.log(np.exp(4 * mel - 9).sum(axis=1)).reshape(len(struck), -1)  # a row per state
+        rise = np.diff(level.max(axis=1), prepend=level[0].max())
+        at = np.flatnonzero(struck.max(axis=1) > 0)
+        found = [rise[max(one - 1, 0) : one + 2].max() for one in at]
+        assert np.mean(np.array(found) > np.median(np.abs(rise)) + 0.2) > 0.9
+
+
 def test_the_contrast_compares_only_clips_that_have_a_partner():
     torch.manual_seed(0)
     model, heads = PianoModel(PianoConfig(blocks=2)), Heads(192)
@@ -113,17 +168,17 @@ def test_the_contrast_compares_only_clips_that_have_a_partner():
         pooled=torch.full((3, len(POOLED)), torch.nan),
         performance=torch.tensor([0, 1, 2]),
     )
-    apart = losses(model, heads, batch, windows=1)
+    apart = losses(model, heads, batch, **HOW)
     assert apart["contrast"].item() == 0
     assert apart["pooled"].item() == 0  # nothing is known
     assert torch.isfinite(torch.stack(list(apart.values()))).all()
-    joined = losses(model, heads, replace(batch, performance=torch.tensor([0, 0, 1])), windows=1)
+    joined = losses(model, heads, replace(batch, performance=torch.tensor([0, 0, 1])), **HOW)
     assert joined["contrast"].item() > 0
 
 
 def test_interrupted_training_ends_with_the_same_weights(trained, tmp_path):
     clips = load_clips(sorted((trained[0] / "clips").rglob("*.npz"))[:2])
-    settings = TrainingSettings(steps=3, excerpts=1, check_every=1)
+    settings = replace(QUICK, steps=3)
     train(clips, clips, tmp_path / "whole", settings)
     checks = []
 
@@ -163,13 +218,31 @@ def test_the_recipe_ends_with_an_encoder_that_loads(trained, midi):
 
 def test_works_of_the_training_are_recorded_by_title_and_notes(trained, midi):
     heard = HeardWorks.load(trained[0] / WORKS)
-    work_of = dict(zip(heard.performances, heard.works, strict=True))
-    assert work_of["one__a"] == work_of["untitled__b"]
-    use_of_work = {}
-    for work, use in zip(heard.works, heard.use, strict=True):
-        use_of_work.setdefault(work, set()).add(use)
-    assert all(len(uses) == 1 for uses in use_of_work.values())
-    assert sum(uses == {"held out"} for uses in use_of_work.values()) == 1
+    title_of = dict(zip(heard.performances, heard.works, strict=True))
+    assert title_of["one__a"] != title_of["untitled__b"]  # each is found by its own title
+    use_of = dict(zip(heard.performances, heard.use, strict=True))
+    assert use_of["one__a"] == use_of["untitled__b"]  # but they are one work, on one side
+    assert set(use_of.values()) == {"training", "held out"}
+
+
+def test_weights_that_heard_a_work_held_out_are_found(trained, tmp_path):
+    found = check_trained(trained[0])
+    assert found.passed
+    assert found.facts["works"] == 5  # by title: one of the four has two
+    heard = HeardWorks.load(trained[0] / WORKS)
+    (tmp_path / WEIGHTS).write_bytes((trained[0] / WEIGHTS).read_bytes())
+    one = heard.use.index("held out")
+    twice = replace(
+        heard,
+        works=(*heard.works, heard.works[one]),
+        performances=(*heard.performances, "another"),
+        use=(*heard.use, "training"),
+        sketches=(*heard.sketches, heard.sketches[one]),
+    )
+    twice.save(tmp_path / WORKS)
+    assert check_trained(tmp_path).facts["on both sides"] == [heard.works[one]]
+    (tmp_path / WEIGHTS).write_bytes(b"none")
+    assert "do not fit" in check_trained(tmp_path).facts["problem"]
 
 
 def test_the_same_call_again_renders_and_trains_nothing(trained, midi):
@@ -186,11 +259,67 @@ def test_works_that_will_be_evaluated_on_are_left_out_by_their_notes(midi, tmp_p
     evaluated = tmp_path / "evaluated"
     evaluated.mkdir()
     write_midi(_played(0, tempo=1.2), evaluated / "nocturne__z.mid")
-    recipe = Recipe(excerpts=1, exclude=(str(evaluated),), training=QUICK)
+    recipe = Recipe(excerpts=1, workers=1, exclude=(str(evaluated),), training=QUICK)
     report = train_encoder(midi, tmp_path / "out", recipe)
     left_out = [path for path, reason in report["skipped"].items() if "evaluated" in reason]
     assert sorted(path.rsplit("/", 1)[1] for path in left_out) == ["one__a.mid", "untitled__b.mid"]
     assert "one__a" not in HeardWorks.load(tmp_path / "out" / WORKS).performances
+
+
+def test_works_are_left_out_by_title_where_the_folder_has_no_notes(midi, tmp_path):
+    evaluated = tmp_path / "evaluated"
+    evaluated.mkdir()
+    (evaluated / "two__z.wav").write_bytes(b"RIFF, and no MIDI beside")
+    recipe = Recipe(excerpts=1, workers=1, exclude=(str(evaluated),), training=QUICK)
+    report = train_encoder(midi, tmp_path / "out", recipe)
+    left_out = [path for path, reason in report["skipped"].items() if "evaluated" in reason]
+    assert [path.rsplit("/", 1)[1] for path in left_out] == ["two__a.mid"]
+
+
+def test_works_with_several_performances_can_be_kept_for_evaluation(midi, tmp_path):
+    report = train_encoder(
+        midi, tmp_path / "out", Recipe(excerpts=1, workers=1, shared_works=0, training=QUICK)
+    )
+    kept = [path for path, reason in report["skipped"].items() if "for evaluation" in reason]
+    assert sorted(path.rsplit("/", 1)[1] for path in kept) == ["one__a.mid", "untitled__b.mid"]
+    heard = HeardWorks.load(tmp_path / "out" / WORKS)
+    assert sorted(heard.performances) == ["four__a", "three__a", "two__a"]
+
+
+def test_other_training_in_the_same_folder_is_refused(midi, trained, tmp_path):
+    """Else weights that heard a work would be said not to have heard it."""
+    evaluated = tmp_path / "evaluated"
+    evaluated.mkdir()
+    write_midi(_played(1), evaluated / "etude__z.mid")
+    with pytest.raises(EncoderError, match="Choose another folder") as error:
+        train_encoder(midi, trained[0], replace(trained[1], exclude=(str(evaluated),)))
+    assert str(trained[0]) in str(error.value)
+
+
+def test_clips_of_other_soundfonts_are_not_taken_for_these(midi, tmp_path, monkeypatch):
+    recipe = Recipe(excerpts=1, workers=1, training=QUICK)
+    train_encoder(midi, tmp_path, recipe)
+    before = len(list((tmp_path / "clips").rglob("*.npz")))
+    monkeypatch.setattr("mess_core.pretraining.recipe.RENDERING_VERSION", "another")
+    with pytest.raises(EncoderError, match="other settings, works or clips"):
+        train_encoder(midi, tmp_path, recipe)
+    assert len(list((tmp_path / "clips").rglob("*.npz"))) == 2 * before
+
+
+def test_half_precision_trains_much_like_single_precision(trained, tmp_path):
+    clips = load_clips(sorted((trained[0] / "clips").rglob("*.npz"))[:2])
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        settings = replace(QUICK, steps=3, precision=precision)
+        lines = []
+        train(clips, clips, tmp_path / precision, settings, say=lines.append)
+        state = torch.load(tmp_path / precision / "last.pt", weights_only=True)["model"]
+        ends.append(torch.cat([one.flatten() for one in state.values()]))
+    start = torch.load(tmp_path / "float32" / "last.pt", weights_only=True)["state"]
+    assert start["step"] == 3
+    assert torch.nn.functional.cosine_similarity(*ends, dim=0) > 0.999
+    with pytest.raises(EncoderError, match="choose from bfloat16, float32"):
+        train(clips, clips, tmp_path / "x", replace(QUICK, precision="int8"))
 
 
 def test_a_single_work_is_a_clear_error(midi, tmp_path):
@@ -198,7 +327,7 @@ def test_a_single_work_is_a_clear_error(midi, tmp_path):
     single.mkdir()
     (single / "one__a.mid").write_bytes((midi / "one__a.mid").read_bytes())
     with pytest.raises(EncoderError, match="several works"):
-        train_encoder(single, tmp_path / "out", Recipe(excerpts=1, training=QUICK))
+        train_encoder(single, tmp_path / "out", Recipe(excerpts=1, workers=1, training=QUICK))
     found = CliRunner().invoke(cli, ["train-encoder", str(single), str(tmp_path / "out")])
     assert found.exit_code == 1
     assert "several works" in found.output
@@ -214,7 +343,7 @@ def test_files_that_are_no_soundfonts_are_refused_before_anything_is_rendered(tm
 
 
 def test_the_command_says_what_it_trained_on(midi, tmp_path):
-    options = ["--steps", "1", "--excerpts", "1", "--batch", "1"]
+    options = ["--steps", "1", "--excerpts", "1", "--batch", "1", "--workers", "1"]
     found = CliRunner().invoke(cli, ["train-encoder", str(midi), str(tmp_path), *options])
     assert found.exit_code == 0, found.output
     assert "5 files of 4 works, 1 skipped" in found.output

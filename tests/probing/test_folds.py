@@ -33,7 +33,7 @@ def test_works_and_audio_on_both_sides_are_reported():
 def test_a_leaking_split_of_a_data_set_fails(library):
     assert check_splits(library).passed
     tracks = read_table(library.tracks)
-    sides = ["test" if name.endswith("player1") else "train" for name in tracks["track_id"]]
+    sides = ["test" if name.endswith("steady") else "train" for name in tracks["track_id"]]
     write_table(library.tracks, tracks.assign(split=pd.array(sides, dtype="string")))
     finding = check_splits(library)
     assert not finding.passed
@@ -75,11 +75,11 @@ def test_a_dropped_score_is_reported_but_other_encoders_are_not_compared(library
 
 def test_a_track_with_an_unusual_level_is_reported(library):
     assert check_loudness(library).passed
-    path = library.track_targets("demo", "demo_02_player1")
+    path = library.track_targets("demo", "demo_02_steady")
     record = read_json(path)
     assert -60 < record["level_db"] < 0
     write_json(path, {**record, "level_db": record["level_db"] - 30})
-    assert list(check_loudness(library).facts["outliers"]) == ["demo_02_player1"]
+    assert list(check_loudness(library).facts["outliers"]) == ["demo_02_steady"]
 
 
 def test_embeddings_of_another_encoder_or_version_are_stale(library, encoder):

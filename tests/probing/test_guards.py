@@ -12,7 +12,7 @@ from mess_core.errors import ProbingError
 from mess_core.probing import discover, discover_curves
 from mess_core.probing.combination import combine_layers
 from mess_core.probing.evidence import SUMMARY_COLUMNS, TABLE_COLUMNS, assess_evidence
-from mess_core.probing.missingness_pattern import _control_targets
+from mess_core.probing.layer_probing import _control_targets
 from mess_core.probing.nested_cv import cross_predict, nested_predictions, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
 from mess_core.probing.scores import GroupBootstrap, r2, within_groups_r2
@@ -178,7 +178,7 @@ def _assessed(**changes):
         ({"of_chosen_r2_low": -0.1}, True, False, "not predicted"),
         ({"row_p": 0.2, "of_p": 0.2}, False, False, "not distinguishable from chance: q 0.20"),
         ({}, True, True, "Training adds +0.40 (+0.10 to +0.60)"),
-        ({"of_untrained_gain_low": -0.1}, True, True, "An untrained encoder does as well"),
+        ({"of_untrained_gain_low": -0.1}, True, True, "Training is not shown to add"),
     ],
 )
 def test_evidence_requires_all_computed_criteria(changes, layer, target, message):
@@ -217,7 +217,7 @@ def test_an_untrained_counterpart_that_is_better_in_another_layer_removes_the_fi
     assert not found.summary["finding"][0]
     tempo = found.aspects()["tempo"]
     assert tempo.available
-    assert "an untrained encoder does as well" in tempo.reason
+    assert "training is not shown to add" in tempo.reason
 
 
 def test_curves_do_not_leak_works():

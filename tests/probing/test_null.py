@@ -124,7 +124,7 @@ def test_what_the_untrained_counterpart_holds_too_is_available_but_no_finding():
     assert equal.table["untrained_r2"][0] > 0.9
     assert equal.table["evidence"][0]
     assert not equal.table["learned"][0]
-    assert "An untrained encoder does as well" in equal.summary["reason"][0]
+    assert "Training is not shown to add" in equal.summary["reason"][0]
     assert not equal.summary["finding"][0]
     assert equal.aspects()["brightness"].available
     assert resolve_aspects(equal.table)["brightness"].available

@@ -194,3 +194,39 @@ def test_probing_compares_with_the_untrained_counterpart(workbench, trained):
     assert len(fewer.x) == len(fewer.untrained) == 11
     assert "1 tracks left out: the untrained control lacks them" in fewer.notes
     assert not check_control(layout).passed
+
+
+def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
+    workbench, tmp_path, monkeypatch
+):
+    from mess_core.encoders.heard_works import HeardWorks, note_sketches
+    from mess_core.encoders.piano import WORKS
+
+    tracks = read_table(workbench.layout.tracks)
+    heard = tracks[tracks["work_id"] == "demo:work3"]
+    sketches, _ = note_sketches(heard["midi_path"].tolist())
+    own = tmp_path / "own"
+    own.mkdir()
+    HeardWorks(
+        ("another title",) * len(heard),
+        tuple(heard["track_id"]),
+        ("training",) * len(heard),
+        tuple(sketches[path] for path in heard["midi_path"]),
+    ).save(own / WORKS)
+    monkeypatch.setenv("MESS_ENCODER", str(own))
+    _named_encoder(workbench.layout, "own@123")
+    inputs = probing_inputs(workbench.layout)
+    mask = inputs.rows["track_id"].isin(heard["track_id"]).to_numpy()
+    assert mask.sum() == 2
+    assert inputs.y[mask].isna().all(axis=None)
+    assert inputs.y[~mask].notna().any(axis=1).all()
+    assert len(inputs.x) == 12  # they are still searched
+    (note,) = [one for one in inputs.notes if "trained on" in one]
+    assert note == "2 tracks are not scored: own@123 was trained on their works (1 in all)"
+
+
+def _named_encoder(layout, name):
+    """Let the stored matrix be of an encoder of this name."""
+    path = layout.matrix_manifest
+    manifest = read_json(path)
+    write_json(path, {**manifest, "identity": {**manifest["identity"], "encoder": name}})

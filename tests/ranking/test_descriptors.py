@@ -9,7 +9,12 @@ from mess_core.datasets.demo import Expression, demo_score, perform
 from mess_core.errors import MidiError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression, resonance, standardised
-from mess_core.ranking.shapes import CURVES, curve_distances, passage_curves, shape_descriptors
+from mess_core.ranking.passage_curves import (
+    CURVES,
+    curve_distances,
+    passage_curves,
+    shape_descriptors,
+)
 
 
 def played(work=0, *, seed=0, **expression):

@@ -6,15 +6,15 @@ import torch
 
 from mess_core.errors import MessError
 from mess_core.ranking.heads import make_head
-from mess_core.ranking.pairs import (
+from mess_core.ranking.rerank import Reranker, interactions
+from mess_core.ranking.training import Material, Settings, train_head
+from mess_core.ranking.triplets import (
     content_triplets,
     expression_distances,
     expression_triplets,
     expression_unit,
     shuffled_within,
 )
-from mess_core.ranking.rerank import Reranker, interactions
-from mess_core.ranking.training import Material, Settings, train_head
 
 LAYERS, DIM = 3, 16
 

@@ -6,7 +6,7 @@ excerpts of a file go through a soundfont in one call, since loading it takes lo
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from mess_core.datasets.rendering import check_soundfont, play_soundfont
@@ -24,10 +25,14 @@ from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
 from mess_core.pretraining.labels import labels_of
 from mess_core.store.arrays import write_bytes
 
-__all__ = ["Instrument", "installed_instruments", "render_file"]
+__all__ = ["RENDERING_VERSION", "Instrument", "installed_instruments", "render_file"]
+
+RENDERING_VERSION = "3"
+"""Raised when clips or labels of the same file would be others."""
 
 _GAP_S = 3.0
 _COPIES = 2
+_DETUNED_CENTS = 15.0
 FRAMES = int(EXCERPT_S * SAMPLE_RATE / HOP)
 
 
@@ -73,10 +78,11 @@ def render_file(
     *,
     excerpts: int,
     seed: int,
-) -> int:
+) -> None:
     """Cut, manipulate and render excerpts of one MIDI file, unless that is cached.
 
-    Every excerpt is played as it is by two instruments and in two manipulated copies by one each.
+    Every excerpt is played as it is by two instruments (by one, if there is one only) and in two
+    manipulated copies by one each. Nothing is written if no excerpt has enough notes.
 
     Parameters
     ----------
@@ -91,11 +97,6 @@ def render_file(
         At most as many of the file.
     seed : int
 
-    Returns
-    -------
-    int
-        Number of clips.
-
     Raises
     ------
     MidiError
@@ -104,23 +105,27 @@ def render_file(
         If FluidSynth fails.
     """
     if cached.exists():
-        return 0
+        return
     rng = np.random.default_rng(seed)
     plan: list[tuple[Instrument, Performance, int, int]] = []
     performances = 0
     for number, excerpt in enumerate(cut_excerpts(read_performance(midi), excerpts, seed=seed)):
         order = rng.permutation(len(instruments)).tolist()
-        played = [excerpt, excerpt, *(manipulated(excerpt, rng) for _ in range(_COPIES))]
-        for copy, one in enumerate(played):
-            chosen = instruments[order[copy % len(order)]]
-            plan.append((chosen, one, number, performances + max(0, copy - 1)))
+        copies = (manipulated(excerpt, rng) for _ in range(_COPIES))
+        played = [(excerpt, performances)] * min(2, len(order))
+        played += [(one, performances + 1 + copy) for copy, one in enumerate(copies) if one]
+        for turn, (one, performance) in enumerate(played):
+            plan.append((instruments[order[turn % len(order)]], one, number, performance))
         performances += 1 + _COPIES
     if not plan:
-        return 0
+        return
     waves: dict[int, NDArray[np.float32]] = {}
-    for instrument in {one[0] for one in plan}:
+    for instrument in dict.fromkeys(one[0] for one in plan):
         mine = [row for row, one in enumerate(plan) if one[0] == instrument]
-        rendered = _rendered([plan[row][1] for row in mine], instrument, reverb=seed % 2 == 0)
+        cents = rng.uniform(-_DETUNED_CENTS, _DETUNED_CENTS)
+        rendered = _rendered(
+            [plan[row][1] for row in mine], instrument, reverb=seed % 2 == 0, cents=cents
+        )
         waves |= dict(zip(mine, rendered, strict=True))
     labels = [labels_of(one, EXCERPT_S) for _, one, _, _ in plan]
     arrays: dict[str, Any] = {
@@ -132,11 +137,9 @@ def render_file(
         "excerpt": np.array([one[2] for one in plan]),
         "performance": np.array([one[3] for one in plan]),
     }
-    with tempfile.TemporaryFile() as file:
-        np.savez(file, **arrays)
-        file.seek(0)
-        write_bytes(cached, file.read())
-    return len(plan)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_bytes(cached, file.getvalue())
 
 
 _front_end: LogMel | None = None
@@ -155,19 +158,17 @@ def _mel(wave: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def _rendered(
-    performances: Sequence[Performance], instrument: Instrument, *, reverb: bool
+    performances: Sequence[Performance], instrument: Instrument, *, reverb: bool, cents: float
 ) -> list[NDArray[np.float32]]:
-    """Clips of `EXCERPT_S`, mono at the encoder's rate."""
+    """Clips of `EXCERPT_S`, mono at the encoder's rate, by an instrument that is out of tune."""
     length = int(EXCERPT_S * SAMPLE_RATE)
+    faster = 2.0 ** (cents / 1200)  # played slower by as much, so that time is right in the end
+    parts = [_timed(_notes(one), factor=faster) for one in performances]
     if not instrument.soundfont:
-        return [
-            _fitted(synthesise(_notes(one), sample_rate=SAMPLE_RATE), length)
-            for one in performances
-        ]
+        waves = [synthesise(one, sample_rate=SAMPLE_RATE) for one in parts]
+        return [_fitted(_retuned(wave, faster), length) for wave in waves]
     step = EXCERPT_S + _GAP_S
-    joined = _joined(
-        [_shifted(_notes(one), number * step) for number, one in enumerate(performances)]
-    )
+    joined = _joined([_timed(one, by=number * step) for number, one in enumerate(parts)])
     wave = play_soundfont(
         joined,
         instrument.soundfont,
@@ -176,24 +177,32 @@ def _rendered(
         reverb=reverb,
     )
     starts = [round(number * step * SAMPLE_RATE) for number in range(len(performances))]
-    return [_fitted(wave[start : start + length], length) for start in starts]
+    room = length + SAMPLE_RATE // 2
+    return [_fitted(_retuned(wave[start : start + room], faster), length) for start in starts]
+
+
+def _retuned(wave: NDArray[np.float32], faster: float) -> NDArray[np.float32]:
+    retuned: NDArray[np.float32] = soxr.resample(wave, SAMPLE_RATE * faster, SAMPLE_RATE)
+    return retuned
 
 
 def _notes(one: Performance) -> Notes:
-    """Notes and pedal up to the end of the excerpt: the next one shall begin in silence."""
-    keep = one.onset_s < EXCERPT_S - 0.05
+    """Return notes and pedal up to the end of the excerpt: the next one shall begin in silence."""
     return Notes(
-        one.onset_s[keep],
-        np.minimum(one.offset_s[keep], EXCERPT_S),
-        one.pitch[keep],
-        one.velocity[keep],
+        one.onset_s,
+        np.minimum(one.offset_s, EXCERPT_S),
+        one.pitch,
+        one.velocity,
         np.minimum(one.pedal_s, EXCERPT_S),
     )
 
 
-def _shifted(notes: Notes, by: float) -> Notes:
+def _timed(notes: Notes, *, factor: float = 1.0, by: float = 0.0) -> Notes:
     return replace(
-        notes, onset_s=notes.onset_s + by, offset_s=notes.offset_s + by, pedal_s=notes.pedal_s + by
+        notes,
+        onset_s=notes.onset_s * factor + by,
+        offset_s=notes.offset_s * factor + by,
+        pedal_s=notes.pedal_s * factor + by,
     )
 
 

@@ -234,17 +234,19 @@ def _summary_rows(
     y, works = pattern.y, pattern.works
     numbers = np.asarray(pattern.layers)
     columns: dict[str, Any] = {"layer": numbers[combined.share.argmax(axis=0)], "p": p}
+    draws = {}
     for name, guess in (("chosen", combined.chosen), ("weighted", combined.weighted)):
         columns[f"{name}_r2"] = r2(y, guess)
-        columns |= _interval(f"{name}_r2", bootstrap.r2(y, guess))
+        draws[name] = bootstrap.r2(y, guess)
+        columns |= _interval(f"{name}_r2", draws[name])
         columns[f"{name}_r2_within"] = within_groups_r2(y, guess, works)[0]
         columns |= _interval(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
     for name, guess in baselines.items():
         columns[f"{name}_r2"] = r2(y, guess)
     if "untrained" in baselines:
-        draws = bootstrap.r2(y, combined.chosen) - bootstrap.r2(y, baselines["untrained"])
         columns["untrained_gain"] = columns["chosen_r2"] - columns["untrained_r2"]
-        columns |= _interval("untrained_gain", draws)
+        gain = draws["chosen"] - bootstrap.r2(y, baselines["untrained"])
+        columns |= _interval("untrained_gain", gain)
     return _rows(pattern, columns, n=len(y), works=len(set(works)))
 
 

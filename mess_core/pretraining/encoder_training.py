@@ -13,55 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mess_core.encoders.piano import PianoConfig, PianoModel
+from mess_core.encoders.piano import CENTRE, FLOOR, SCALE, PianoConfig, PianoModel
 from mess_core.errors import EncoderError
 from mess_core.pretraining.excerpts import EXCERPT_S
-from mess_core.pretraining.labels import POOLED
-from mess_core.pretraining.objective import Batch, Heads, losses
+from mess_core.pretraining.labels import PITCHES, POOLED
+from mess_core.pretraining.objective import Batch, Heads, encode, losses
+from mess_core.pretraining.settings import TrainingSettings
 from mess_core.probing.scores import pearson, r2
-from mess_core.store.arrays import write_bytes
+from mess_core.ranking.scaling import moments
+from mess_core.store.arrays import move_into_place, part_file, write_bytes
 
-__all__ = ["BEST", "Clips", "TrainingSettings", "load_clips", "train"]
+__all__ = ["BEST", "Clips", "load_clips", "train"]
 
 BEST = "best.safetensors"
 """Weights that were best on the works held out, float32."""
-
-_CENTRE, _SCALE, _FLOOR = -9.0, 4.0, 1e-7
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How the encoder is trained.
-
-    Attributes
-    ----------
-    steps : int
-        Gradient steps at most.
-    minutes : float
-        Time limit; the schedule of the learning rate follows whichever ends first.
-    excerpts : int
-        Per step; each comes with all its clips.
-    learning_rate, weight_decay : float
-        AdamW, with a warm-up of 5 % and a cosine to zero.
-    gain_db, equaliser_db : float
-        Largest random gain, and largest gain of a smooth random equaliser.
-    windows : int
-        Windows that each clip is cut into.
-    check_every : int
-        Steps between scores on the works held out.
-    seed : int
-    """
-
-    steps: int = 4000
-    minutes: float = 180.0
-    excerpts: int = 12
-    learning_rate: float = 1.2e-3
-    weight_decay: float = 0.02
-    gain_db: float = 6.0
-    equaliser_db: float = 6.0
-    windows: int = 5
-    check_every: int = 200
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +61,7 @@ class Clips:
 
 
 def load_clips(files: Sequence[Path]) -> Clips:
-    """Read what `mess_core.pretraining.rendering.render_file` cached.
+    """Read what `mess_core.pretraining.clip_rendering.render_file` cached.
 
     Raises
     ------
@@ -124,6 +89,7 @@ def train(
     folder: Path,
     settings: TrainingSettings,
     *,
+    made_from: str = "",
     device: str = "cpu",
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -136,6 +102,8 @@ def train(
     folder : Path
         ``last.pt`` (to resume from) and ``best.safetensors`` are written there.
     settings : TrainingSettings
+    made_from : str
+        Fingerprint of what is trained on: training is resumed only if it is the same.
     device : str
     say : callable
         Called with lines of progress.
@@ -143,9 +111,16 @@ def train(
     Returns
     -------
     dict
-        ``step, seconds, scores`` of the best weights, and ``settings``.
+        ``step`` and ``seconds`` in all, ``scores`` of the best weights and the step they are
+        ``at``, ``history`` (the scores of every check with its ``step``), and ``settings``.
+
+    Raises
+    ------
+    EncoderError
+        If other training was begun in the folder.
     """
     torch.manual_seed(settings.seed)
+    precision = _precision(settings)
     model, place = PianoModel(PianoConfig()), torch.device(device)
     heads = Heads(model.config.dim)
     model.to(place)
@@ -154,15 +129,30 @@ def train(
     optimiser = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    scale = _pooled_scale(training)
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": -math.inf, "scores": {}, "at": 0}
+    scale = moments(np.concatenate(training.pooled).astype(np.float64))
+    state: dict[str, Any] = {
+        "made_from": made_from, "step": 0, "checked": -1, "seconds": 0.0, "audio_s": 0.0,
+        "best": -math.inf, "scores": {}, "at": 0, "history": [],
+    }  # fmt: skip
     if (folder / "last.pt").exists():
         saved = torch.load(folder / "last.pt", map_location=place, weights_only=True)
+        if saved["state"]["made_from"] != made_from:
+            raise EncoderError(
+                "the training that was begun here had other settings, works or clips",
+                path=str(folder),
+                remedy="Choose another folder, or delete this one to start again",
+            )
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
         optimiser.load_state_dict(saved["optimiser"])
         state = saved["state"]
         say(f"resumed at step {state['step']}")
+
+    def check() -> None:
+        _check(model, heads, held_out, scale, settings, state, folder, say, place)
+        state["checked"] = state["step"]
+        _save(model, heads, optimiser, state, folder)
+
     began, earlier = time.perf_counter(), float(state["seconds"])
     while (step := int(state["step"])) < settings.steps:
         elapsed = earlier + time.perf_counter() - began
@@ -172,25 +162,34 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(progress)
         rng = np.random.default_rng([settings.seed, step])
-        batch = _augmented(_batch(training, settings.excerpts, rng, scale, place), settings, step)
+        count = min(settings.excerpts, len(training.groups))
+        chosen = rng.choice(len(training.groups), count, replace=False).tolist()
+        batch = _augmented(_batch(training, chosen, scale, place), settings, step)
         model.train()
-        parts = losses(model, heads, batch, windows=settings.windows)
+        parts = losses(model, heads, batch, windows=settings.windows, precision=precision)
         total = torch.stack(list(parts.values())).sum()
         optimiser.zero_grad()
         torch.autograd.backward(total)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         state |= {"step": step + 1, "seconds": earlier + time.perf_counter() - began}
+        state["audio_s"] += len(batch.mel) * EXCERPT_S
         if (step + 1) % 20 == 0:
             shown = " ".join(f"{name} {value.item():.3f}" for name, value in parts.items())
-            rate = (step + 1) * settings.excerpts * 80 / max(state["seconds"], 1e-9)
+            rate = state["audio_s"] / max(state["seconds"], 1e-9)
             say(f"step {step + 1}: {shown} ({state['seconds']:.0f} s, {rate:.0f} x real time)")
         if (step + 1) % settings.check_every == 0:
-            _check(model, heads, held_out, scale, settings, state, folder, say, place)
-            _save(model, heads, optimiser, state, folder)
-    _check(model, heads, held_out, scale, settings, state, folder, say, place)
-    _save(model, heads, optimiser, state, folder)
+            check()
+    if state["step"] != state["checked"]:
+        check()
     return {**state, "settings": asdict(settings)}
+
+
+def _precision(settings: TrainingSettings) -> torch.dtype:
+    known = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+    if settings.precision not in known:
+        raise EncoderError(f"precision {settings.precision!r}: choose from {', '.join(known)}")
+    return known[settings.precision]
 
 
 def _schedule(progress: float) -> float:
@@ -198,25 +197,12 @@ def _schedule(progress: float) -> float:
     return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _pooled_scale(clips: Clips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    table = np.concatenate(clips.pooled)
-    known = np.isfinite(table)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, table, 0).sum(axis=0) / count
-    spread = np.sqrt(np.square(np.where(known, table - mean, 0)).sum(axis=0) / count)
-    return mean.astype(np.float32), np.where(spread > 0, spread, 1).astype(np.float32)
-
-
 def _batch(
     clips: Clips,
-    excerpts: int,
-    rng: np.random.Generator,
-    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
+    chosen: Sequence[int],
+    scale: tuple[NDArray[np.float64], NDArray[np.float64]],
     device: torch.device,
-    chosen: Sequence[int] | None = None,
 ) -> Batch:
-    if chosen is None:
-        chosen = rng.choice(len(clips.groups), excerpts, replace=False).tolist()
     picked = [(clips.groups[one], number) for number, one in enumerate(chosen)]
 
     def joined(arrays: list[Any], kind: type = np.float32) -> torch.Tensor:
@@ -224,7 +210,10 @@ def _batch(
         return torch.from_numpy(stacked.astype(kind)).to(device)
 
     unpacked = np.concatenate(
-        [np.unpackbits(clips.sounding[file][rows], axis=-1)[..., :88] for (file, rows), _ in picked]
+        [
+            np.unpackbits(clips.sounding[file][rows], axis=-1)[..., :PITCHES]
+            for (file, rows), _ in picked
+        ]
     )
     pooled = np.concatenate([clips.pooled[file][rows] for (file, rows), _ in picked])
     names = np.concatenate(
@@ -241,7 +230,7 @@ def _batch(
 
 
 def _augmented(batch: Batch, settings: TrainingSettings, step: int) -> Batch:
-    """Random gain, equaliser and noise, in the domain of power."""
+    """Random gain, equaliser, noise and band limit, in the domain of power."""
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
     clips, _, bands = batch.mel.shape
 
@@ -255,9 +244,13 @@ def _augmented(batch: Batch, settings: TrainingSettings, step: int) -> Batch:
             order * position
         )
     noise = torch.exp(-14.0 + 5.0 * uniform(clips, 1))
-    power = torch.exp(batch.mel * _SCALE + _CENTRE) - _FLOOR
+    power = torch.exp(batch.mel * SCALE + CENTRE) - FLOOR
     power = power.clamp(min=0.0) * 10 ** (db[:, None] / 10) + noise[:, None]
-    mel = (torch.log(power + _FLOOR) - _CENTRE) / _SCALE
+    limited = (uniform(clips, 1) < 2 * settings.band_limited - 1).float()
+    # Of the bands, 0.71 are below 4 kHz.
+    highest = bands * (0.86 + 0.14 * uniform(clips, 1))
+    power = power * (1 - limited * (torch.arange(bands, device=power.device) > highest))[:, None]
+    mel = (torch.log(power + FLOOR) - CENTRE) / SCALE
     return Batch(mel, batch.onset, batch.sounding, batch.pedal, batch.pooled, batch.performance)
 
 
@@ -266,7 +259,7 @@ def _check(
     model: PianoModel,
     heads: Heads,
     clips: Clips,
-    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
+    scale: tuple[NDArray[np.float64], NDArray[np.float64]],
     settings: TrainingSettings,
     state: dict[str, Any],
     folder: Path,
@@ -277,6 +270,7 @@ def _check(
     model.eval()
     scores = _scores(model, heads, clips, scale, settings, device)
     say("held out: " + " ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    state["history"] = [*state["history"], {"step": state["step"], **scores}]
     known = {name: value if math.isfinite(value) else 0.0 for name, value in scores.items()}
     total = known["onset_f"] + known["pedal_r"] + float(np.mean([known[one] for one in POOLED]))
     if total > float(state["best"]):
@@ -295,22 +289,18 @@ def _scores(
     model: PianoModel,
     heads: Heads,
     clips: Clips,
-    scale: tuple[NDArray[np.float32], NDArray[np.float32]],
+    scale: tuple[NDArray[np.float64], NDArray[np.float64]],
     settings: TrainingSettings,
     device: torch.device,
 ) -> dict[str, float]:
     hits = found = struck = 0.0
     pedal: list[NDArray[Any]] = []
     numbers: list[NDArray[Any]] = []
-    rng = np.random.default_rng(0)
     for first in range(0, len(clips.groups), 8):
-        chosen = list(range(first, min(first + 8, len(clips.groups))))
-        batch = _batch(clips, 0, rng, scale, device, chosen)
-        count, frames, bands = batch.mel.shape
-        cut = batch.mel.reshape(count * settings.windows, frames // settings.windows, bands)
-        states = batch.onset.shape[1] // settings.windows
-        last = model.final_norm(model(cut)[-1])[:, :states]
-        onset, _, _, down = heads(last)
+        chosen = range(first, min(first + 8, len(clips.groups)))
+        batch = _batch(clips, chosen, scale, device)
+        seen = encode(model, heads, batch, windows=settings.windows, precision=_precision(settings))
+        onset, _, _, down = seen.notes
         truth = batch.onset.reshape(onset.shape) > 0
         guess = onset > 0.7
         hits += float((truth & guess).sum())
@@ -319,9 +309,8 @@ def _scores(
         pedal.append(
             np.stack([down.reshape(-1).cpu().numpy(), batch.pedal.reshape(-1).cpu().numpy()])
         )
-        vector = torch.cat([last.mean(dim=1), last.std(dim=1)], dim=-1)
-        vector = vector.view(count, settings.windows, -1).mean(dim=1)
-        numbers.append(np.stack([heads.pooled(vector).cpu().numpy(), batch.pooled.cpu().numpy()]))
+        predicted = heads.pooled(seen.track).cpu().numpy()
+        numbers.append(np.stack([predicted, batch.pooled.cpu().numpy()]))
     both = np.concatenate(numbers, axis=1)  # [guess and truth, clips, numbers]
     guess, truth = np.concatenate(pedal, axis=1)
     scores = {
@@ -345,15 +334,14 @@ def _save(
     state: Mapping[str, Any],
     folder: Path,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "last.pt.part"
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "heads": heads.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "state": dict(state),
-        },
-        part,
-    )
-    part.replace(folder / "last.pt")
+    with part_file(folder / "last.pt") as part:
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "heads": heads.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "state": dict(state),
+            },
+            part,
+        )
+        move_into_place(part, folder / "last.pt")

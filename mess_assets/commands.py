@@ -82,19 +82,26 @@ def _refresh(
 def _print_next_steps(data: str) -> None:
     from mess_core.errors import MessError
     from mess_core.search import Library
+    from mess_core.search.suggestions import suggested_queries
 
     try:
         library = Library.open(data)
     except MessError as error:
         raise click.ClickException(str(error)) from error
     heatmap = Path(data) / "probing" / "heatmap.png"
-    first = str(library.similar(str(library.tracks["track_id"].iloc[0]), k=1)["track_id"].iloc[0])
+    suggestions = suggested_queries(library)
+    width = max(len(one.command) for one in suggestions)
+    queries = "\n             ".join(
+        f"{one.command:{width}}  # {one.reason}" for one in suggestions
+    )
+    available = sum(one.available for one in library.aspects.values())
     click.echo(
         f"""
+aspects      {available} of {len(library.aspects)} available: mess aspects
 heatmap      {heatmap.resolve()}
-ranked list  mess search {first} --aspects brightness=0.7,rubato=0.3
-             mess passages {first} --start 5
-aspects      mess aspects
+ranked list  {queries}
+passages     mess passages {suggestions[0].track} --start 5
+by ear       mess listen
 Dagster UI   dagster dev -h 127.0.0.1   then http://127.0.0.1:3000
 MLflow UI    mlflow ui --backend-store-uri sqlite:///{Path(data).resolve()}/mlflow.db"""
     )

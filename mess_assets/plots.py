@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -94,6 +94,17 @@ def bars_png(values: dict[str, float], xlabel: str) -> bytes:
     axis.barh(names, [values[name] for name in names], color="#4477aa")
     axis.set_xlabel(xlabel)
     axis.tick_params(labelsize=8)
+    return _png(figure)
+
+
+def course_png(history: Sequence[Mapping[str, float]]) -> bytes:
+    """Plot scores in the course of training, one line per name."""
+    figure, axis = _figure(1, 1, 7.5, 3.6)
+    steps = [one["step"] for one in history]
+    for name in [name for name in history[0] if name != "step"]:
+        axis.plot(steps, [one[name] for one in history], ".-", label=name, linewidth=1)
+    axis.set(xlabel="step", ylabel="score on works held out", ylim=(0, 1))
+    axis.legend(fontsize=6, ncol=3)
     return _png(figure)
 
 

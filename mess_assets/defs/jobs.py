@@ -1,4 +1,4 @@
-"""Jobs for the steps of a refresh (scan, embed, describe, tables) and for the evaluation.
+"""Jobs for the steps of a refresh (scan, embed, describe, tables), evaluation and pretraining.
 
 Jobs select assets by name or group, so a new asset of a group is part of its group's job.
 Embeddings and targets have separate jobs, so that a run on the GPU and one on the CPU can be
@@ -56,6 +56,14 @@ evaluate = dg.define_asset_job(
     description="Train the heads, evaluate every system, and compare them on the leaderboard.",
     executor_def=EXECUTOR,
     tags=CPU_TAGS,
+)
+
+train_encoder = dg.define_asset_job(
+    "train_encoder",
+    selection=dg.AssetSelection.groups("pretraining"),
+    description="Train the small encoder on a folder of MIDI files; a stopped run is resumed.",
+    executor_def=EXECUTOR,
+    tags={DEVICE_TAG: "gpu"},
 )
 
 PER_TRACK = (embed, describe)

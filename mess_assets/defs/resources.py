@@ -2,7 +2,7 @@
 
 Environment variables give the defaults; run config or the launchpad override them:
 ``MESS_DATA_ROOT`` (data), ``MESS_DATASETS`` (folders in data/datasets), ``MESS_ENCODER``
-(untrained:tiny), ``MESS_DEVICE`` (auto), ``MESS_DTYPE`` (auto), ``MESS_CONTROL`` (auto),
+(mess-piano), ``MESS_DEVICE`` (auto), ``MESS_DTYPE`` (auto), ``MESS_CONTROL`` (auto),
 ``MLFLOW_TRACKING_URI`` (SQLite in the data root).
 
 Assets read and write the store themselves instead of using IO managers, because a
@@ -12,13 +12,15 @@ store without Dagster's event log, for instance by the search page or by a new D
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
+
+from mess_core.environment import configured_encoder
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -51,7 +53,7 @@ class EncoderResource(dg.ConfigurableResource):
     """The encoder, its device and its windows."""
 
     name: str = Field(
-        default_factory=lambda: os.environ.get("MESS_ENCODER", "untrained:tiny"),
+        default_factory=configured_encoder,
         description="mess-piano, mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a "
         "folder of a model or of `mess train-encoder`.",
     )
@@ -162,6 +164,7 @@ class TrackingResource(dg.ConfigurableResource):
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         artifacts: Mapping[str, bytes] | None = None,
+        series: Sequence[Mapping[str, float]] = (),
     ) -> dict[str, Any]:
         """Log one MLflow run that links to the Dagster run, and return metadata that links back."""
         from mess_assets.links import dagster_run_url, mlflow_run_url
@@ -176,6 +179,7 @@ class TrackingResource(dg.ConfigurableResource):
             params=params,
             metrics=metrics,
             artifacts=artifacts,
+            series=series,
             tags={
                 "dagster_run_id": context.run.run_id,
                 "dagster_run_url": page,

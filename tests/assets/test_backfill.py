@@ -60,23 +60,23 @@ def test_backfill_shows_confirms_runs_and_resumes(invoke, fresh, monkeypatch):
 
 
 def test_only_selected_tracks_are_computed(invoke, fresh):
-    named = ("--stage", "embeddings", "--track", "demo_02_player1")
+    named = ("--stage", "embeddings", "--track", "demo_02_steady")
     done = invoke("--yes", *named)
     assert done.exit_code == 0, done.output
-    assert _sidecars(fresh) == ["demo_02_player1"]
+    assert _sidecars(fresh) == ["demo_02_steady"]
     assert "embeddings: 1 tracks" in invoke("--dry-run", "--all", *named).output
     unknown = invoke("--dry-run", "--dataset", "nowhere")
     assert "no data set 'nowhere'" in unknown.output
 
 
 def test_failed_tracks_are_retried_on_request(invoke, fresh):
-    path = fresh.datasets / "demo" / "demo_01_player1.flac"
+    path = fresh.datasets / "demo" / "demo_01_steady.flac"
     sf.write(path, [0.0] * 48_000, 24_000)
-    named = ("--yes", "--stage", "embeddings", "--track", "demo_01_player1")
+    named = ("--yes", "--stage", "embeddings", "--track", "demo_01_steady")
     first = invoke(*named)
     assert "finished with failures" in first.output
     assert "Nothing to do" in invoke(*named).output
     assert "embeddings: 1 tracks" in invoke(*named, "--failed", "--dry-run").output
     assert len(failures_table(fresh.layout)) == 1  # a dry run deletes no record
     assert "embeddings: 1 tracks" in invoke(*named, "--failed").output
-    assert failures_table(fresh.layout)["track_id"].tolist() == ["demo_01_player1"]
+    assert failures_table(fresh.layout)["track_id"].tolist() == ["demo_01_steady"]

@@ -233,14 +233,14 @@ def test_killed_run_is_resumed(fresh):
 
 
 def test_removed_tracks_are_removed_from_tables_and_partitions(workbench):
-    for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
+    for path in (workbench.datasets / "demo").glob("demo_01_steady.*"):
         path.unlink()
     workbench.refresh()
-    assert "demo_01_player1" not in workbench.instance.get_dynamic_partitions("tracks")
+    assert "demo_01_steady" not in workbench.instance.get_dynamic_partitions("tracks")
     from mess_core.search import Library
 
     library = Library.open(workbench.root)
-    assert "demo_01_player1" not in set(library.similar("demo_01_player2", k=50)["track_id"])
+    assert "demo_01_steady" not in set(library.similar("demo_01_free", k=50)["track_id"])
 
 
 def test_passages_come_from_the_index_and_not_from_the_current_store(workbench):
@@ -248,20 +248,20 @@ def test_passages_come_from_the_index_and_not_from_the_current_store(workbench):
 
     from mess_core.search import Library
 
-    before = Library.open(workbench.root).passages("demo_01_player1", start_s=2.5, k=5)
-    path = workbench.layout.embedding("segments", "demo", "demo_01_player1")
+    before = Library.open(workbench.root).passages("demo_01_steady", start_s=2.5, k=5)
+    path = workbench.layout.embedding("segments", "demo", "demo_01_steady")
     with path.open("wb") as file:
         np.save(file, np.zeros((1, 13, 64), dtype=np.float16))
-    for path in (workbench.datasets / "demo").glob("demo_02_player1.*"):
+    for path in (workbench.datasets / "demo").glob("demo_02_steady.*"):
         path.unlink()
     from mess_core.store.track_table import refresh_tracks
 
     refresh_tracks(workbench.layout, workbench.store.sources())
     library = Library.open(workbench.root)
-    after = library.passages("demo_01_player1", start_s=2.5, k=5)
+    after = library.passages("demo_01_steady", start_s=2.5, k=5)
     assert after["score"].tolist() == before["score"].tolist()
     # Indexed, but no longer in the track table: found until the index is built again.
-    assert len(library.passages("demo_02_player1", start_s=0.0, k=3)) == 3
+    assert len(library.passages("demo_02_steady", start_s=0.0, k=3)) == 3
 
 
 def test_a_midi_only_library_gets_targets_and_a_message(fresh):
@@ -284,6 +284,6 @@ def test_a_library_too_small_to_probe_can_be_searched(fresh):
     from mess_core.search import Library
 
     library = Library.open(fresh.root)
-    hits = library.similar("demo_01_player1", {"rubato": 1.0})
-    assert hits["track_id"].tolist() == ["demo_01_player2"]
+    hits = library.similar("demo_01_steady", {"rubato": 1.0})
+    assert hits["track_id"].tolist() == ["demo_01_free"]
     assert "no target could be probed" in hits.attrs["notes"][0]

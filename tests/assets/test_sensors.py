@@ -51,11 +51,11 @@ def test_sensor_registers_exactly_the_new_tracks(workbench):
 def test_a_removed_file_requests_a_scan_and_a_rebuild(workbench):
     from mess_core.store.track_table import outdated_tables, refresh_tracks
 
-    for path in (workbench.datasets / "demo").glob("demo_01_player1.*"):
+    for path in (workbench.datasets / "demo").glob("demo_01_steady.*"):
         path.unlink()
     assert len(_evaluate(workbench).run_requests) == 1
     refresh_tracks(workbench.layout, workbench.store.sources())
-    assert "demo_01_player1" in outdated_tables(workbench.layout)
+    assert "demo_01_steady" in outdated_tables(workbench.layout)
     since = _since()
     _ended_run(workbench, "scan", dg.DagsterRunStatus.SUCCESS)
     assert len(_rebuild(workbench, since).run_requests) == 1
@@ -122,11 +122,11 @@ def test_pending_keys_are_tracks_without_results(workbench):
     workbench.refresh(rebuild=False)  # the copied table still contains the original paths
     pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
     assert pending == {"embed": [], "describe": []}
-    sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_player1")
+    sidecar = workbench.layout.embedding_sidecar("demo", "demo_02_steady")
     sidecar.unlink()
-    workbench.layout.track_targets("demo", "demo_04_player2").unlink()
+    workbench.layout.track_targets("demo", "demo_04_free").unlink()
     pending = pending_keys(workbench.instance, workbench.store, workbench.encoder)
-    assert pending == {"embed": ["demo_02_player1"], "describe": ["demo_04_player2"]}
+    assert pending == {"embed": ["demo_02_steady"], "describe": ["demo_04_free"]}
 
 
 def test_scan_then_pending_then_rebuild(fresh):
@@ -149,7 +149,7 @@ def test_scan_then_pending_then_rebuild(fresh):
     requests = first.run_requests
     assert "was processed" in evaluate_pending(first.cursor).skip_message
     assert [(one.job_name, one.tags[RANGE_START], one.tags[RANGE_END]) for one in requests] == [
-        (job, "demo_01_player1", "demo_06_player2") for job in ("embed", "describe")
+        (job, "demo_01_free", "demo_06_steady") for job in ("embed", "describe")
     ]
     assert "batches of the last scan" in _rebuild(fresh, _since()).skip_message
     for one in requests:

@@ -152,7 +152,6 @@ def proxy_targets(store: StoreResource) -> dg.MaterializeResult:
     asset=proxy_targets, description="Current version, every track present, nothing infinite."
 )
 def proxy_targets_are_complete(store: StoreResource) -> dg.AssetCheckResult:
-    from mess_core.targets import TARGETS_VERSION
     from mess_core.targets.proxy_table import check_proxy_targets
 
-    return check_result(check_proxy_targets(store.layout, TARGETS_VERSION), WARN)
+    return check_result(check_proxy_targets(store.layout), WARN)

@@ -12,7 +12,7 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/numba" / _WORKER)
 os.environ["MLFLOW_TRACKING_URI"] = "off"
 os.environ.pop("MESS_DATASETS", None)
-os.environ.pop("MESS_ENCODER", None)
+os.environ["MESS_ENCODER"] = "untrained:tiny"
 
 pytest_plugins = [
     "tests.fixtures.browsing",

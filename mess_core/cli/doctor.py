@@ -11,6 +11,7 @@ from typing import Any, Literal
 import click
 
 from mess_core.cli.terminal import data_option, json_option
+from mess_core.environment import configured_encoder
 from mess_core.errors import MessError
 from mess_core.store.layout import Layout
 
@@ -92,7 +93,11 @@ def _encoders() -> list[Check]:
 
     from mess_core.encoders.mert import HUB_MODELS
 
-    checks = [Check("encoder untrained:tiny", "ok", "always available (the untrained control)")]
+    checks = [
+        Check("encoder untrained:tiny", "ok", "always available (the untrained control)"),
+        Check("encoder mess-piano", "ok", "in the package (CC BY-NC-SA 4.0)"),
+        _configured_encoder(),
+    ]
     for name, model in HUB_MODELS.items():
         cached = any(
             isinstance(try_to_load_from_cache(model.repository, file, revision=model.revision), str)
@@ -104,14 +109,29 @@ def _encoders() -> list[Check]:
     return checks
 
 
+def _configured_encoder() -> Check:
+    from mess_core.encoders import load_encoder
+
+    name = configured_encoder()
+    try:
+        encoder = load_encoder(name, device="cpu", offline=True)
+    except MessError as error:
+        return Check("MESS_ENCODER", "missing", str(error))
+    layers = f"{len(encoder.layers)} layers of {encoder.dim}"
+    return Check("MESS_ENCODER", "ok", f"{encoder.name}, {layers}")
+
+
 def _data(layout: Layout) -> list[Check]:
+    from mess_core.datasets import configured_sources
     from mess_core.search.artifact import latest_manifest
     from mess_core.store.failures import failures_table
     from mess_core.store.tables import read_json
 
     root = Check("data root", "ok", str(layout.root))
     if not layout.tracks.exists():
-        return [root, Check("tracks", "missing", "no track table", "Run `mess demo`")]
+        sources = configured_sources(layout.root)
+        named = ", ".join(f"{one.name}: {one.root}" for one in sources)
+        return [root, Check("tracks", "missing", f"not read yet: {named}", "Run `mess run`")]
     report: dict[str, Any] = read_json(layout.tracks_report)
     found = ", ".join(f"{one['dataset']}: {one['tracks']}" for one in report["datasets"])
     checks = [

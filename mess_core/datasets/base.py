@@ -253,7 +253,7 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
     ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
     ...     scan = scan_source(f"{folder}/demo", "demo")
     >>> scan.layout, [track.track_id for track in scan.tracks]
-    ('folder', ['demo_01_player1', 'demo_01_player2'])
+    ('folder', ['demo_01_free', 'demo_01_steady'])
     """
     folder = locate(root)
     if not getattr(folder, "protocol", ""):

@@ -2,15 +2,16 @@
 
 All audio is synthesised here, so nothing has to be downloaded, and the ground truth is exact:
 ``ground_truth.csv`` next to the audio contains the tempo, rubato, dynamics, articulation,
-asynchrony and pedal of every performance. The pieces are random walks over chord progressions:
-different enough to be distinguished, but not meant as music.
+asynchrony and pedal of every performance. Five players with habits that are easy to hear (see
+`HABITS`) play pieces of eight characters in several keys and registers. The pieces are random walks
+over chord progressions: different enough to be distinguished, but not meant as music.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from os import PathLike
 from pathlib import Path
 
@@ -19,14 +20,47 @@ from numpy.typing import NDArray
 
 from mess_core.datasets.synthesis import Notes, synthesise
 
-__all__ = ["Expression", "Score", "demo_score", "perform", "write_demo_corpus", "write_midi"]
+__all__ = [
+    "HABITS",
+    "Expression",
+    "Score",
+    "demo_score",
+    "perform",
+    "write_demo_corpus",
+    "write_midi",
+]
 
-DEMO_VERSION = "2"
-_TITLES = ("Chorale", "Waltz", "Invention", "Nocturne", "Toccata", "Berceuse", "March", "Elegy")
+DEMO_VERSION = "3"
+_SECONDS = 11.5
 _PROGRESSIONS = ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 5, 3), (0, 1, 4, 0))
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Character:
+    title: str
+    beats_per_bar: int
+    notes_per_beat: int
+    bpm: float
+    chords: bool = True
+    semitones: int = 0
+    broken: bool = False
+
+
+_CHARACTERS = (
+    _Character("Chorale", 4, 1, 76),
+    _Character("Waltz", 3, 1, 132),
+    _Character("Invention", 4, 2, 96, chords=False),
+    _Character("Nocturne", 4, 2, 66),
+    _Character("Toccata", 2, 4, 112),
+    _Character("Berceuse", 3, 1, 84, chords=False),
+    _Character("March", 4, 1, 120, semitones=-12),
+    _Character("Elegy", 4, 2, 58, semitones=-7, broken=True),
+)
+# Register and tempo of the pieces of one character: as above, high and slower, low and faster.
+_VARIANTS = ((0, 1.0), (10, 0.88), (-8, 1.14))
 
 
 @dataclass(frozen=True)
@@ -83,14 +117,41 @@ class Expression:
     pedal: float = 0.3
 
 
-def demo_score(work: int, *, bars: int = 8) -> Score:
-    """Return the piece with this number, which is the same on every call."""
+HABITS = {
+    "steady": Expression(1.0, 0.01, 0.01, 62, 4, 0.9, 3, 0.2),
+    "free": Expression(0.98, 0.16, 0.08, 56, 8, 0.95, 15, 0.5),
+    "dry": Expression(1.03, 0.03, 0.02, 66, 6, 0.45, 5, 0.0),
+    "dramatic": Expression(1.07, 0.07, 0.06, 82, 16, 0.75, 9, 0.3),
+    "gentle": Expression(0.92, 0.05, 0.04, 45, 3, 1.08, 7, 0.85),
+}
+"""Players of the demo corpus: name to how they play when nothing moves them to do otherwise."""
+
+_LOWEST = Expression(0.87, 0.0, 0.0, 40, 2, 0.4, 1, 0.0)
+_HIGHEST = Expression(1.13, 0.2, 0.14, 92, 19, 1.15, 20, 0.95)
+_MOOD = 0.12  # of the range, up or down from piece to piece
+
+
+def demo_score(work: int, *, bars: int | None = None) -> Score:
+    """Return the piece with this number, which is the same on every call.
+
+    Parameters
+    ----------
+    work : int
+        Pieces 0 to 7 have different characters; piece 8 has that of piece 0, in another register
+        and tempo, and so on.
+    bars : int, optional
+        As many as last 11.5 s by default.
+    """
+    character = _CHARACTERS[work % len(_CHARACTERS)]
+    semitones, faster = _VARIANTS[work // len(_CHARACTERS) % len(_VARIANTS)]
+    bpm = character.bpm * faster
+    beats = character.beats_per_bar
+    if bars is None:
+        bars = max(2, round(_SECONDS * bpm / 60 / beats))
     rng = np.random.default_rng([work, 20_240])
-    beats_per_bar = (4, 3, 4, 4, 2, 3)[work % 6]
     scale = _MAJOR if work % 2 == 0 else _MINOR
-    tonic = 48 + int(rng.integers(0, 12))
+    tonic = 48 + int(rng.integers(0, 12)) + character.semitones + semitones
     progression = _PROGRESSIONS[work % len(_PROGRESSIONS)]
-    subdivision = (1, 1, 2, 2, 4, 1)[work % 6]
     notes: list[tuple[float, float, int, bool]] = []
 
     def degree(step: int) -> int:
@@ -99,17 +160,22 @@ def demo_score(work: int, *, bars: int = 8) -> Score:
     walk = 14
     for bar in range(bars):
         root = progression[bar % len(progression)]
-        for beat in range(beats_per_bar):
-            at = float(bar * beats_per_bar + beat)
+        for beat in range(beats):
+            at = float(bar * beats + beat)
             if beat == 0:
-                notes.append((at, 1.0 * beats_per_bar / 2, degree(root) - 12, False))
-            if work % 3 != 2:
+                notes.append((at, 1.0 * beats / 2, degree(root) - 12, False))
+            if character.broken:
+                notes += [
+                    (at + part / 4, 0.5, degree(root + third), False)
+                    for part, third in enumerate((0, 2, 4, 2))
+                ]
+            elif character.chords:
                 notes += [(at, 1.0, degree(root + third), False) for third in (2, 4)]
-            for part in range(subdivision):
+            for part in range(character.notes_per_beat):
                 walk = int(np.clip(walk + rng.integers(-2, 3), 9, 20))
-                notes.append((at + part / subdivision, 1 / subdivision, degree(walk), True))
+                length = 1 / character.notes_per_beat
+                notes.append((at + part * length, length, degree(walk), True))
     table = np.asarray([note[:3] for note in notes], dtype=np.float64)
-    bpm = float((76, 132, 96, 66, 112, 84)[work % 6])
     return Score(
         beat=table[:, 0],
         length_beats=table[:, 1],
@@ -188,9 +254,9 @@ def write_midi(notes: Notes, path: str | PathLike[str], *, program: int = 0) -> 
 def write_demo_corpus(
     folder: str | PathLike[str],
     *,
-    works: int = 6,
-    players: int = 4,
-    bars: int = 8,
+    works: int = 24,
+    players: int = 5,
+    bars: int | None = None,
     seed: int = 0,
 ) -> int:
     """Synthesise the corpus into a folder, unless the folder already contains it.
@@ -199,9 +265,11 @@ def write_demo_corpus(
     ----------
     folder : path-like
         Written under a temporary name in the same folder and then renamed.
-    works, players : int
-    bars : int
-        Length of each piece.
+    works : int
+    players : int
+        The first of `HABITS`; there are five.
+    bars : int, optional
+        Length of each piece, see `demo_score`.
     seed : int
 
     Returns
@@ -221,6 +289,8 @@ def write_demo_corpus(
         "bars": bars,
         "seed": seed,
     }
+    if players > len(HABITS):
+        raise ValueError(f"players must be at most {len(HABITS)}, not {players}")
     manifest = target / "demo.json"
     if manifest.is_file() and json.loads(manifest.read_text()) == recipe:
         return works * players
@@ -230,14 +300,14 @@ def write_demo_corpus(
     rows, ground_truth = [], []
     for work in range(works):
         score = demo_score(work, bars=bars)
-        title = f"{_TITLES[work % len(_TITLES)]} No. {work + 1}"
-        for player in range(players):
-            track_id = f"demo_{work + 1:02d}_player{player + 1}"
-            expression = _player_expression(work, player, seed)
-            notes = perform(score, expression, seed=seed + 1000 * work + player)
+        title = f"{_CHARACTERS[work % len(_CHARACTERS)].title} No. {work + 1}"
+        for number, player in enumerate(list(HABITS)[:players]):
+            track_id = f"demo_{work + 1:02d}_{player}"
+            expression = _in_this_piece(HABITS[player], [seed, number, work])
+            notes = perform(score, expression, seed=seed + 1000 * work + number)
             sf.write(part / f"{track_id}.flac", synthesise(notes), 24_000, subtype="PCM_16")
             write_midi(notes, part / f"{track_id}.mid")
-            rows.append([track_id, "MESS", title, f"demo:work{work + 1}", f"player{player + 1}"])
+            rows.append([track_id, "MESS", title, f"demo:work{work + 1}", player])
             ground_truth.append({"track_id": track_id, **asdict(expression)})
     with (part / "metadata.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -255,12 +325,9 @@ def write_demo_corpus(
     return works * players
 
 
-def _player_expression(work: int, player: int, seed: int) -> Expression:
-    """Return a player's habits, varied slightly from piece to piece."""
-    habit = np.random.default_rng([seed, player, 1]).uniform(-1, 1, 8)
-    mood = np.random.default_rng([seed, player, work, 2]).uniform(-1, 1, 8)
-    where = np.clip(0.7 * habit + 0.5 * mood, -1, 1) * 0.5 + 0.5  # [0, 1]
-    low = np.array([0.85, 0.01, 0.01, 45, 3, 0.45, 2, 0.0])
-    high = np.array([1.18, 0.16, 0.12, 85, 16, 1.1, 18, 0.9])
-    values = low + where * (high - low)
-    return Expression(*(float(value) for value in values))
+def _in_this_piece(habit: Expression, seed: list[int]) -> Expression:
+    """Vary a player's habits slightly, as from piece to piece."""
+    lowest, usual, highest = (np.array(astuple(one)) for one in (_LOWEST, habit, _HIGHEST))
+    mood = _MOOD * np.random.default_rng(seed).uniform(-1, 1, len(usual))
+    moved = np.clip(usual + mood * (highest - lowest), lowest, highest)
+    return Expression(*moved.tolist())

@@ -142,7 +142,7 @@ def read_tracks(
     ...     _ = write_demo_corpus(f"{folder}/demo", works=1, players=2, bars=1)
     ...     tracks, report, hashes = mess.read_tracks(parse_sources(f"demo={folder}/demo"))
     >>> tracks[["track_id", "work_id", "performer"]].to_dict("records")[0]
-    {'track_id': 'demo_01_player1', 'work_id': 'demo:work1', 'performer': 'player1'}
+    {'track_id': 'demo_01_free', 'work_id': 'demo:work1', 'performer': 'free'}
     >>> report["with_midi"], report["skipped"], len(hashes)
     (2, 0, 2)
     """

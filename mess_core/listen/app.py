@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
@@ -140,6 +141,7 @@ def _library(cache: LibraryCache) -> dict[str, Any]:
         "tracks": records,
         "aspects": _plain(aspects),
         "heads": served_heads(library.layout, library.identity),
+        "suggestions": [asdict(one) for one in cache.suggestions()],
     }
 
 
@@ -199,8 +201,8 @@ def _moment(cache: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> d
     return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
 
 
-def _map(cache: LibraryCache) -> dict[str, Any]:
-    return cache.map()
+def _map(cache: LibraryCache, by: Literal["playing", "sound"] = "sound") -> dict[str, Any]:
+    return cache.map(by)
 
 
 def _heatmap(cache: LibraryCache) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mess_core.errors import StoreError
 from mess_core.listen.overview import library_map
 from mess_core.search.query import Library
 from mess_core.search.recordings import matching_encoder
+from mess_core.search.suggestions import Suggestion, suggested_queries
 from mess_core.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class LibraryCache:
         self._lock = threading.RLock()
         self._stamp: Any = None
         self._library: Library | None = None
-        self._map: dict[str, Any] | None = None
+        self._maps: dict[str, dict[str, Any]] = {}
+        self._suggestions: list[Suggestion] | None = None
         self._encoder: Encoder | None = None
 
     def library(self) -> Library:
@@ -46,16 +48,24 @@ class LibraryCache:
             stamp = self._current_stamp()
             if self._library is None or stamp != self._stamp:
                 self._library, self._stamp = Library.open(self._root), stamp
-                self._map = self._encoder = None
+                self._maps, self._suggestions, self._encoder = {}, None, None
             return self._library
 
-    def map(self) -> dict[str, Any]:
+    def map(self, by: Literal["playing", "sound"]) -> dict[str, Any]:
         """Return the cached result of `mess_core.listen.overview.library_map`."""
         with self._lock:
             library = self.library()
-            if self._map is None:
-                self._map = library_map(library)
-            return self._map
+            if by not in self._maps:
+                self._maps[by] = library_map(library, by)
+            return self._maps[by]
+
+    def suggestions(self) -> list[Suggestion]:
+        """Return the cached result of `mess_core.search.suggestions.suggested_queries`."""
+        with self._lock:
+            library = self.library()
+            if self._suggestions is None:
+                self._suggestions = suggested_queries(library)
+            return self._suggestions
 
     def encoder(self) -> Encoder:
         """Return the library's encoder, loaded when a recording is first used as a query.

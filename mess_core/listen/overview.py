@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import StoreError
 from mess_core.search.query import Library
+from mess_core.search.suggestions import PLAYED
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table
 
@@ -55,15 +56,35 @@ def project(
     return found / max(float(np.abs(found).max(initial=0.0)), 1e-12), how
 
 
-def library_map(library: Library) -> dict[str, Any]:
-    """Return the map of all indexed tracks: the projection ``how`` and its ``points``."""
-    ids, vectors = library.vectors()
-    positions, how = project(vectors.reshape(len(vectors), -1))
+def library_map(library: Library, by: Literal["playing", "sound"] = "sound") -> dict[str, Any]:
+    """Return a map of all indexed tracks: how it is projected, and its points.
+
+    Parameters
+    ----------
+    library : Library
+    by : {"playing", "sound"}
+        "playing": tracks are near that probes place alike in the available aspects of how a piece
+        is played; "sound": whose vectors are alike. Without such aspects it is "sound".
+
+    Returns
+    -------
+    dict
+        ``by``, ``how`` and ``points`` (each ``track_id, x, y``).
+    """
+    played = [name for name in PLAYED if library.aspects[name].available]
+    placed = library.positions(played) if by == "playing" else None
+    if placed is None or placed.shape[1] < 2 or not np.isfinite(placed).all():
+        by = "sound"
+        ids, vectors = library.vectors()
+        positions, how = project(vectors.reshape(len(vectors), -1))
+    else:
+        ids = library.track_ids
+        positions, how = project(placed)
     points = [
         {"track_id": track, "x": round(float(x), 4), "y": round(float(y), 4)}
         for track, (x, y) in zip(ids, positions, strict=True)
     ]
-    return {"how": how, "points": points}
+    return {"by": by, "how": how, "points": points}
 
 
 def heatmap(layout: Layout) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN
     >>> len(performance) == len(notes.pitch)
     True
     >>> round(performance.end_s)
-    25
+    13
     """
     import io
     import warnings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ class Library:
 
     >>> from mess_core import Library
     >>> library = Library.open("data")  # doctest: +SKIP
-    >>> hits = library.similar("demo_01_player1", {"tempo": 1.0}, k=3)  # doctest: +SKIP
+    >>> hits = library.similar("demo_01_steady", {"tempo": 1.0}, k=3)  # doctest: +SKIP
     >>> list(hits.columns)  # doctest: +SKIP
     ['rank', 'track_id', 'score', 'tempo', 'composer', 'title', 'performer']
     """
@@ -311,6 +311,31 @@ class Library:
         if head is not None:
             return self._with_facts(self._ranking.by_head(head, embedding.track, allowed, k))
         return self._with_facts(self._ranking.by_aspects(embedding.track, aspects, allowed, k))
+
+    @property
+    def track_ids(self) -> list[str]:
+        """Ids of the tracks that can be searched, in the order of the index."""
+        return list(self._ranking.ids)
+
+    def positions(self, aspects: Iterable[str]) -> NDArray[np.float64] | None:
+        """Return where probes place the indexed tracks in some aspects.
+
+        Parameters
+        ----------
+        aspects : iterable of str
+
+        Returns
+        -------
+        ndarray, float64, shape [tracks, targets of the aspects], or None
+            In standard deviations of each target; None if none of them was probed.
+        """
+        subspaces = self._ranking.subspaces
+        placed = [
+            subspaces.placed[name]
+            for name in aspects
+            if subspaces is not None and subspaces.has(name)
+        ]
+        return np.concatenate(placed, axis=1) if placed else None
 
     def vectors(self) -> tuple[list[str], NDArray[np.float32]]:
         """Return ids and unit vectors of all indexed tracks, float32 [tracks, layers, dim]."""

@@ -35,6 +35,26 @@ def test_an_empty_data_root_is_reported_with_a_remedy(tmp_path):
     assert "mess demo" in result.output
 
 
+def test_doctor_names_the_data_sets_and_the_encoder_that_are_configured(tmp_path, monkeypatch):
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    monkeypatch.setenv("MESS_DATASETS", f"mine={recordings}")
+    monkeypatch.setenv("MESS_ENCODER", "mess-piano")
+    found = {
+        one["subject"]: one
+        for one in json.loads(_run("doctor", "--json", "--data", str(tmp_path)).stdout)
+    }
+    assert f"mine: {recordings}" in found["tracks"]["fact"]
+    assert found["MESS_ENCODER"]["fact"].startswith("mess-piano@")
+    monkeypatch.setenv("MESS_ENCODER", "no-such-encoder")
+    found = {
+        one["subject"]: one
+        for one in json.loads(_run("doctor", "--json", "--data", str(tmp_path)).stdout)
+    }
+    assert found["MESS_ENCODER"]["state"] == "missing"
+    assert "no-such-encoder" in found["MESS_ENCODER"]["fact"]
+
+
 @pytest.fixture
 def data(built):
     return ["--data", str(built.root)]
@@ -42,12 +62,12 @@ def data(built):
 
 def test_search_ranks_and_explains(data):
     result = _run(
-        "search", "demo_01_player1", "--aspects", "brightness=0.7,tempo=-0.2", "-k", "3", *data
+        "search", "demo_01_steady", "--aspects", "brightness=0.7,tempo=-0.2", "-k", "3", *data
     )
     assert result.exit_code == 0, result.output
     assert "untrained" in result.output
     hits = json.loads(
-        _run("search", "demo_01_player1", "--aspects", "brightness", "--json", *data).stdout
+        _run("search", "demo_01_steady", "--aspects", "brightness", "--json", *data).stdout
     )
     assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
     assert hits == sorted(hits, key=lambda hit: -hit["score"])
@@ -58,10 +78,10 @@ def test_search_ranks_and_explains(data):
     ("arguments", "message"),
     [
         (["search", "demo_01_player"], "Did you mean demo_0"),
-        (["search", "demo_01_player1", "--aspects", "loudness"], "no aspect 'loudness'"),
-        (["search", "demo_01_player1", "--aspects", "tempo=0"], "weights are zero"),
-        (["search", "demo_01_player1", "-k", "0"], "k must be at least 1"),
-        (["passages", "demo_01_player1", "--start", "900"], "outside"),
+        (["search", "demo_01_steady", "--aspects", "loudness"], "no aspect 'loudness'"),
+        (["search", "demo_01_steady", "--aspects", "tempo=0"], "weights are zero"),
+        (["search", "demo_01_steady", "-k", "0"], "k must be at least 1"),
+        (["passages", "demo_01_steady", "--start", "900"], "outside"),
     ],
 )
 def test_invalid_queries_print_one_line(data, arguments, message):
@@ -72,20 +92,20 @@ def test_invalid_queries_print_one_line(data, arguments, message):
 
 
 def test_audio_files_filters_and_explanations(data, corpus):
-    path = str(corpus / "demo_01_player1.flac")
+    path = str(corpus / "demo_01_steady.flac")
     hits = json.loads(_run("search", path, "-k", "2", "--json", *data).stdout)
-    assert hits[0]["track_id"] == "demo_01_player1"
-    options = ["--where", "performer=player2", "--start", "2.5"]
+    assert hits[0]["track_id"] == "demo_01_steady"
+    options = ["--where", "performer=free", "--start", "2.5"]
     hits = json.loads(_run("passages", path, *options, "--json", *data).stdout)
-    assert {hit["track_id"].split("_")[-1] for hit in hits} == {"player2"}
+    assert {hit["track_id"].split("_")[-1] for hit in hits} == {"free"}
     for command, option in (("search", "--same-work"), ("passages", "--own")):
         refused = _run(command, path, option, *data)
         assert refused.exit_code == 2
         assert f"{option}: only for tracks of the library" in refused.output
     assert "there is no head" in _run("search", path, "--head", "none", *data).output
-    explained = _run("explain", "demo_01_player1", "demo_02_player1", "--json", *data)
+    explained = _run("explain", "demo_01_steady", "demo_02_steady", "--json", *data)
     assert {row["aspect"] for row in json.loads(explained.stdout)} > {"tempo", "rubato"}
-    invalid = _run("passages", "demo_01_player1", "--where", "composer", *data)
+    invalid = _run("passages", "demo_01_steady", "--where", "composer", *data)
     assert "COLUMN=VALUE" in invalid.output
 
 
@@ -94,9 +114,9 @@ def test_tracks_passages_aspects_and_doctor(data):
     assert len(listed) == 12
     assert len(json.loads(_run("tracks", "--match", "WALTZ", "--json", *data).stdout)) == 2
     assert json.loads(_run("tracks", "--failed", "--json", *data).stdout) == []
-    hits = json.loads(_run("passages", "demo_01_player1", "--start", "3", "--json", *data).stdout)
+    hits = json.loads(_run("passages", "demo_01_steady", "--start", "3", "--json", *data).stdout)
     assert all(hit["end_s"] > hit["start_s"] for hit in hits)
-    assert "demo_01_player1" not in {hit["track_id"] for hit in hits}
+    assert "demo_01_steady" not in {hit["track_id"] for hit in hits}
     assert len(json.loads(_run("aspects", "--json", *data).stdout)) == 13
     subjects = {one["subject"] for one in json.loads(_run("doctor", "--json", *data).stdout)}
     assert {"torch", "device", "track index", "failures"} <= subjects

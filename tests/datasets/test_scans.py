@@ -131,7 +131,7 @@ def test_demo_corpus_is_a_folder_with_known_works(corpus):
     assert len(scan.tracks) == 12
     assert not scan.skipped
     assert len({track.work_id for track in scan.tracks}) == 6
-    assert {track.performer for track in scan.tracks} == {"player1", "player2"}
+    assert {track.performer for track in scan.tracks} == {"steady", "free"}
 
 
 def test_same_id_in_two_data_sets_is_reported_not_raised(tmp_path, corpus):

@@ -122,7 +122,10 @@ def test_passage_search_is_opened_and_closed(page):
 
 
 def test_the_map_chooses_tracks_and_the_layers_are_shown(page):
-    until(page, "document.querySelector('#map-line').textContent.includes('coloured by composer')")
+    until(page, "document.querySelector('#map-line').textContent.includes('tracks (')")
+    assert page.locator("#legend li").all_inner_texts() == ["free", "steady"]
+    page.select_option("#placed-by", "sound")
+    until(page, "document.querySelector('#map-line').textContent.includes('similar overall')")
     canvas = page.locator("#map")
     canvas.scroll_into_view_if_needed()
     point = page.evaluate(

@@ -70,10 +70,10 @@ def test_filters_find_every_passage_that_they_allow(library):
     same = library.passages(first["track_id"], 3.0, k=50, same_work=True)
     others = set(library.tracks.loc[library.tracks["work_id"] == first["work_id"], "track_id"])
     assert set(same["track_id"]) == others - {first["track_id"]}
-    player = library.passages(first["track_id"], 3.0, k=50, where={"performer": "player2"})
+    player = library.passages(first["track_id"], 3.0, k=50, where={"performer": "free"})
     assert len(player)
     performers = library.tracks.set_index("track_id")["performer"]
-    assert set(performers[player["track_id"]]) == {"player2"}
+    assert set(performers[player["track_id"]]) == {"free"}
     rival = library.passages(first["track_id"], 3.0, k=50, other_performer=True)
     assert first["performer"] not in set(performers[rival["track_id"]])
     for _, hits in same.groupby("track_id"):
@@ -87,9 +87,9 @@ def test_whole_tracks_are_filtered_equally_in_both_modes(library, aspects, mode)
     first = library.tracks.iloc[0]
     options = {"aspects": aspects, "mode": mode if aspects else "auto", "k": 50}
     everything = library.similar(first["track_id"], **options)
-    filtered = library.similar(first["track_id"], where={"performer": "player2"}, **options)
+    filtered = library.similar(first["track_id"], where={"performer": "free"}, **options)
     performers = library.tracks.set_index("track_id")["performer"]
-    expected = everything[performers[everything["track_id"]].to_numpy() == "player2"]
+    expected = everything[performers[everything["track_id"]].to_numpy() == "free"]
     assert filtered["track_id"].tolist() == expected["track_id"].tolist()
     np.testing.assert_allclose(filtered["score"], expected["score"], atol=1e-9)
     same = library.similar(first["track_id"], same_work=True, **options)

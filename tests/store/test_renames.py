@@ -33,7 +33,7 @@ def test_reassigned_or_swapped_names_are_renames():
 def library(tmp_path, corpus, encoder):
     folder = tmp_path / "takes"
     folder.mkdir()
-    for path in corpus.glob("demo_0[12]_player1.*"):
+    for path in corpus.glob("demo_0[12]_steady.*"):
         (folder / path.name).write_bytes(path.read_bytes())
     layout = Layout(tmp_path / "root")
     tracks, _ = refresh_tracks(layout, parse_sources(f"takes={folder}"))
@@ -45,11 +45,11 @@ def library(tmp_path, corpus, encoder):
 def test_nothing_is_computed_again_after_a_rename(library, encoder):
     layout, folder = library
     store = EmbeddingStore(layout)
-    before = np.array(store.read("segments", "takes", "demo_02_player1"))
-    for path in folder.glob("demo_02_player1.*"):
+    before = np.array(store.read("segments", "takes", "demo_02_steady"))
+    for path in folder.glob("demo_02_steady.*"):
         path.rename(folder / f"Für Elise...{path.suffix}")
     tracks, report = refresh_tracks(layout, parse_sources(f"takes={folder}"))
-    assert report["renamed"] == [["demo_02_player1", "Für Elise..."]]
+    assert report["renamed"] == [["demo_02_steady", "Für Elise..."]]
     assert (report["added"], report["removed"]) == ([], [])
     identity = encoder.identity
     assert pending_tracks(layout, wanted=identity, targets_version=TARGETS_VERSION) == {}
@@ -57,14 +57,14 @@ def test_nothing_is_computed_again_after_a_rename(library, encoder):
     assert {one.status for one in compute_track_targets(tracks, layout)} == {"fresh"}
     np.testing.assert_array_equal(store.read("segments", "takes", "Für Elise..."), before)
     assert store.sidecar("takes", "Für Elise...")["track_id"] == "Für Elise..."
-    left = [path.name for path in layout.root.rglob("*demo_02_player1*")]
+    left = [path.name for path in layout.root.rglob("*demo_02_steady*")]
     assert left == []
 
 
 def test_swapped_names_are_not_computed_again(library, encoder):
     layout, folder = library
     store = EmbeddingStore(layout)
-    first, second = "demo_01_player1", "demo_02_player1"
+    first, second = "demo_01_steady", "demo_02_steady"
     before = np.array(store.read("aggregated", "takes", first))
     for suffix in (".flac", ".mid"):
         (folder / f"{first}{suffix}").rename(folder / f"x{suffix}")

@@ -17,7 +17,7 @@ from mess_core.targets import TARGETS_VERSION, compute_track_targets
 def library(tmp_path, corpus):
     folder = tmp_path / "takes"
     folder.mkdir()
-    for name in ("demo_01_player1", "demo_02_player1", "demo_03_player1"):
+    for name in ("demo_01_steady", "demo_02_steady", "demo_03_steady"):
         shutil.copy(corpus / f"{name}.mid", folder)
         samples, rate = sf.read(corpus / f"{name}.flac", frames=72_000)
         sf.write(folder / f"{name}.flac", samples, rate)
@@ -52,9 +52,9 @@ def test_pending_shrinks_to_nothing_and_follows_changes(library, encoder):
 
 def test_a_changed_midi_file_is_noticed(library, encoder, corpus):
     _compute(library, encoder)
-    shutil.copy(corpus / "demo_05_player2.mid", library[1] / "demo_01_player1.mid")
+    shutil.copy(corpus / "demo_05_free.mid", library[1] / "demo_01_steady.mid")
     _scan(library)
-    assert list(_pending(library, encoder)) == ["demo_01_player1"]
+    assert list(_pending(library, encoder)) == ["demo_01_steady"]
     assert sorted(_compute(library, encoder)) == ["done"] + ["fresh"] * 5
     assert _pending(library, encoder) == {}
 
@@ -63,18 +63,18 @@ def test_failures_wait_for_the_file_to_change(library, encoder, corpus):
     from mess_core.store import EmbeddingStore
 
     _compute(library, encoder)
-    bad = library[1] / "demo_02_player1.flac"
+    bad = library[1] / "demo_02_steady.flac"
     bad.write_bytes(bad.read_bytes()[:9000])
-    (library[1] / "demo_03_player1.mid").write_bytes(b"MThd")
+    (library[1] / "demo_03_steady.mid").write_bytes(b"MThd")
     _, report = _scan(library)
-    assert report["changed"] == ["demo_02_player1"]
+    assert report["changed"] == ["demo_02_steady"]
     assert len(_pending(library, encoder)) == 2
     assert sorted(_compute(library, encoder)).count("failed") == 3
     assert _pending(library, encoder) == {}
     # The embedding of audio that no longer exists is not served.
-    assert EmbeddingStore(library[0]).sidecar("takes", "demo_02_player1") is None
+    assert EmbeddingStore(library[0]).sidecar("takes", "demo_02_steady") is None
     shutil.copy(corpus / bad.name, bad)
-    shutil.copy(corpus / "demo_03_player1.mid", library[1])
+    shutil.copy(corpus / "demo_03_steady.mid", library[1])
     _scan(library)
     assert len(_pending(library, encoder)) == 2
     _compute(library, encoder)
@@ -84,9 +84,9 @@ def test_failures_wait_for_the_file_to_change(library, encoder, corpus):
 def test_damaged_records_are_computed_again(library, encoder):
     _compute(library, encoder)
     layout = library[0]
-    layout.embedding_sidecar("takes", "demo_01_player1").write_text("{half")
-    layout.track_targets("takes", "demo_02_player1").write_text("")
-    assert set(_pending(library, encoder)) == {"demo_01_player1", "demo_02_player1"}
+    layout.embedding_sidecar("takes", "demo_01_steady").write_text("{half")
+    layout.track_targets("takes", "demo_02_steady").write_text("")
+    assert set(_pending(library, encoder)) == {"demo_01_steady", "demo_02_steady"}
     assert sorted(_compute(library, encoder)) == ["done"] * 2 + ["fresh"] * 4
     assert _pending(library, encoder) == {}
 
@@ -94,7 +94,7 @@ def test_damaged_records_are_computed_again(library, encoder):
 def test_values_beyond_float16_fail_only_their_track(library, encoder, monkeypatch):
     from dataclasses import replace
 
-    real, bad = type(encoder).embed, "demo_02_player1"
+    real, bad = type(encoder).embed, "demo_02_steady"
 
     def overflowing(self, opened):
         embedding = real(self, opened)
@@ -115,17 +115,17 @@ def test_values_beyond_float16_fail_only_their_track(library, encoder, monkeypat
 def test_failures_of_removed_tracks_are_cleared(library, encoder):
     from mess_core.store.failures import failures_table
 
-    (library[1] / "demo_01_player1.flac").write_bytes(b"no audio")
+    (library[1] / "demo_01_steady.flac").write_bytes(b"no audio")
     _compute(library, encoder)
-    assert set(failures_table(library[0])["track_id"]) == {"demo_01_player1"}
-    for path in library[1].glob("demo_01_player1.*"):
+    assert set(failures_table(library[0])["track_id"]) == {"demo_01_steady"}
+    for path in library[1].glob("demo_01_steady.*"):
         path.unlink()
     _scan(library)
     assert failures_table(library[0]).empty
 
 
 def test_names_that_cannot_be_keys_are_skipped_with_a_reason(library):
-    model = library[1] / "demo_01_player1.mid"
+    model = library[1] / "demo_01_steady.mid"
     for name in ("é" * 60, "two words ~ 100%", "-leading.dots..."):
         shutil.copy(model, library[1] / f"{name}.mid")
     tracks, report = _scan(library)
@@ -136,7 +136,7 @@ def test_names_that_cannot_be_keys_are_skipped_with_a_reason(library):
     assert [one.status for one in compute_track_targets(tracks, library[0])] == ["done"] * 5
 
 
-def _break(library, *suffixes, name="demo_02_player1"):
+def _break(library, *suffixes, name="demo_02_steady"):
     for suffix in suffixes:
         (library[1] / f"{name}{suffix}").write_bytes(b"MThd and no more")
 
@@ -146,8 +146,8 @@ def test_failures_depend_on_the_encoder_and_the_version(library, encoder):
     assert _compute(library, encoder).count("failed") == 2
     # Both sources of the targets have failed: neither is retried endlessly.
     assert _pending(library, encoder) == {}
-    assert _pending(library, encoder, dtype="float16")["demo_02_player1"].keys() == {"embeddings"}
-    assert "demo_02_player1" in _pending(library, encoder, version="another")
+    assert _pending(library, encoder, dtype="float16")["demo_02_steady"].keys() == {"embeddings"}
+    assert "demo_02_steady" in _pending(library, encoder, version="another")
 
 
 def test_embeddings_of_an_older_version_are_stale(library, encoder):
@@ -200,14 +200,14 @@ def test_unexpected_errors_fail_one_track_only(library, encoder, monkeypatch):
 def test_missing_midi_files_are_recorded_not_raised(library, encoder, corpus):
     _compute(library, encoder)
     tracks, _ = _scan(library)
-    midi = library[1] / "demo_03_player1.mid"
+    midi = library[1] / "demo_03_steady.mid"
     midi.unlink()
-    assert list(_pending(library, encoder)) == ["demo_03_player1"]
+    assert list(_pending(library, encoder)) == ["demo_03_steady"]
     outcomes = list(compute_track_targets(tracks, library[0]))
     assert [one.status for one in outcomes] == ["fresh", "fresh", "failed"]
     assert _pending(library, encoder) == {}
     shutil.copy(corpus / midi.name, midi)
-    assert list(_pending(library, encoder)) == ["demo_03_player1"]
+    assert list(_pending(library, encoder)) == ["demo_03_steady"]
 
 
 def test_one_unreadable_audio_does_not_stop_the_scan(library, encoder, monkeypatch):
@@ -225,9 +225,9 @@ def test_one_unreadable_audio_does_not_stop_the_scan(library, encoder, monkeypat
     assert len(tracks) == 3
     by_id = tracks.set_index("track_id")["audio_sha256"]
     assert by_id.isna().to_dict() == {
-        "demo_01_player1": False,
-        "demo_02_player1": True,
-        "demo_03_player1": False,
+        "demo_01_steady": False,
+        "demo_02_steady": True,
+        "demo_03_steady": False,
     }
     monkeypatch.undo()
     assert _compute(library, encoder) == ["done"] * 6
@@ -242,13 +242,13 @@ def test_tables_of_other_tracks_or_metadata_are_outdated(library, encoder):
     assert outdated_tables(layout) is None
     build_matrix(layout, read_table(layout.tracks))
     assert outdated_tables(layout) is None
-    (folder / "metadata.csv").write_text("track_id,performer\ndemo_01_player1,Clara\n")
+    (folder / "metadata.csv").write_text("track_id,performer\ndemo_01_steady,Clara\n")
     _scan(library)
     assert "other metadata" in outdated_tables(layout)
-    for path in folder.glob("demo_03_player1.*"):
+    for path in folder.glob("demo_03_steady.*"):
         path.unlink()
     _scan(library)
-    assert "demo_03_player1" in outdated_tables(layout)
+    assert "demo_03_steady" in outdated_tables(layout)
 
 
 def test_temporary_read_errors_delete_nothing(library, encoder, monkeypatch):
@@ -268,8 +268,8 @@ def test_temporary_read_errors_delete_nothing(library, encoder, monkeypatch):
     for _ in range(MAX_ATTEMPTS + 1):
         assert {one.status for one in embed_tracks(tracks, encoder, library[0])} == {"failed"}
     assert failures_table(library[0])["attempts"].tolist() == [MAX_ATTEMPTS + 1] * 3
-    assert EmbeddingStore(library[0]).sidecar("takes", "demo_01_player1") is not None
-    library[0].embedding_sidecar("takes", "demo_01_player1").unlink()
+    assert EmbeddingStore(library[0]).sidecar("takes", "demo_01_steady") is not None
+    library[0].embedding_sidecar("takes", "demo_01_steady").unlink()
     assert _pending(library, encoder) == {}  # not retried, although the embedding is missing
     monkeypatch.setattr(extraction, "file_sha256", real)
     statuses = [one.status for one in embed_tracks(tracks, encoder, library[0])]

@@ -4,7 +4,7 @@ import { create } from './elements.js';
 import { drawHeatmap } from './heatmap.js';
 import { LibraryMap } from './map.js';
 import { Deck, clock } from './player.js';
-import { addHeads, addSliders, clearWeights, ranking } from './weigh.js';
+import { addHeads, addSliders, clearWeights, ranking, setWeights } from './weigh.js';
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 150;
@@ -119,6 +119,20 @@ async function choose(track) {
   for (const name of ['same-work', 'other-performer']) $(name).disabled = false;
   loadDeck(deckA, track);
   await search();
+}
+
+function addSuggestions(suggestions) {
+  const shown = suggestions.filter((one) => state.tracks.has(one.track));
+  $('suggested').hidden = !shown.length;
+  $('suggestions').replaceChildren(...shown.map((one) => {
+    const track = state.tracks.get(one.track), row = create('li');
+    const names = Object.keys(one.aspects).map((name) => name.replace('_', ' '));
+    const button = create('button', names.length ? `like this in ${names.join(' and ')}` : 'alike overall', { type: 'button' });
+    button.append(create('small', [track.label, track.performer, one.reason].filter(Boolean).join(' · ')));
+    button.addEventListener('click', () => { setWeights(one.aspects); choose(one.track); });
+    row.append(button);
+    return row;
+  }));
 }
 
 async function chooseFile() {
@@ -330,14 +344,25 @@ async function open() {
   addSliders(found.aspects, weightsChanged);
   addHeads(found.heads, weightsChanged);
   addFilters();
+  addColours();
   listTracks();
   const linked = new URLSearchParams(window.location.search).get('track');
   if (state.tracks.has(linked)) choose(linked);
+  addSuggestions(found.suggestions);
+  await drawMap();
+}
+
+async function drawMap() {
   try {
-    map.fill(await get('map'), state.tracks);
+    map.fill(await get('map', { by: $('placed-by').value }), state.tracks, $('coloured-by').value);
   } catch (error) {
     $('map-line').textContent = `No map available: ${error.message}`;
   }
+}
+
+function addColours() {
+  const columns = Object.keys(FILTERS).filter((column) => new Set([...state.tracks.values()].map((track) => track[column])).size > 1);
+  $('coloured-by').replaceChildren(...columns.map((column) => create('option', FILTERS[column], { value: column })));
 }
 
 function view(name) {
@@ -352,6 +377,8 @@ $('find').addEventListener('input', listTracks);
 $('file').addEventListener('change', chooseFile);
 $('play').addEventListener('click', togglePlay);
 $('switch').addEventListener('click', switchDeck);
+$('placed-by').addEventListener('change', drawMap);
+$('coloured-by').addEventListener('change', drawMap);
 $('show-map').addEventListener('click', () => view('map'));
 $('show-heatmap').addEventListener('click', () => view('heatmap'));
 $('same-work').addEventListener('change', search);

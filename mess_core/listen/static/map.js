@@ -1,5 +1,7 @@
 // Map of the library on a canvas. A click chooses the nearest track, arrow keys the next one.
 
+import { create } from './elements.js';
+
 const COLOURS = ['#1d5fa8', '#a8411d', '#2b7a3d', '#7a2b8f', '#8a6a00', '#00757a', '#9c1f5c', '#4d5663'];
 
 export class LibraryMap {
@@ -25,16 +27,28 @@ export class LibraryMap {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  fill(found, tracks) {
-    this.how = found.how;
+  fill(found, tracks, column) {
+    Object.assign(this, { how: found.how, by: found.by, column });
     this.points = found.points.filter((point) => tracks.has(point.track_id))
       .map((point) => ({ ...point, track: tracks.get(point.track_id) }));
     const counts = new Map();
-    for (const { track } of this.points) counts.set(track.composer, (counts.get(track.composer) || 0) + 1);
+    for (const { track } of this.points) counts.set(track[column], (counts.get(track[column]) || 0) + 1);
     const ranked = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name);
     this.colours = new Map(ranked.map((name, index) => [name, COLOURS[Math.min(index, COLOURS.length - 1)]]));
+    this.explain(ranked);
     this.describe(null);
     this.draw();
+  }
+
+  explain(names) {
+    const last = COLOURS.length - 1;
+    const shown = names.length > COLOURS.length ? [...names.slice(0, last), 'others'] : names;
+    document.getElementById('legend').replaceChildren(...shown.map((name, index) => {
+      const item = create('li', String(name ?? 'unknown')), dot = create('i');
+      dot.style.background = COLOURS[index];
+      item.prepend(dot);
+      return item;
+    }));
   }
 
   mark(chosen, hits) {
@@ -44,8 +58,10 @@ export class LibraryMap {
   }
 
   describe(point) {
-    this.line.textContent = point ? `${point.track.label} (${point.track.composer || 'unknown composer'})`
-      : `${this.points.length} tracks (${this.how}), coloured by composer. Nearby tracks are similar overall.`;
+    const facts = point && [point.track.composer, point.track.performer].filter(Boolean).join(', ');
+    const near = this.by === 'playing' ? 'are played alike, as far as probes tell' : 'are similar overall';
+    this.line.textContent = point ? `${point.track.label} (${facts || 'unknown'})`
+      : `${this.points.length} tracks (${this.how}). Nearby tracks ${near}.`;
   }
 
   position(point) {
@@ -74,7 +90,7 @@ export class LibraryMap {
       const [x, y] = this.position(point);
       pen.beginPath();
       pen.arc(x, y, radius, 0, 7);
-      pen.fillStyle = this.colours.get(point.track.composer);
+      pen.fillStyle = this.colours.get(point.track[this.column]);
       pen.fill();
       if (stroke) { pen.lineWidth = 2.5; pen.strokeStyle = stroke; pen.stroke(); }
     };

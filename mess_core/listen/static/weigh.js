@@ -56,6 +56,15 @@ function resetSliders() {
   }
 }
 
+export function setWeights(weights) {
+  clearWeights();
+  for (const slider of sliders()) {
+    if (slider.disabled || !(slider.dataset.aspect in weights)) continue;
+    slider.value = weights[slider.dataset.aspect];
+    slider.nextElementSibling.textContent = Number(slider.value).toFixed(1);
+  }
+}
+
 export function clearWeights() {
   resetSliders();
   $('head').value = '';

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.datasets.synthesis import Notes, synthesise
+from mess_core.midi.performance import released_in_time
 
 __all__ = [
     "HABITS",
@@ -227,7 +228,7 @@ def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
     order = np.lexsort((score.pitch, onset))
     return Notes(
         onset_s=np.maximum(onset[order], 0.0),
-        offset_s=offset[order],
+        offset_s=released_in_time(onset, offset, score.pitch)[order],
         pitch=score.pitch[order],
         velocity=np.clip(np.round(velocity[order]), 1, 127).astype(np.int64),
         pedal_s=pedal if expression.pedal > 0 else np.empty((0, 2)),

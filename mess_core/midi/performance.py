@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from mess_core.errors import MidiError
 from mess_core.paths import locate
 
-__all__ = ["CHORD_S", "Performance", "read_performance"]
+__all__ = ["CHORD_S", "Performance", "read_performance", "released_in_time"]
 
 CHORD_S = 0.03
 """Maximum time in seconds from the first onset of a chord to its other onsets."""
 
 _PEDAL_DOWN = 64
+_RELEASE_S = 1e-3
 _MAX_NOTES = 2_000_000
 _REMEDY = "Open it in a notation program or sequencer and export it again"
 
@@ -221,11 +222,41 @@ def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN
     )
     return Performance(
         onset_s=table[:, 0],
-        offset_s=np.maximum(table[:, 1], table[:, 0] + 1e-3),
+        offset_s=np.maximum(table[:, 1], table[:, 0] + _RELEASE_S),
         pitch=table[:, 2].astype(np.int64),
         velocity=table[:, 3].astype(np.int64),
         pedal_s=_presses(events, float(table[:, 1].max()), pedal_down),
     )
+
+
+def released_in_time(onset_s: Floats, offset_s: Floats, pitch: NDArray[np.int64]) -> Floats:
+    """Release each key before it is struck again, as on a piano.
+
+    In a MIDI file, the note-off of a note that outlasts its repetition would end the repetition.
+
+    Parameters
+    ----------
+    onset_s, offset_s : ndarray, float64, shape [notes]
+        In seconds, in any order.
+    pitch : ndarray, int64, shape [notes]
+
+    Returns
+    -------
+    ndarray, float64, shape [notes]
+        `offset_s`, or 1 ms before the same key's next onset where that is earlier, but never less
+        than 1 ms after the note's own onset.
+
+    Examples
+    --------
+    >>> onset, pitch = np.array([0.0, 1.0, 1.0]), np.array([60, 60, 64])
+    >>> released_in_time(onset, np.array([1.5, 2.0, 3.0]), pitch).tolist()
+    [0.999, 2.0, 3.0]
+    """
+    order = np.lexsort((onset_s, pitch))
+    again = np.full(len(onset_s), np.inf)
+    same = pitch[order][1:] == pitch[order][:-1]
+    again[order[:-1]] = np.where(same, onset_s[order][1:], np.inf)
+    return np.minimum(offset_s, np.maximum(again - _RELEASE_S, onset_s + _RELEASE_S))
 
 
 def _presses(events: list[tuple[float, int]], end_s: float, pedal_down: int) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.midi.performance import Performance
+from mess_core.midi.performance import Performance, released_in_time
 
 __all__ = ["EXCERPT_S", "cut_excerpts", "manipulated"]
 
@@ -22,7 +22,6 @@ EXCERPT_S = 20.0
 _LAST_ONSET_S = EXCERPT_S - 0.05  # a later note would hardly be heard
 _FEWEST_NOTES = 20
 _GRID_S = 0.02
-_RELEASE_S = 1e-3
 
 Floats = NDArray[np.float64]
 
@@ -94,14 +93,7 @@ def manipulated(one: Performance, rng: np.random.Generator) -> Performance | Non
 
 
 def _released(one: Performance) -> Performance:
-    """Release each key before it is struck again: in MIDI, a late note-off ends the new note."""
-    order = np.lexsort((one.onset_s, one.pitch))
-    again = np.full(len(one), np.inf)
-    same = one.pitch[order][1:] == one.pitch[order][:-1]
-    again[order[:-1]] = np.where(same, one.onset_s[order][1:], np.inf)
-    # Not before its own onset, where one key is struck twice at once.
-    latest = np.maximum(again - _RELEASE_S, one.onset_s + _RELEASE_S)
-    return replace(one, offset_s=np.minimum(one.offset_s, latest))
+    return replace(one, offset_s=released_in_time(one.onset_s, one.offset_s, one.pitch))
 
 
 def _from(one: Performance, start: float) -> Performance:

@@ -54,8 +54,9 @@ class Suggestion:
 def suggested_queries(library: Library, count: int = 3) -> list[Suggestion]:
     """Return queries whose results differ from those of a search without aspects.
 
-    Each is for one available aspect of how a piece is played, the surest first, by a performance
-    that stands out in it: the most detached, the freest, the loudest contrasts.
+    Each is for one available aspect of how a piece is played, the surest first, and by a
+    performance that stands out among those of its work: the most detached, the freest, the one
+    with the largest contrasts.
 
     Parameters
     ----------
@@ -91,21 +92,34 @@ def _standing_out(
     library: Library, table: pd.DataFrame, aspect: str, taken: set[str]
 ) -> Suggestion | None:
     """Return the performance that is farthest from the usual and whose hits the aspect changes."""
-    name = ASPECTS[aspect][0]
+    name = _supported(library, aspect)
     if name not in table or table[name].notna().sum() < _CANDIDATES:
         return None
-    values = in_probed_units(table[[name]])[name].to_numpy()
-    distance = np.abs(values - np.nanmedian(values))
-    order = np.argsort(-np.nan_to_num(distance, nan=-1.0), kind="stable")
+    values = in_probed_units(table[[name]])[name]
+    work = library.tracks.set_index("track_id")["work_id"].reindex(table["track_id"]).to_numpy()
+    apart = (values - values.groupby(work).transform("median")).to_numpy()
+    if not np.nanmax(np.abs(apart)) > 0:  # no work has two performances that differ
+        apart = (values - values.median()).to_numpy()
+    order = np.argsort(-np.nan_to_num(np.abs(apart), nan=-1.0), kind="stable")
     for row in order[:_CANDIDATES].tolist():
         track = str(table["track_id"].iloc[row])
         if track not in taken and _changes(library, track, aspect):
-            side = "high" if values[row] > np.nanmedian(values) else "low"
+            side = "high" if apart[row] > 0 else "low"
             unit = {one.name: one.unit for one in targets()}[name]
             value = float(table[name].iloc[row])
             shown = f"{value:.3g}" + ("" if unit == "1" else f" {unit}")
             return Suggestion(track, {aspect: 1.0}, f"its {name} is {side}: {shown}")
     return None
+
+
+def _supported(library: Library, aspect: str) -> str:
+    """Return the aspect's first target that was found to be predicted."""
+    path = library.layout.probing / "summary.parquet"
+    if path.exists():
+        summary = read_table(path)
+        found = summary.loc[summary["evidence"].astype(bool), "target"].tolist()
+        return next((one for one in ASPECTS[aspect] if one in found), ASPECTS[aspect][0])
+    return ASPECTS[aspect][0]
 
 
 def _changes(library: Library, track: str, aspect: str) -> bool:

@@ -1,7 +1,7 @@
-"""Peak memory of embedding one track, by its duration, each in a fresh process.
+"""Peak memory and speed of embedding one track, by its duration, each in a fresh process.
 
 The peak is the kernel's high-water mark of the resident set (VmHWM; Linux only), so it counts
-the interpreter, torch and the model.
+the interpreter, torch and the model. Seconds are those of `Encoder.embed`: decoding and all states.
 
     python benchmarks/memory.py [--encoder untrained:tiny] [--minutes 0.75 45] [--hop 2.5]
 """
@@ -18,10 +18,13 @@ import numpy as np
 import soundfile as sf
 
 _CHILD = """
-import sys
+import sys, time
 from mess_core.encoders import load_encoder
 encoder = load_encoder(sys.argv[1], device="cpu", hop_s=float(sys.argv[3]))
-print(len(encoder.embed(sys.argv[2]).start_s))
+began = time.perf_counter()
+embedding = encoder.embed(sys.argv[2])
+print(len(embedding.start_s))
+print(embedding.duration_s / (time.perf_counter() - began))
 status = open("/proc/self/status").read()
 print(status.split("VmHWM:")[1].split()[0])
 """
@@ -44,18 +47,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[0.75, 45.0])
     parser.add_argument("--hop", type=float, default=2.5)
     arguments = parser.parse_args()
-    print("| encoder | minutes | segments | peak |")
-    print("| --- | --- | --- | --- |")
+    print("| encoder | minutes | segments | peak | audio s per s |")
+    print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in arguments.minutes:
             path = Path(folder) / "noise.flac"
             write_noise(path, minutes)
             command = [sys.executable, "-c", _CHILD, arguments.encoder, path, str(arguments.hop)]
-            segments, peak = subprocess.run(
+            segments, speed, peak = subprocess.run(
                 command, check=True, capture_output=True, text=True
             ).stdout.split()
             print(
-                f"| {arguments.encoder} | {minutes:g} | {segments} | {int(peak) / 1024:,.0f} MB |"
+                f"| {arguments.encoder} | {minutes:g} | {segments} | {int(peak) / 1024:,.0f} MB "
+                f"| {float(speed):.0f} |"
             )
 
 

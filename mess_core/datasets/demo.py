@@ -35,6 +35,7 @@ DEMO_VERSION = "3"
 _SECONDS = 11.5
 _PROGRESSIONS = ((0, 5, 3, 4), (0, 3, 4, 0), (0, 4, 5, 3), (0, 1, 4, 0))
 _MAJOR, _MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+_PENTATONIC, _OCTATONIC = (0, 2, 4, 7, 9), (0, 1, 3, 4, 6, 7, 9, 10)
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class _Character:
     chords: bool = True
     semitones: int = 0
     broken: bool = False
+    scale: tuple[int, ...] = ()
 
 
 _CHARACTERS = (
@@ -55,13 +57,13 @@ _CHARACTERS = (
     _Character("Waltz", 3, 1, 132),
     _Character("Invention", 4, 2, 96, chords=False),
     _Character("Nocturne", 4, 2, 66),
-    _Character("Toccata", 2, 4, 112),
-    _Character("Berceuse", 3, 1, 84, chords=False),
+    _Character("Toccata", 2, 4, 112, scale=_OCTATONIC),
+    _Character("Berceuse", 3, 1, 84, chords=False, scale=_PENTATONIC),
     _Character("March", 4, 1, 120, semitones=-12),
     _Character("Elegy", 4, 2, 58, semitones=-7, broken=True),
 )
 # Register and tempo of the pieces of one character: as above, high and slower, low and faster.
-_VARIANTS = ((0, 1.0), (10, 0.88), (-8, 1.14))
+_VARIANTS = ((0, 1.0), (10, 0.88), (-7, 1.14))
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,15 @@ def demo_score(work: int, *, bars: int | None = None) -> Score:
     if bars is None:
         bars = max(2, round(_SECONDS * bpm / 60 / beats))
     rng = np.random.default_rng([work, 20_240])
-    scale = _MAJOR if work % 2 == 0 else _MINOR
+    scale = character.scale or (_MAJOR if work % 2 == 0 else _MINOR)
     tonic = 48 + int(rng.integers(0, 12)) + character.semitones + semitones
     progression = _PROGRESSIONS[work % len(_PROGRESSIONS)]
     notes: list[tuple[float, float, int, bool]] = []
 
     def degree(step: int) -> int:
-        return tonic + 12 * (step // 7) + scale[step % 7]
+        return tonic + 12 * (step // len(scale)) + scale[step % len(scale)]
 
-    walk = 14
+    lowest, walk, highest = (round(step * len(scale) / 7) for step in (9, 14, 20))
     for bar in range(bars):
         root = progression[bar % len(progression)]
         for beat in range(beats):
@@ -173,7 +175,7 @@ def demo_score(work: int, *, bars: int | None = None) -> Score:
             elif character.chords:
                 notes += [(at, 1.0, degree(root + third), False) for third in (2, 4)]
             for part in range(character.notes_per_beat):
-                walk = int(np.clip(walk + rng.integers(-2, 3), 9, 20))
+                walk = int(np.clip(walk + rng.integers(-2, 3), lowest, highest))
                 length = 1 / character.notes_per_beat
                 notes.append((at + part * length, length, degree(walk), True))
     table = np.asarray([note[:3] for note in notes], dtype=np.float64)

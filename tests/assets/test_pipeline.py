@@ -62,8 +62,8 @@ def _all_check_keys():
     from mess_assets.definitions import defs
 
     keys = defs.resolve_asset_graph().asset_check_keys
-    # The report on targets and the evaluation take minutes and are separate jobs.
-    separate = {"targets_report"} | {
+    # The report on targets, the evaluation and training take minutes and are separate jobs.
+    separate = {"targets_report", "trained_encoder"} | {
         key.to_user_string()
         for key in defs.resolve_job_def("evaluate").asset_layer.executable_asset_keys
     }

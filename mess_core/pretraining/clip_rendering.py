@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mess_core.datasets.rendering import check_soundfont, play_soundfont
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders.piano import HOP, SAMPLE_RATE, LogMel
+from mess_core.errors import AudioError
 from mess_core.midi.performance import Performance, read_performance
 from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
 from mess_core.pretraining.labels import labels_of
@@ -30,6 +31,9 @@ __all__ = ["RENDERING_VERSION", "Instrument", "installed_instruments", "render_f
 RENDERING_VERSION = "3"
 """Raised when clips or labels of the same file would be others."""
 
+_ONE_NOTE = Notes(
+    np.array([0.1]), np.array([0.5]), np.array([60]), np.array([90]), np.empty((0, 2))
+)
 _GAP_S = 3.0
 _COPIES = 2
 _DETUNED_CENTS = 15.0
@@ -62,12 +66,20 @@ def installed_instruments(soundfonts: Sequence[str | PathLike[str]]) -> list[Ins
     Raises
     ------
     AudioError
-        If a soundfont is named and FluidSynth or the file is missing, or it is not a soundfont.
+        If a soundfont is named and FluidSynth or the file is missing, it is not a soundfont, or it
+        is silent where General MIDI has its pianos.
     """
     found = [Instrument()]
     for path in soundfonts:
         check_soundfont(path)
-        found += [Instrument(str(path), program) for program in (0, 1)]
+        for program in (0, 1):
+            if not play_soundfont(_ONE_NOTE, path, sample_rate=SAMPLE_RATE, program=program).any():
+                raise AudioError(
+                    f"plays nothing as General MIDI program {program}, a piano",
+                    path=str(path),
+                    remedy="Name a soundfont with all General MIDI instruments, such as FluidR3_GM",
+                )
+            found.append(Instrument(str(path), program))
     return found
 
 

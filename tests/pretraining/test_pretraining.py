@@ -25,7 +25,9 @@ from mess_core.pretraining.objective import Batch, Heads, losses
 from mess_core.pretraining.recipe import check_trained, train_encoder
 from mess_core.pretraining.settings import Recipe, TrainingSettings
 
-SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+FOLDER = Path("/usr/share/sounds/sf2")
+SOUNDFONTS = [one for one in (FOLDER / "TimGM6mb.sf2", FOLDER / "FluidR3_GM.sf2") if one.exists()]
+WITHOUT_PIANOS = FOLDER / "FluidR3_GS.sf2"
 QUICK = TrainingSettings(steps=2, excerpts=1, check_every=1, precision="float32")
 HOW = {"windows": 1, "precision": torch.float32}
 
@@ -137,13 +139,13 @@ def test_one_instrument_renders_each_performance_once(midi, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("fluidsynth"), reason="install fluidsynth")
-@pytest.mark.skipif(not SOUNDFONT.exists(), reason="install timgm6mb-soundfont")
+@pytest.mark.skipif(not SOUNDFONTS, reason="install fluid-soundfont-gm")
 def test_instruments_out_of_tune_keep_their_time(tmp_path):
     """Where labels say that a key is struck, the clip's level rises, at the end as at the start."""
     onset = np.arange(1.0, 19.5, 0.8)
     pitch, velocity = np.full(len(onset), 69), np.full(len(onset), 90)
     write_midi(Notes(onset, onset + 0.2, pitch, velocity, np.empty((0, 2))), tmp_path / "a4__x.mid")
-    instruments = installed_instruments([SOUNDFONT])
+    instruments = installed_instruments(SOUNDFONTS[:1])
     render_file(tmp_path / "a4__x.mid", tmp_path / "a4.npz", instruments, excerpts=1, seed=5)
     with np.load(tmp_path / "a4.npz") as arrays:
         mels, onsets = arrays["mel"].astype(np.float64), arrays["onset"]
@@ -340,6 +342,9 @@ def test_files_that_are_no_soundfonts_are_refused_before_anything_is_rendered(tm
         installed_instruments([tmp_path / "none.sf2"])
     with pytest.raises(AudioError, match="is not a soundfont"):
         installed_instruments([tmp_path / "text.sf2"])
+    if WITHOUT_PIANOS.exists():  # comes with fluid-soundfont-gs
+        with pytest.raises(AudioError, match="plays nothing as General MIDI program 0"):
+            installed_instruments([WITHOUT_PIANOS])
 
 
 def test_the_command_says_what_it_trained_on(midi, tmp_path):

@@ -134,14 +134,7 @@ def train(
         "made_from": made_from, "step": 0, "checked": -1, "seconds": 0.0, "audio_s": 0.0,
         "best": -math.inf, "scores": {}, "at": 0, "history": [],
     }  # fmt: skip
-    if (folder / "last.pt").exists():
-        saved = torch.load(folder / "last.pt", map_location=place, weights_only=True)
-        if saved["state"]["made_from"] != made_from:
-            raise EncoderError(
-                "the training that was begun here had other settings, works or clips",
-                path=str(folder),
-                remedy="Choose another folder, or delete this one to start again",
-            )
+    if (saved := _resumed(folder, made_from, place)) is not None:
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -149,9 +142,22 @@ def train(
         say(f"resumed at step {state['step']}")
 
     def check() -> None:
-        _check(model, heads, held_out, scale, settings, state, folder, say, place)
+        scores = _scores(model, heads, held_out, scale, settings)
+        say("held out: " + " ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+        state["history"] = [*state["history"], {"step": state["step"], **scores}]
+        if (total := _total(scores)) > float(state["best"]):
+            state.update(best=total, scores=scores, at=state["step"])
+            write_bytes(folder / BEST, _weights(model))
         state["checked"] = state["step"]
-        _save(model, heads, optimiser, state, folder)
+        saved = {
+            "model": model.state_dict(),
+            "heads": heads.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "state": dict(state),
+        }
+        with part_file(folder / "last.pt") as part:
+            torch.save(saved, part)
+            move_into_place(part, folder / "last.pt")
 
     began, earlier = time.perf_counter(), float(state["seconds"])
     while (step := int(state["step"])) < settings.steps:
@@ -183,6 +189,27 @@ def train(
     if state["step"] != state["checked"]:
         check()
     return {**state, "settings": asdict(settings)}
+
+
+def _resumed(folder: Path, made_from: str, device: torch.device) -> dict[str, Any] | None:
+    """Return what the same training saved here, or None if nothing was begun."""
+    if not (folder / "last.pt").exists():
+        return None
+    saved: dict[str, Any] = torch.load(folder / "last.pt", map_location=device, weights_only=True)
+    if saved["state"].get("made_from") != made_from:
+        raise EncoderError(
+            "the training that was begun here had other settings, works or clips",
+            path=str(folder),
+            remedy="Choose another folder, or delete this one to start again",
+        )
+    return saved
+
+
+def _weights(model: PianoModel) -> bytes:
+    from safetensors.torch import save
+
+    state = model.state_dict().items()
+    return save({name: one.detach().cpu().contiguous() for name, one in state})
 
 
 def _precision(settings: TrainingSettings) -> torch.dtype:
@@ -254,45 +281,22 @@ def _augmented(batch: Batch, settings: TrainingSettings, step: int) -> Batch:
     return Batch(mel, batch.onset, batch.sounding, batch.pedal, batch.pooled, batch.performance)
 
 
-@torch.no_grad()
-def _check(
-    model: PianoModel,
-    heads: Heads,
-    clips: Clips,
-    scale: tuple[NDArray[np.float64], NDArray[np.float64]],
-    settings: TrainingSettings,
-    state: dict[str, Any],
-    folder: Path,
-    say: Callable[[str], None],
-    device: torch.device,
-) -> None:
-    """Score on held-out works; keep the weights if they are the best so far."""
-    model.eval()
-    scores = _scores(model, heads, clips, scale, settings, device)
-    say("held out: " + " ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    state["history"] = [*state["history"], {"step": state["step"], **scores}]
+def _total(scores: Mapping[str, float]) -> float:
+    """Return what the best weights have most of: onsets, pedal, and the mean of the numbers."""
     known = {name: value if math.isfinite(value) else 0.0 for name, value in scores.items()}
-    total = known["onset_f"] + known["pedal_r"] + float(np.mean([known[one] for one in POOLED]))
-    if total > float(state["best"]):
-        from safetensors.torch import save
-
-        state |= {"best": total, "scores": scores, "at": state["step"]}
-        write_bytes(
-            folder / BEST,
-            save(
-                {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()}
-            ),
-        )
+    return known["onset_f"] + known["pedal_r"] + float(np.mean([known[one] for one in POOLED]))
 
 
+@torch.no_grad()
 def _scores(
     model: PianoModel,
     heads: Heads,
     clips: Clips,
     scale: tuple[NDArray[np.float64], NDArray[np.float64]],
     settings: TrainingSettings,
-    device: torch.device,
 ) -> dict[str, float]:
+    model.eval()
+    device = next(model.parameters()).device
     hits = found = struck = 0.0
     pedal: list[NDArray[Any]] = []
     numbers: list[NDArray[Any]] = []
@@ -325,23 +329,3 @@ def _scores(
         else:
             scores[name] = math.nan
     return scores
-
-
-def _save(
-    model: PianoModel,
-    heads: Heads,
-    optimiser: torch.optim.Optimizer,
-    state: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    with part_file(folder / "last.pt") as part:
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "heads": heads.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "state": dict(state),
-            },
-            part,
-        )
-        move_into_place(part, folder / "last.pt")

@@ -81,6 +81,19 @@ def test_random_positions_are_not_faithful(synthetic):
     assert "rubato" not in set(table["aspect"])
 
 
+@pytest.mark.filterwarnings("error")
+def test_resamples_without_a_measured_work_are_left_out(synthetic):
+    """With targets of two works among three, one resample in 27 has nothing to compare."""
+    x, y, works, _, _ = synthetic
+    three = [row for row, work in enumerate(works) if work in ("w0", "w1", "w2")]
+    placed = y.iloc[three].reset_index(drop=True)
+    of_work = [works[row] for row in three]
+    measured = placed.where(pd.Series(of_work) != "w2", axis=0)
+    aspects = {"tempo": Aspect("tempo", {1: 1.0}, "high", 0.9, 0.9, "")}
+    table = faithfulness_table(x[three], [0, 1], placed, measured, of_work, aspects, resamples=200)
+    assert (table["low"] <= table["high"]).all()
+
+
 def test_library_uses_the_more_faithful_mode(built):
     table = measure_store(built.layout)
     served = read_json(built.layout.probing / "faithfulness.json")["served"]

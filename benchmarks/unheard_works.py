@@ -6,9 +6,10 @@ that shares notes with them. What is written is a folder of audio with MIDI, so 
 themselves come from `mess run`:
 
     python benchmarks/unheard_works.py MAESTRO_MIDI OUT --soundfont FluidR3_GM.sf2
-    export MESS_DATASETS=unheard=OUT MESS_DATA_ROOT=OUT-data
-    MESS_ENCODER=mess-piano mess run && mess probe
-    MESS_ENCODER=untrained:tiny mess run && mess probe
+    export MESS_DATASETS=unheard=OUT
+    MESS_DATA_ROOT=piano-data MESS_ENCODER=mess-piano mess run
+    MESS_DATA_ROOT=tiny-data MESS_ENCODER=untrained:tiny mess run
+    python benchmarks/encoder_table.py piano-data tiny-data
 """
 
 from __future__ import annotations

@@ -21,9 +21,7 @@ from mess_core.ranking.clips import Clips
 from mess_core.ranking.rerank import Reranker, interactions
 from mess_core.ranking.scaling import moments, pair_distances, standardise
 from mess_core.ranking.training import Material, Settings, Trained, train_head
-from mess_core.ranking.triplets import (
-    Objective,
-)
+from mess_core.ranking.triplets import Objective
 from mess_core.search.served_heads import Head
 from mess_core.targets.first_published import first_published_targets
 

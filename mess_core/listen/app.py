@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
@@ -25,7 +25,7 @@ from mess_core.listen.listening_test import listening_test_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
-from mess_core.listen.overview import heatmap
+from mess_core.listen.overview import PlacedBy, heatmap
 from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
@@ -201,7 +201,7 @@ def _moment(cache: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> d
     return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
 
 
-def _map(cache: LibraryCache, by: Literal["playing", "sound"] = "sound") -> dict[str, Any]:
+def _map(cache: LibraryCache, by: PlacedBy = "sound") -> dict[str, Any]:
     return cache.map(by)
 
 

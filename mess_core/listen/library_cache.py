@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import StoreError
-from mess_core.listen.overview import library_map
+from mess_core.listen.overview import PlacedBy, library_map
 from mess_core.search.query import Library
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.suggestions import Suggestion, suggested_queries
@@ -51,7 +51,7 @@ class LibraryCache:
                 self._maps, self._suggestions, self._encoder = {}, None, None
             return self._library
 
-    def map(self, by: Literal["playing", "sound"]) -> dict[str, Any]:
+    def map(self, by: PlacedBy) -> dict[str, Any]:
         """Return the cached result of `mess_core.listen.overview.library_map`."""
         with self._lock:
             library = self.library()

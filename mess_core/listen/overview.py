@@ -14,7 +14,9 @@ from mess_core.search.suggestions import PLAYED
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table
 
-__all__ = ["heatmap", "library_map", "project"]
+__all__ = ["PlacedBy", "heatmap", "library_map", "project"]
+
+PlacedBy = Literal["playing", "sound"]
 
 
 def project(
@@ -56,7 +58,7 @@ def project(
     return found / max(float(np.abs(found).max(initial=0.0)), 1e-12), how
 
 
-def library_map(library: Library, by: Literal["playing", "sound"] = "sound") -> dict[str, Any]:
+def library_map(library: Library, by: PlacedBy = "sound") -> dict[str, Any]:
     """Return a map of all indexed tracks: how it is projected, and its points.
 
     Parameters

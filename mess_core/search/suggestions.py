@@ -101,6 +101,8 @@ def _standing_out(
     apart = _apart(values, work)
     order = np.argsort(-np.nan_to_num(np.abs(apart), nan=-1.0), kind="stable")
     for row in order[:_CANDIDATES].tolist():
+        if not abs(apart[row]) > 0:
+            break
         track = str(table["track_id"].iloc[row])
         if track not in taken and _changes(library, track, aspect):
             side = "high" if apart[row] > 0 else "low"

@@ -1,5 +1,7 @@
 """The application serves only files of the library, refuses other sites, and reports problems."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -8,7 +10,7 @@ from fastapi.testclient import TestClient
 from mess_core.listen.app import create_app
 from mess_core.listen.media import peaks
 from mess_core.listen.moments import chroma_map
-from mess_core.listen.overview import project
+from mess_core.listen.overview import library_map, project
 from mess_core.search import Library
 from tests.fixtures.heads import save_layer_head
 
@@ -149,6 +151,24 @@ def test_pca_map_preserves_distances_in_a_plane():
     shown = np.linalg.norm(positions[:, None] - positions, axis=2)
     np.testing.assert_allclose(shown / shown.max(), distances / distances.max(), atol=1e-9)
     assert project(np.ones((1, 4)))[0].tolist() == [[0.0, 0.0]]
+
+
+def test_the_map_places_tracks_by_their_playing_where_probes_do(built):
+    library = Library.open(built.root)
+    for name, one in library.aspects.items():
+        library.aspects[name] = replace(one, confidence="none")
+    assert library_map(library, "playing")["by"] == "sound"
+    library.aspects["rubato"] = replace(library.aspects["rubato"], confidence="low")
+    found = library_map(library, "playing")
+    assert found["by"] == "playing"
+    assert [point["track_id"] for point in found["points"]] == library.track_ids
+    shown = np.array([[point["x"], point["y"]] for point in found["points"]])
+    placed = library.positions(["rubato"])
+    assert placed.shape == (12, 2)
+    apart, there = (np.linalg.norm(one[:, None] - one, axis=2).ravel() for one in (shown, placed))
+    assert np.corrcoef(apart, there)[0, 1] > 0.999  # two numbers fill a plane
+    client = TestClient(create_app(built.root), base_url="http://127.0.0.1")
+    assert client.get("/api/map", params={"by": "colour"}).status_code == 422
 
 
 def test_a_new_version_is_served_without_a_restart(workbench):

@@ -112,6 +112,13 @@ def test_filters_narrow_the_hits(page):
     until(page, f"document.querySelectorAll('#hits li').length < {before}")
 
 
+def test_a_suggested_query_is_one_click(page):
+    page.wait_for_selector("#suggestions button")
+    page.locator("#suggestions button").first.click()
+    page.wait_for_selector("#hits li")
+    assert page.locator("#tracks button[aria-current=true]").count() == 1
+
+
 def test_passage_search_is_opened_and_closed(page):
     _choose(page)
     page.click("#passages")

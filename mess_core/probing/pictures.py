@@ -41,8 +41,8 @@ def heatmap_png(discovery: Discovery, *, title: str) -> bytes:
             )  # fmt: skip
     axes.set_title(f"{_described(discovery)}\n{title}   {_MARKS}", fontsize=9)
     figure.colorbar(image, ax=axes, label="R² (clipped to ±1)", pad=0.02)
-    figure.subplots_adjust(left=0.17, right=0.99, top=0.9, bottom=0.08)
-    return _png(figure)
+    # Names of targets and the colour bar need the same room at any width.
+    return _png(figure, bbox_inches="tight", pad_inches=0.1)
 
 
 def heatmap_html(discovery: Discovery, *, title: str) -> str:
@@ -191,7 +191,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", **options)
     return buffer.getvalue()

@@ -1,11 +1,14 @@
 """Probing of a whole data root: groupings, baselines, segments, curves and figures."""
 
+import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.image import imread
 from upath import UPath
 
 from mess_core.encoders import (
@@ -142,6 +145,15 @@ def test_figures_and_the_html_page(built):
     assert "harmonic_complexity" in page
 
 
+@pytest.mark.parametrize("layers", [2, 9, 13])
+def test_nothing_is_cut_off_the_heatmap(built, layers):
+    found, _ = load_discovery(built.layout.probing)
+    fewer = replace(found, table=found.table[found.table["layer"] < layers])
+    image = imread(io.BytesIO(heatmap_png(fewer, title="x")))[..., :3]
+    for edge in (image[:, :3], image[:, -3:], image[:3], image[-3:]):
+        assert (edge == 1).all()
+
+
 def test_the_untrained_counterpart_has_the_same_architecture_and_other_weights(trained):
     counterpart, again = load_control(trained), load_control(trained)
     wave = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
@@ -205,7 +217,7 @@ def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
     tracks = read_table(workbench.layout.tracks)
     heard = tracks[tracks["work_id"] == "demo:work3"]
     sketches, _ = note_sketches(heard["midi_path"].tolist())
-    own = tmp_path / "own"
+    own = tmp_path / "untrained:tiny"  # as if the library's encoder had been trained
     own.mkdir()
     HeardWorks(
         ("another title",) * len(heard),
@@ -214,7 +226,6 @@ def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
         tuple(sketches[path] for path in heard["midi_path"]),
     ).save(own / WORKS)
     monkeypatch.setenv("MESS_ENCODER", str(own))
-    _named_encoder(workbench.layout, "own@123")
     inputs = probing_inputs(workbench.layout)
     mask = inputs.rows["track_id"].isin(heard["track_id"]).to_numpy()
     assert mask.sum() == 2
@@ -222,11 +233,7 @@ def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
     assert inputs.y[~mask].notna().any(axis=1).all()
     assert len(inputs.x) == 12  # they are still searched
     (note,) = [one for one in inputs.notes if "trained on" in one]
-    assert note == "2 tracks are not scored: own@123 was trained on their works (1 in all)"
-
-
-def _named_encoder(layout, name):
-    """Let the stored matrix be of an encoder of this name."""
-    path = layout.matrix_manifest
-    manifest = read_json(path)
-    write_json(path, {**manifest, "identity": {**manifest["identity"], "encoder": name}})
+    assert note.startswith("2 tracks are not scored: untrained:tiny@")
+    segments, _ = probe_segments(workbench.layout)
+    assert note in segments.notes
+    assert segments.table["works"].max() == 5

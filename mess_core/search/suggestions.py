@@ -68,7 +68,7 @@ def suggested_queries(library: Library, count: int = 3) -> list[Suggestion]:
     Examples
     --------
     >>> suggested_queries(mess.Library.open("data"))[0].command  # doctest: +SKIP
-    'mess search demo_05_dry --aspects legato'
+    'mess search demo_23_dramatic --aspects expressiveness'
     """
     played = [library.aspects[name] for name in PLAYED if library.aspects[name].available]
     if not played or not library.layout.proxy_targets.exists():

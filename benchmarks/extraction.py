@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--in-use", default="1,3,5,8,11", help="the layers in use")
     arguments = parser.parse_args()
-    from mess_core.encoders.registry import pick_device
+    from mess_core.encoders.loading import pick_device
 
     device = pick_device(arguments.device)
     wave = synthetic_audio(arguments.seconds)

@@ -50,12 +50,11 @@ def backfill(
     Dagster's UI like all others.
     """
     from mess_assets.commands import STOPPED, open_instance, resources
-    from mess_assets.definitions import load_definitions
     from mess_assets.refresh import STAGES, Runner, plan_batches
 
     store, model = resources(data, datasets, encoder)
     with open_instance() as instance:
-        runner = Runner(load_definitions({"store": store, "encoder": model}), instance, click.echo)
+        runner = Runner(store, model, instance, click.echo)
         if not runner.run("scan the data sets", ["tracks"]):
             raise SystemExit(1)
         planned = plan_batches(
@@ -72,8 +71,8 @@ def backfill(
         if dry_run:
             return
         if not planned:
-            if rebuild and _outdated(store.layout):
-                runner.rebuild(store)
+            if rebuild and _outdated(model.layout(store)):
+                runner.rebuild()
             return
         if not yes:
             click.confirm("Run this?", abort=True)
@@ -82,7 +81,7 @@ def backfill(
         except KeyboardInterrupt:
             raise click.ClickException(STOPPED) from None
         if rebuild:
-            runner.rebuild(store)
+            runner.rebuild()
     if not runner.done.success:
         raise click.ClickException("finished with failures; list them with mess tracks --failed")
 

@@ -21,17 +21,23 @@ def demo(data: str, report: bool) -> None:
     corpus = Path(data) / "datasets" / "demo"
     count = write_demo_corpus(corpus)
     click.echo(f"demo corpus: {count} performances in {corpus}")
-    _refresh(data, "", None, None, report=report)
+    _refresh(data, "", (), None, report=report)
 
 
 @click.command()
 @data_option
 @click.option("--datasets", default=None, help="name=path pairs; default: MESS_DATASETS.")
-@click.option("--encoder", default=None, help="Encoder name or folder; default: MESS_ENCODER.")
+@click.option(
+    "--encoder",
+    "encoders",
+    multiple=True,
+    help="Encoder name or folder; default: MESS_ENCODER. Repeatable: all share the decoding, and "
+    "none replaces what another has computed.",
+)
 @click.option("--batch", type=click.IntRange(1), default=None, help="Tracks per Dagster run.")
-def run(data: str, datasets: str | None, encoder: str | None, batch: int | None) -> None:
+def run(data: str, datasets: str | None, encoders: tuple[str, ...], batch: int | None) -> None:
     """Bring every asset up to date: scan, embed, describe, probe, index."""
-    _refresh(data, datasets, encoder, batch)
+    _refresh(data, datasets, encoders, batch)
 
 
 def resources(data: str, datasets: str | None, encoder: str | None) -> tuple[Any, Any]:
@@ -53,13 +59,19 @@ def open_instance() -> Any:
 
 
 def _refresh(
-    data: str, datasets: str | None, encoder: str | None, batch: int | None, *, report: bool = False
+    data: str,
+    datasets: str | None,
+    encoders: tuple[str, ...],
+    batch: int | None,
+    *,
+    report: bool = False,
 ) -> None:
     import time
 
     from mess_assets.refresh import any_embedding, refresh
 
-    store, chosen = resources(data, datasets, encoder)
+    store, chosen = resources(data, datasets, encoders[0] if encoders else None)
+    also = [chosen.named(name) for name in dict.fromkeys(encoders) if name != chosen.name]
     began = time.perf_counter()
 
     def say(line: str) -> None:
@@ -68,27 +80,33 @@ def _refresh(
     try:
         with open_instance() as instance:
             done = refresh(
-                instance, store=store, encoder=chosen, say=say, batch=batch, report=report
+                instance,
+                store=store,
+                encoder=chosen,
+                also=also,
+                say=say,
+                batch=batch,
+                report=report,
             )
     except KeyboardInterrupt:
         raise click.ClickException(STOPPED) from None
     say("done" if done.success else "finished with failures; list them with mess tracks --failed")
-    if any_embedding(store.layout):
-        _print_next_steps(data)
+    if any_embedding(chosen.layout(store)):
+        _print_next_steps(data, chosen.folder())
     if not done.success:
         raise SystemExit(1)
 
 
-def _print_next_steps(data: str) -> None:
+def _print_next_steps(data: str, encoder: str) -> None:
     from mess_core.errors import MessError
     from mess_core.search import Library
     from mess_core.search.suggestions import suggested_queries
 
     try:
-        library = Library.open(data)
+        library = Library.open(data, encoder=encoder)
     except MessError as error:
         raise click.ClickException(str(error)) from error
-    heatmap = Path(data) / "probing" / "heatmap.png"
+    heatmap = Path(data) / "probing" / encoder / "heatmap.png"
     suggestions = suggested_queries(library)
     width = max(len(one.command) for one in suggestions)
     queries = "\n             ".join(

@@ -16,9 +16,13 @@ from mess_assets.plots import picture, throughput_png
 
 
 def report_outcomes(
-    context: dg.AssetExecutionContext, outcomes: Iterable[Any], code_version: str
+    context: dg.AssetExecutionContext,
+    outcomes: Iterable[Any],
+    code_version: str,
+    *,
+    encoders: int = 1,
 ) -> Iterator[dg.AssetMaterialization]:
-    """Yield a materialisation per track that did not fail.
+    """Yield a materialisation per track (and encoder, if there are several) that did not fail.
 
     Raises
     ------
@@ -27,7 +31,7 @@ def report_outcomes(
     """
     from mess_core.store import escape_track_id
 
-    total = len(context.partition_keys)
+    total = len(context.partition_keys) * encoders
     failed: list[dict[str, Any]] = []
     rates: list[float] = []
     began = time.perf_counter()
@@ -40,7 +44,8 @@ def report_outcomes(
             continue
         tags = {"dagster/code_version": code_version}
         if outcome.digest is not None:
-            tags["dagster/data_version"] = outcome.digest
+            of = "" if outcome.encoder is None else f"{outcome.encoder}-"
+            tags["dagster/data_version"] = of + outcome.digest
         facts = {name: value for name, value in outcome.facts.items() if value is not None}
         if outcome.status == "done" and facts.get("audio_s_per_s"):
             rates.append(facts["audio_s_per_s"])
@@ -50,6 +55,7 @@ def report_outcomes(
             metadata={
                 "status": outcome.status,
                 "track_id": outcome.track_id,
+                **({} if outcome.encoder is None else {"encoder": outcome.encoder}),
                 "listen": dg.MetadataValue.url(listen_url(outcome.track_id)),
                 **facts,
             },

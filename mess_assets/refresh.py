@@ -1,7 +1,8 @@
 """Run the whole pipeline from one process: scan, per-track work, tables and indices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ import dagster as dg
 from mess_assets.definitions import load_definitions
 from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.defs.sensors import pending_keys
+from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import TRACKS, batches, range_tags
 
 STAGES = {"embeddings": "embed", "track_targets": "describe"}
@@ -43,6 +45,7 @@ def plan_batches(
     *,
     store: StoreResource,
     encoder: EncoderResource,
+    also: Sequence[EncoderResource] = (),
     batch: int | None = None,
     stages: Sequence[str] = tuple(STAGES),
     only: Callable[[str], bool] | None = None,
@@ -55,6 +58,8 @@ def plan_batches(
     ----------
     instance : DagsterInstance
     store, encoder : resources
+    also : sequence of EncoderResource
+        Further encoders; a track is planned if it is pending for any.
     batch : int, optional
         Tracks per run; default: `partitions.tracks_per_run`.
     stages : sequence of {"embeddings", "track_targets"}
@@ -69,8 +74,14 @@ def plan_batches(
     if everything:
         keys = {stage: list(order) for stage in stages}
     else:
-        pending = pending_keys(instance, store, encoder, order, failed_too=failed_too)
-        keys = {stage: pending[STAGES[stage]] for stage in stages}
+        found = [
+            pending_keys(instance, store, one, order, failed_too=failed_too)
+            for one in (encoder, *also)
+        ]
+        keys = {
+            stage: list(dict.fromkeys(key for one in found for key in one[STAGES[stage]]))
+            for stage in stages
+        }
     planned: dict[str, list[Batch]] = {}
     for stage in stages:
         wanted = set(filter(only, keys[stage]))
@@ -90,6 +101,7 @@ def refresh(
     *,
     store: StoreResource,
     encoder: EncoderResource,
+    also: Sequence[EncoderResource] = (),
     say: Callable[[str], None],
     batch: int | None = None,
     rebuild: bool = True,
@@ -101,6 +113,8 @@ def refresh(
     ----------
     instance : DagsterInstance
     store, encoder : resources
+    also : sequence of EncoderResource
+        Further encoders to embed with in the same pass, and to build tables and indices for.
     say : callable
         Called with a line per run.
     batch : int, optional
@@ -115,15 +129,19 @@ def refresh(
     Refreshed
         Runs with failed tracks have failed; tables are built from the other tracks.
     """
-    runner = Runner(load_definitions({"store": store, "encoder": encoder}), instance, say)
+    runner = Runner(store, encoder, instance, say, also=also)
     if not runner.run("scan the data sets", ["tracks"]):
         return runner.done
-    planned = plan_batches(instance, store=store, encoder=encoder, batch=batch)
+    planned = plan_batches(instance, store=store, encoder=encoder, also=also, batch=batch)
     runner.done.pending = len({key for one in planned for key in one.wanted})
     for one in planned:
         runner.run_batch(one)
     if rebuild:
-        runner.rebuild(store)
+        for further in also:
+            other = Runner(store, further, instance, say)
+            other.rebuild()
+            runner.done.runs += other.done.runs
+        runner.rebuild()
     if report:
         runner.run("report on the targets (synthetic clips)", ["targets_report"])
     return runner.done
@@ -131,12 +149,23 @@ def refresh(
 
 @dataclass
 class Runner:
-    """Runs assets in this process and reports each run in a line."""
+    """Runs assets of one encoder in this process and reports each run in a line."""
 
-    defs: dg.Definitions
+    store: StoreResource
+    encoder: EncoderResource
     instance: dg.DagsterInstance
     say: Callable[[str], None]
+    also: Sequence[EncoderResource] = ()
     done: Refreshed = field(default_factory=Refreshed)
+
+    @cached_property
+    def defs(self) -> dg.Definitions:
+        """Definitions with these resources."""
+        return load_definitions({"store": self.store, "encoder": self.encoder})
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        return {ENCODER_TAG: self.encoder.folder()}
 
     def run_batch(self, batch: Batch, on_done: Callable[[str], None] | None = None) -> bool:
         """Run one batch; `on_done` is called with each partition key as it is done.
@@ -150,17 +179,24 @@ class Runner:
         run_id = dg.DagsterRun(job_name=job).run_id
         if on_done is not None:
             self.instance.add_event_listener(run_id, lambda event: _notify(event, on_done))
+        names = [one.name for one in self.also]
+        shared: dict[str, Any] = {}
+        if names and batch.asset == "embeddings":
+            shared = {"ops": {"embeddings": {"config": {"also": names}}}}
+        with_others = f" with {1 + len(names)} encoders" if shared else ""
         return self._run_job(
-            f"{batch.asset}: {len(batch.span)} tracks",
+            f"{batch.asset}: {len(batch.span)} tracks{with_others}",
             job,
             tags=range_tags(batch.span),
             run_id=run_id,
+            config=shared,
         )
 
-    def rebuild(self, store: StoreResource) -> bool:
+    def rebuild(self) -> bool:
         """Rebuild tables, probing, aspects and indices; without embeddings, only targets."""
-        if any_embedding(store.layout):
-            return self._run_job("tables, probing, aspects, indices, checks", "tables")
+        if any_embedding(self.encoder.layout(self.store)):
+            what = "tables, probing, aspects, indices, checks"
+            return self._run_job(f"{what} ({self.encoder.folder()})", "tables")
         self.say("no track has audio that could be embedded: no matrix, probing or index to build")
         return self.run(
             "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
@@ -181,14 +217,27 @@ class Runner:
             resources=self.defs.resources,
             instance=self.instance,
             run_config=_QUIET,
+            tags=self._tags,
             raise_on_error=False,
         )
         return self._record(what, result)
 
-    def _run_job(self, what: str, job: str, **options: Any) -> bool:
+    def _run_job(
+        self,
+        what: str,
+        job: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+    ) -> bool:
         self.say(f"{what} …")
         result = self.defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance, run_config=_QUIET, raise_on_error=False, **options
+            instance=self.instance,
+            run_config={**_QUIET, **(config or {})},
+            tags={**self._tags, **(tags or {})},
+            run_id=run_id,
+            raise_on_error=False,
         )
         return self._record(what, result)
 
@@ -203,8 +252,8 @@ class Runner:
 
 
 def any_embedding(layout: Any) -> bool:
-    """Return whether the store contains an embedding of any track."""
-    return any((layout.root / "embeddings").glob("*-emb/sidecars/*.json"))
+    """Return whether the store contains an embedding of any track by the layout's encoder."""
+    return any(layout.embeddings.glob("*-emb/sidecars/*.json"))
 
 
 def _notify(entry: dg.EventLogEntry, on_done: Callable[[str], None]) -> None:

@@ -13,6 +13,7 @@ import socket
 import dagster as dg
 import psutil
 
+from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.executors import configured_executor
 
 WORKER_TAG = ".dagster/mess-worker"
@@ -22,13 +23,16 @@ WORKER_TAG = ".dagster/mess-worker"
 _HIDDEN = "unknown"
 
 
-def tag_run(context: dg.AssetExecutionContext) -> None:
-    """Tag this run with the process that executes it."""
+def tag_run(context: dg.AssetExecutionContext, encoder: str | None = None) -> None:
+    """Tag this run with the process that executes it, and with its encoder."""
     run_id = context.run.run_id
     # With a process per step, processes end before the run, and the executor monitors them.
     alone = configured_executor() is dg.in_process_executor
     worker = {"run": run_id, "alone": alone, **this_worker()}
-    context.instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
+    tags = {WORKER_TAG: json.dumps(worker)}
+    if encoder is not None:
+        tags[ENCODER_TAG] = encoder
+    context.instance.add_run_tags(run_id, tags)
 
 
 def lost_runs(instance: dg.DagsterInstance) -> list[str]:

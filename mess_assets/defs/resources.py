@@ -37,10 +37,8 @@ class StoreResource(dg.ConfigurableResource):
 
     @property
     def layout(self) -> Any:
-        """`mess_core.store.Layout` of the data root."""
-        from mess_core.store import Layout
-
-        return Layout(self.data_root)
+        """`mess_core.store.Layout` of the data root; see `EncoderResource.layout`."""
+        return _layout(self.data_root)
 
     def sources(self) -> list[Any]:
         """Return the configured data sets."""
@@ -74,6 +72,25 @@ class EncoderResource(dg.ConfigurableResource):
         description="auto: compare with the encoder's untrained counterpart; off: do not.",
     )
 
+    def layout(self, store: StoreResource) -> Any:
+        """Return `mess_core.store.Layout` of the data root for this encoder."""
+        return store.layout.of(self.folder())
+
+    def folder(self) -> str:
+        """Return the name of the folder of everything computed with this encoder."""
+        from mess_core.encoders.registry import changed_settings, find_encoder
+
+        source = find_encoder(self.name)
+        settings = {"window_s": self.window_s, "hop_s": self.hop_s, "normalise": self.normalise}
+        if self.pooling != "auto":
+            settings["pooling"] = self.pooling
+        return source.folder(changed_settings(source.family, settings))
+
+    def named(self, name: str) -> "EncoderResource":
+        """Return this configuration for another encoder, with that encoder's pooling."""
+        kept = ("device", "dtype", "window_s", "hop_s", "normalise", "batch_size", "keep_raw")
+        return EncoderResource(name=name, **{one: getattr(self, one) for one in kept})
+
     def no_control(self) -> str | None:
         """Return why no untrained counterpart is needed, or None."""
         if self.control == "off":
@@ -100,7 +117,7 @@ class EncoderResource(dg.ConfigurableResource):
         For sensors and checks, whose process stays alive while other processes use the GPU. If
         their machine has other devices, set ``dtype``: "auto" depends on the machine.
         """
-        from mess_core.encoders.registry import pick_device, pick_dtype
+        from mess_core.encoders.loading import pick_device, pick_dtype
 
         dtype = self.dtype
         if dtype == "auto":
@@ -114,13 +131,24 @@ class EncoderResource(dg.ConfigurableResource):
         )  # fmt: skip
 
 
+@lru_cache(maxsize=8)
+def _layout(data_root: str) -> Any:
+    """Return the layout of a data root, whose results have a folder per encoder."""
+    from mess_core.encoders.chosen import move_old_store
+    from mess_core.store import Layout
+
+    layout = Layout(data_root)
+    move_old_store(layout)
+    return layout
+
+
 @lru_cache(maxsize=4)
 def _identity(dtype: str, *settings: Any) -> dict[str, Any]:
     identity: dict[str, Any] = _load.__wrapped__("cpu", dtype, *settings).identity
     return identity
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _load(
     device: str,
     dtype: str,

@@ -30,6 +30,7 @@ from mess_assets.defs.jobs import (
     tables,
 )
 from mess_assets.defs.resources import EncoderResource, StoreResource
+from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import RANGE_END, RANGE_START, TRACKS, batches, range_tags
 from mess_assets.workers import lost_runs
 
@@ -121,7 +122,7 @@ def pending_tracks(
                 dg.RunRequest(
                     run_key=f"{last}-{job.name}-{part[0]}",
                     job_name=job.name,
-                    tags=range_tags(part),
+                    tags={**range_tags(part), ENCODER_TAG: encoder.folder()},
                 )
             )
     reason = None if requests else "every track is up to date or in an active run"
@@ -175,7 +176,7 @@ def rebuild_tables(
         if _batches_are_due(context.instance, store, encoder, ended[scan.name], now):
             return dg.SkipReason("waiting for the batches of the last scan")
         if reason is None and ended[scan.name]:
-            reason = outdated_tables(store.layout)
+            reason = outdated_tables(encoder.layout(store))
     except MessError as error:
         return dg.SkipReason(str(error))
     if reason is None:
@@ -183,7 +184,10 @@ def rebuild_tables(
     newest = max(record.update_timestamp for records in ended.values() for record in records)
     context.log.info(f"rebuilding: {reason}")
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=newest.isoformat())], cursor=newest.isoformat()
+        run_requests=[
+            dg.RunRequest(run_key=newest.isoformat(), tags={ENCODER_TAG: encoder.folder()})
+        ],
+        cursor=newest.isoformat(),
     )
 
 
@@ -257,7 +261,7 @@ def pending_keys(
     from mess_core.targets import TARGETS_VERSION
 
     found = pending(
-        store.layout,
+        encoder.layout(store),
         wanted=encoder.identity(),
         targets_version=TARGETS_VERSION,
         failed_too=failed_too,
@@ -276,7 +280,7 @@ def pending_keys(
     default_status=sensor_status(),
 )
 def new_judgements(
-    context: dg.SensorEvaluationContext, store: StoreResource
+    context: dg.SensorEvaluationContext, store: StoreResource, encoder: EncoderResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Evaluate systems on listeners' answers again after a listening session has ended."""
     from mess_core.errors import MessError
@@ -291,7 +295,7 @@ def new_judgements(
         return dg.SkipReason("no answers since the last evaluation")
     if datetime.datetime.now(datetime.UTC).timestamp() - last < _SESSION_S:
         return dg.SkipReason("a listening session is in progress; waiting for it to end")
-    if not cached_scores(store.layout, "retrieval-work").table_path.exists():
+    if not cached_scores(encoder.layout(store), "retrieval-work").table_path.exists():
         return dg.SkipReason("no system has been evaluated yet: run the job `evaluate` once")
     wanted = [dg.AssetKey(name) for name in EVALUATED_AGAIN]
     return dg.SensorResult(

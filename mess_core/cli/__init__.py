@@ -27,6 +27,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "aspects": "mess_core.cli.search:aspects",
     "doctor": "mess_core.cli.doctor:doctor",
+    "encoders": "mess_core.cli.encoders:encoders",
     "evaluate": "mess_core.cli.evaluate:evaluate",
     "explain": "mess_core.cli.search:explain",
     "fetch": "mess_core.cli.publishing:fetch_library",

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import sys
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import click
@@ -91,14 +92,14 @@ def _device() -> Check:
 def _encoders() -> list[Check]:
     from huggingface_hub import try_to_load_from_cache
 
-    from mess_core.encoders.mert import HUB_MODELS
+    from mess_core.encoders.registry import PUBLISHED
 
     checks = [
         Check("encoder untrained:tiny", "ok", "always available (the untrained control)"),
         Check("encoder mess-piano", "ok", "in the package (CC BY-NC-SA 4.0)"),
         _configured_encoder(),
     ]
-    for name, model in HUB_MODELS.items():
+    for name, model in PUBLISHED.items():
         cached = any(
             isinstance(try_to_load_from_cache(model.repository, file, revision=model.revision), str)
             for file in ("model.safetensors", "pytorch_model.bin")
@@ -125,6 +126,7 @@ def _data(layout: Layout) -> list[Check]:
     from mess_core.datasets import configured_sources
     from mess_core.search.artifact import latest_manifest
     from mess_core.store.failures import failures_table
+    from mess_core.store.stored_encoders import indexed_encoders
     from mess_core.store.tables import read_json
 
     root = Check("data root", "ok", str(layout.root))
@@ -143,8 +145,10 @@ def _data(layout: Layout) -> list[Check]:
     checks.append(
         Check("failures", state, str(failed), "See `mess tracks --failed`" if failed else "")
     )
-    for name in ("track", "passage"):
-        manifest = latest_manifest(layout.indices, name)
+    if not indexed_encoders(layout):
+        checks.append(Check("track index", "missing", "not built", "Run `mess run`"))
+    for encoder, name in product(indexed_encoders(layout), ("track", "passage")):
+        manifest = latest_manifest(layout.of(encoder).indices, name)
         if manifest is None:
             checks.append(Check(f"{name} index", "missing", "not built", "Run `mess run`"))
         else:

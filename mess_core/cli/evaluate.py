@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mess_core.cli.terminal import data_option
+from mess_core.cli.terminal import data_option, encoder_option
 
 if TYPE_CHECKING:
     from mess_core.datasets.rendering import Engine
@@ -18,6 +18,7 @@ __all__ = ["evaluate"]
 
 @click.command()
 @data_option
+@encoder_option
 @click.option(
     "--percepiano",
     default=lambda: os.environ.get("MESS_PERCEPIANO", ""),
@@ -32,10 +33,10 @@ __all__ = ["evaluate"]
     help="Synthesiser for clips that exist only as notes.",
 )
 @click.option("--quiet", is_flag=True, help="Print the leaderboard only.")
-def evaluate(data: str, percepiano: str, engine: Engine, quiet: bool) -> None:
+def evaluate(data: str, encoder: str | None, percepiano: str, engine: Engine, quiet: bool) -> None:
     """Train the sequence of heads and compare all systems on every criterion.
 
-    Writes evaluation/leaderboard/ in the data root. The first run takes longest, because it
+    Writes evaluation/ENCODER/leaderboard/ in the data root. The first run takes longest, because it
     renders and embeds the clips that exist only as notes. Later runs reuse them.
     """
     from mess_core.evaluation.run import evaluate_library
@@ -46,5 +47,5 @@ def evaluate(data: str, percepiano: str, engine: Engine, quiet: bool) -> None:
         if not quiet:
             click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True)
 
-    board = evaluate_library(data, percepiano=percepiano, engine=engine, say=say)
+    board = evaluate_library(data, encoder=encoder, percepiano=percepiano, engine=engine, say=say)
     click.echo(board["markdown"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mess_core.cli.terminal import data_option
+from mess_core.cli.terminal import data_option, encoder_option
 
 __all__ = ["listen"]
 
@@ -13,10 +13,11 @@ __all__ = ["listen"]
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8765, show_default=True, help="Port; 0 for any free one.")
 @data_option
+@encoder_option
 @click.option(
     "--open/--no-open", "show", default=False, help="Whether to open the page in the browser."
 )
-def listen(host: str, port: int, data: str, show: bool) -> None:
+def listen(host: str, port: int, data: str, encoder: str | None, show: bool) -> None:
     """Serve the pages for searching by ear and for the listening test.
 
     Only this machine can open them unless --host is given.
@@ -44,7 +45,7 @@ def listen(host: str, port: int, data: str, show: bool) -> None:
         click.secho(
             "Anyone who can reach this address can listen to the library.", fg="yellow", err=True
         )
-    app = create_app(data, hosts=() if own else ("*",))
+    app = create_app(data, encoder=encoder, hosts=() if own else ("*",))
     click.echo(f"MESS on {address}   (Ctrl+C stops it)")
     if show:
         click.launch(address)

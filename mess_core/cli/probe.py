@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mess_core.cli.terminal import data_option, json_option, note, show_table
+from mess_core.cli.terminal import data_option, encoder_option, json_option, note, show_table
 
 if TYPE_CHECKING:
     from mess_core.probing.folds import Grouping
@@ -31,15 +31,23 @@ __all__ = ["probe"]
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @data_option
+@encoder_option
 @json_option
 def probe(
-    group_by: Grouping, folds: int, permutations: int, device: str, data: str, as_json: bool
+    group_by: Grouping,
+    folds: int,
+    permutations: int,
+    device: str,
+    data: str,
+    encoder: str | None,
+    as_json: bool,
 ) -> None:
     """Find the layer that encodes each target best, from the stored embeddings and targets."""
+    from mess_core.encoders.chosen import choose_encoder
     from mess_core.probing.pipeline import probe_store, probing_folder
     from mess_core.store import Layout
 
-    layout = Layout(data)
+    layout = choose_encoder(Layout(data), encoder, indexed=False)
     found, made_from = probe_store(
         layout,
         folds=folds,

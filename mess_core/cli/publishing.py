@@ -12,7 +12,10 @@ __all__ = ["fetch_library", "publish_library"]
 @click.command("publish")
 @click.argument("destination")
 @data_option
-def publish_library(destination: str, data: str) -> None:
+@click.option(
+    "--encoder", default=None, help="Only this encoder; default: all that can be searched."
+)
+def publish_library(destination: str, data: str, encoder: str | None) -> None:
     """Copy the files that search needs, without audio, to DESTINATION as a new version.
 
     DESTINATION is a folder or s3://... Search it with `mess search --data DESTINATION` or
@@ -20,7 +23,9 @@ def publish_library(destination: str, data: str) -> None:
     """
     from mess_core.search.publishing import publish
 
-    manifest = publish(data, destination, say=lambda line: click.echo(line, err=True))
+    manifest = publish(
+        data, destination, encoder=encoder, say=lambda line: click.echo(line, err=True)
+    )
     click.echo(f"{destination} serves version {manifest['version']}: {manifest['tracks']} tracks")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mess_core.cli.terminal import data_option, json_option, note, show_table
+from mess_core.cli.terminal import data_option, encoder_option, json_option, note, show_table
 
 if TYPE_CHECKING:
     from mess_core.search.query import Library, SearchMode
@@ -42,6 +42,7 @@ def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--head", help="Rank by a learned head, such as expression-linear-infonce.")
 @_filter_options
 @data_option
+@encoder_option
 @json_option
 def search(
     track: str,
@@ -53,6 +54,7 @@ def search(
     other_performer: bool,
     where: tuple[str, ...],
     data: str,
+    encoder: str | None,
     as_json: bool,
 ) -> None:
     """Rank the library by similarity to TRACK (a track id or an audio file).
@@ -63,7 +65,7 @@ def search(
     from mess_core.search.aspect_weights import parse_aspects
     from mess_core.search.passages import parse_filters
 
-    library = Library.open(data)
+    library = Library.open(data, encoder=encoder)
     weights = parse_aspects(aspects) or None
     filters = parse_filters(where)
     relations = {"same_work": same_work, "other_performer": other_performer}
@@ -101,6 +103,7 @@ def search(
 @click.option("--own/--no-own", default=False, help="Whether to include passages of TRACK itself.")
 @_filter_options
 @data_option
+@encoder_option
 @json_option
 def passages(
     track: str,
@@ -111,13 +114,14 @@ def passages(
     other_performer: bool,
     where: tuple[str, ...],
     data: str,
+    encoder: str | None,
     as_json: bool,
 ) -> None:
     """Find passages similar to the one at --start of TRACK (a track id or an audio file)."""
     from mess_core.search import Library
     from mess_core.search.passages import parse_filters
 
-    library = Library.open(data)
+    library = Library.open(data, encoder=encoder)
     filters = parse_filters(where)
     if _is_file(track, library, same_work=same_work, other_performer=other_performer, own=own):
         hits = library.query_audio(track, start_s=start_s, k=k, where=filters)
@@ -142,25 +146,27 @@ def passages(
 @click.argument("track")
 @click.argument("hit")
 @data_option
+@encoder_option
 @json_option
-def explain(track: str, hit: str, data: str, as_json: bool) -> None:
+def explain(track: str, hit: str, data: str, encoder: str | None, as_json: bool) -> None:
     """Explain why HIT is similar to TRACK: the percentile of each aspect and its targets."""
     from mess_core.search import Library
 
-    library = Library.open(data)
+    library = Library.open(data, encoder=encoder)
     show_table(library.explain(track, hit), f"{track} and {hit}   ({library.encoder})", 0, as_json)
 
 
 @click.command()
 @data_option
+@encoder_option
 @json_option
-def aspects(data: str, as_json: bool) -> None:
+def aspects(data: str, encoder: str | None, as_json: bool) -> None:
     """List the 13 aspects with their layers, confidence and reason."""
     import pandas as pd
 
     from mess_core.search import Library
 
-    library = Library.open(data)
+    library = Library.open(data, encoder=encoder)
     rows = []
     for aspect in library.aspects.values():
         layers = sorted(aspect.weights)

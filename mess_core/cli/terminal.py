@@ -11,13 +11,18 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["data_option", "json_option", "note", "show_table"]
+__all__ = ["data_option", "encoder_option", "json_option", "note", "show_table"]
 
 data_option = click.option(
     "--data",
     default=lambda: os.environ.get("MESS_DATA_ROOT", "data"),
     show_default="MESS_DATA_ROOT or ./data",
     help="Data root: a folder, or an fsspec URL for reading.",
+)
+encoder_option = click.option(
+    "--encoder",
+    default=None,
+    help="Encoder to use, if several are stored; default: MESS_ENCODER, or the only one.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -1,9 +1,28 @@
-"""Audio to vectors: one encoder interface for MERT and its untrained counterpart."""
+"""Audio to vectors: one encoder interface for all models and their untrained counterparts.
 
-from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
-from mess_core.encoders.control import build_control_matrix, load_control
-from mess_core.encoders.extraction import embed_tracks
-from mess_core.encoders.registry import load_encoder
+Importing the package is fast: each public name is imported from its module on first access.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
+    from mess_core.encoders.control import build_control_matrix, load_control
+    from mess_core.encoders.extraction import embed_tracks
+    from mess_core.encoders.loading import load_encoder
+
+_MODULES = {
+    "Embedding": "base",
+    "Encoder": "base",
+    "EncoderSettings": "base",
+    "build_control_matrix": "control",
+    "embed_tracks": "extraction",
+    "load_control": "control",
+    "load_encoder": "loading",
+}
 
 __all__ = [
     "Embedding",
@@ -14,3 +33,9 @@ __all__ = [
     "load_control",
     "load_encoder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

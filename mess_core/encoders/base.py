@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mess_core.audio import stream_audio
 from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.streaming import Prefetcher, RowBuffer, Window, batches
+from mess_core.encoders.registry import folder_name
+from mess_core.encoders.streaming import Prefetcher, Window
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
@@ -122,6 +123,8 @@ class OpenedTrack:
 
     path: str | PathLike[str] | None
     windows: Prefetcher
+    scaled: bool = True
+    """Whether the windows are scaled for one encoder, or as decoded, for several."""
 
     def close(self) -> None:
         """Stop decoding."""
@@ -141,6 +144,10 @@ class Encoder:
         Dimensions of one hidden state.
     architecture : dict
         Fields of the configuration that determine shapes and operations.
+    folder : str
+        Readable name of the folder of everything computed with this encoder and these settings.
+    load_name : str
+        What `load_encoder` takes: a known name, or the path of a folder.
 
     Examples
     --------
@@ -164,6 +171,8 @@ class Encoder:
         settings: EncoderSettings | None = None,
     ) -> None:
         self.name = name
+        self.folder = folder_name(*name.partition("@")[::2])
+        self.load_name = name.partition("@")[0]
         self.sample_rate = checkpoint.sample_rate
         self.do_normalize = checkpoint.do_normalize
         self.device = device
@@ -256,11 +265,39 @@ class Encoder:
         AudioError
             If the audio cannot be used; see `mess_core.audio.load_audio`.
         """
+        from mess_core.encoders.track_pass import embed_together
+
         opened = audio if isinstance(audio, OpenedTrack) else self.open(audio)
         try:
-            return self._embed(opened)
+            found = embed_together([self], opened)[0]
         finally:
             opened.close()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def run(self, samples: list[NDArray[np.float32]]) -> Iterator[torch.Tensor]:
+        """Yield the states of windows of equal length in parts that fit on the device.
+
+        Parameters
+        ----------
+        samples : list of ndarray, float32, shape [samples]
+            As `open` yields them, or as they were decoded.
+
+        Yields
+        ------
+        Tensor, shape [part, layers, frames, dim]
+        """
+        yield from self._forward_fitting(torch.from_numpy(np.stack(samples)))
+
+    def pool(self, states: torch.Tensor) -> NDArray[np.float32]:
+        """Pool states over frames, [part, layers, frames, dim] to [part, layers, dim]."""
+        states = states.float()
+        mean = states.mean(dim=2)
+        if self.settings.pooling == "mean+std":
+            mean = torch.cat([mean, states.std(dim=2, correction=0)], dim=-1)
+        pooled: NDArray[np.float32] = mean.cpu().numpy()
+        return pooled
 
     def open(self, audio: str | PathLike[str] | NDArray[np.float32]) -> OpenedTrack:
         """Start decoding a track in a thread, and return it for `embed`.
@@ -278,38 +315,28 @@ class Encoder:
 
         return OpenedTrack(None if isinstance(audio, np.ndarray) else audio, Prefetcher(scaled()))
 
-    # Implementation ---------------------------------------------------------------------
+    def open_shared(self, audio: str | PathLike[str]) -> OpenedTrack:
+        """Start decoding a track for all encoders with the same `decoding`."""
+        _, window_s, hop_s = self.decoding
+        window, hop = round(window_s * self.sample_rate), round(hop_s * self.sample_rate)
+        windows = stream_windows(self._blocks(audio), window, hop)
+        return OpenedTrack(audio, Prefetcher(windows), scaled=False)
 
-    def _embed(self, opened: OpenedTrack) -> Embedding:
-        starts: list[int] = []
-        ends: list[int] = []
-        pooled = RowBuffer()
-        raw: list[NDArray[np.float32]] = []
-        for batch in batches(opened.windows, lambda: self._batch_size):
-            if len(batch[0][1]) < self.shortest:
-                raise AudioError(
-                    f"is too short: {len(batch[0][1])} samples at {self.sample_rate} Hz, "
-                    f"at least {self.shortest} are needed",
-                    path=opened.path,
-                )
-            starts += [start for start, _ in batch]
-            ends += [start + len(samples) for start, samples in batch]
-            waves = torch.from_numpy(np.stack([samples for _, samples in batch]))
-            for states in self._forward_fitting(waves):  # [part, layers, frames, dim]
-                pooled.add(self._pool(states).cpu().numpy())
-                if self.settings.keep_raw:
-                    raw.append(states.float().cpu().numpy())
-        segments = pooled.array()  # [segments, layers, dim]
-        if not np.isfinite(segments).all():
-            raise EncoderError(f"{self.name} returned non-finite values", path=opened.path)
-        return Embedding(
-            segments=segments,
-            track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
-            start_s=np.asarray(starts) / self.sample_rate,
-            end_s=np.asarray(ends) / self.sample_rate,
-            duration_s=ends[-1] / self.sample_rate,
-            raw=np.concatenate(raw) if raw else None,
-        )
+    @property
+    def batch_size(self) -> int:
+        """Windows per forward pass: as set, or fewer if memory did not suffice."""
+        return self._batch_size
+
+    @property
+    def decoding(self) -> tuple[int, float, float]:
+        """Sample rate, window and hop: encoders with the same can share decoded windows."""
+        return self.sample_rate, self.settings.window_s, self.settings.hop_s
+
+    def scaled(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scale a decoded window as `EncoderSettings.normalise` says, unless that is "track"."""
+        return self._scaled(samples, None)
+
+    # Implementation ---------------------------------------------------------------------
 
     @torch.inference_mode()
     def _forward(self, waves: torch.Tensor) -> torch.Tensor:
@@ -334,13 +361,6 @@ class Encoder:
                 continue
             done += len(states)
             yield states
-
-    def _pool(self, states: torch.Tensor) -> torch.Tensor:
-        states = states.float()  # [batch, layers, frames, dim]
-        mean = states.mean(dim=2)
-        if self.settings.pooling == "mean":
-            return mean
-        return torch.cat([mean, states.std(dim=2, correction=0)], dim=-1)
 
     def _normalises(self, over: Normalise) -> bool:
         return self.do_normalize and self.settings.normalise == over

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -53,13 +53,10 @@ class Checkpoint:
     sample_rate : int
         Sample rate of the input in Hz.
     digest : str
-        SHA-256 of configuration and weights, in hexadecimal.
-    defaults : dict
-        Fields of `EncoderSettings` that this encoder uses unless told otherwise.
+        Of random weights: SHA-256 of what determines them, in hexadecimal. Files have their own.
     """
 
     model: StateModel
     do_normalize: bool
     sample_rate: int
-    digest: str
-    defaults: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""

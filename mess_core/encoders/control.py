@@ -27,7 +27,7 @@ __all__ = ["build_control_matrix", "check_control", "load_control"]
 def load_control(encoder: Encoder) -> Encoder:
     """Return an encoder like `encoder` but with seeded random weights.
 
-    It has the same architecture, settings and layers.
+    It has the same architecture, settings, layers and folder name.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def load_control(encoder: Encoder) -> Encoder:
     """
     counterpart = untrained_counterpart(encoder.architecture, do_normalize=encoder.do_normalize)
     name = f"untrained:counterpart-{encoder.dim}x{encoder.num_layers - 1}@{counterpart.digest[:12]}"
-    return Encoder(
+    control = Encoder(
         name,
         counterpart,
         device=encoder.device,
@@ -46,6 +46,8 @@ def load_control(encoder: Encoder) -> Encoder:
         layers=encoder.layers,
         settings=encoder.settings,
     )
+    control.folder = encoder.folder  # stored beside, under control/
+    return control
 
 
 def build_control_matrix(
@@ -95,7 +97,7 @@ def build_control_matrix(
     >>> manifest["shape"], failed
     ([2, 13, 64], [])
     """
-    control = layout.control
+    control = layout.of(encoder.folder).control
     failed = []
     for outcome in embed_tracks(tracks, load_control(encoder), control):
         if outcome.status == "failed":

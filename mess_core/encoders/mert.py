@@ -9,9 +9,7 @@ The licence of the weights is CC-BY-NC-4.0.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +18,19 @@ from torch import nn
 
 from mess_core.encoders import cpu_frontend
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.registry import Family, weights_file
 from mess_core.errors import EncoderError
 
 __all__ = [
-    "HUB_MODELS",
-    "HubModel",
     "HubertStates",
     "architecture_of",
-    "fetch",
-    "open_checkpoint",
+    "open_folder",
 ]
 
 MAX_FRAME_SAMPLES = 400
 """Receptive field of the convolutional front end in samples; shorter input has no frame."""
 
 
-@dataclass(frozen=True)
-class HubModel:
-    """A published model: hub repository and the revision that results refer to."""
-
-    repository: str
-    revision: str
-    licence: str
-
-
-HUB_MODELS = {
-    "mert-v1-95m": HubModel(
-        "m-a-p/MERT-v1-95M", "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5", "CC-BY-NC-4.0"
-    ),
-    "mert-v1-330m": HubModel(
-        "m-a-p/MERT-v1-330M", "af10da70c94a0c849de9cc94b83e12769c4db499", "CC-BY-NC-4.0"
-    ),
-}
-
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ARCHITECTURE = (
     "conv_bias", "conv_dim", "conv_kernel", "conv_pos_batch_norm", "conv_stride",
     "do_stable_layer_norm", "feat_extract_activation", "feat_extract_norm",
@@ -62,7 +39,6 @@ _ARCHITECTURE = (
     "num_conv_pos_embedding_groups", "num_conv_pos_embeddings", "num_hidden_layers",
     "vocab_size",
 )  # fmt: skip
-_SPEC_KEYS = ("config.json", "preprocessor_config.json")
 
 
 class HubertStates:
@@ -134,41 +110,7 @@ class HubertStates:
             encoder.layer_norm.register_forward_hook(capture(blocks))
 
 
-def fetch(name: str, *, revision: str | None, offline: bool | None) -> tuple[Path, str]:
-    """Return a published model's folder, downloading it to the Hugging Face cache if needed.
-
-    Returns
-    -------
-    folder : Path
-    revision : str
-
-    Raises
-    ------
-    EncoderError
-        If the model is not in the cache and cannot be downloaded.
-    """
-    from huggingface_hub import snapshot_download
-
-    published = HUB_MODELS[name]
-    wanted = revision or published.revision
-    try:
-        folder = snapshot_download(
-            published.repository,
-            revision=wanted,
-            allow_patterns=[*_SPEC_KEYS, *_WEIGHTS],
-            local_files_only=bool(offline),
-        )
-    except Exception as error:  # the hub raises errors of its own and of its HTTP client
-        raise EncoderError(
-            f"{published.repository} at revision {wanted[:12]} is neither in the Hugging Face "
-            f"cache nor can it be downloaded ({type(error).__name__})",
-            remedy="Connect to the internet once, or pass a folder that holds config.json, "
-            'preprocessor_config.json and the weights; "untrained:tiny" works without either',
-        ) from error
-    return Path(folder), wanted
-
-
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_folder(folder: Path, family: Family) -> Checkpoint:
     """Load a model folder in the published format.
 
     Parameters
@@ -176,6 +118,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     folder : Path
         Contains ``config.json``, ``preprocessor_config.json`` and ``model.safetensors`` or
         ``pytorch_model.bin``.
+    family : Family
 
     Raises
     ------
@@ -185,23 +128,13 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     config = _read_json(folder / "config.json")
     preprocessor = _read_json(folder / "preprocessor_config.json")
-    weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
-        raise EncoderError(
-            f"holds neither {_WEIGHTS[0]} nor {_WEIGHTS[1]}",
-            path=folder,
-            remedy="Download the model again",
-        )
+    weights = weights_file(folder, family)
     model = build_model(config, where=folder)
     _load_strictly(model, _read_weights(weights), weights)
-    digest = hashlib.sha256()
-    for file in (folder / "config.json", folder / "preprocessor_config.json", weights):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return Checkpoint(
         model=HubertStates(ready(model)),
         do_normalize=bool(preprocessor.get("do_normalize", True)),
         sample_rate=int(preprocessor.get("sampling_rate", config.get("sample_rate", 24_000))),
-        digest=digest.hexdigest(),
     )
 
 

@@ -8,9 +8,9 @@ State 0 is the input of block 1, state i the output of block i, before the final
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.registry import Family, weights_file
 from mess_core.errors import EncoderError
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
     "PianoConfig",
     "PianoModel",
     "PianoStates",
-    "open_weights",
+    "open_folder",
 ]
 
 SAMPLE_RATE = 24_000
@@ -225,38 +226,42 @@ class PianoStates:
         return torch.stack([found[layer] for layer in self._layers], dim=1)
 
 
-def open_weights(content: bytes) -> Checkpoint:
-    """The encoder with weights from a safetensors file.
+def open_folder(folder: Path, family: Family) -> Checkpoint:
+    """Return the encoder with the weights in a folder.
 
     Parameters
     ----------
-    content : bytes
-        Of the file: float16 or float32, every tensor of the architecture, none beside.
+    folder : Path
+        Contains a safetensors file of float16 or float32: every tensor of the architecture, and no
+        other.
+    family : Family
 
     Raises
     ------
     EncoderError
-        If a tensor is missing, unexpected, of another shape or not finite.
+        If the file cannot be read, or a tensor is missing, unexpected, of another shape or not
+        finite.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    model = PianoModel()
+    model, path = PianoModel(), str(weights_file(folder, family))
     try:
-        state = {name: value.float() for name, value in load(content).items()}
+        state = {name: value.float() for name, value in load(Path(path).read_bytes()).items()}
         model.load_state_dict(state, strict=True)
+    except OSError as error:
+        raise EncoderError(f"cannot be read ({error})", path=path) from error
     except (SafetensorError, RuntimeError) as error:
         raise EncoderError(
-            f"weights do not fit the small piano encoder ({' '.join(str(error).split())[:600]})",
+            f"does not fit the small piano encoder ({' '.join(str(error).split())[:600]})",
+            path=path,
             remedy="Train the encoder again with `mess train-encoder`",
         ) from error
     broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if broken:
-        raise EncoderError(f"the weights hold non-finite values in {broken[0]!r}")
+        raise EncoderError(f"contains non-finite values in {broken[0]!r}", path=path)
     return Checkpoint(
         model=PianoStates(model.eval().requires_grad_(False)),
         do_normalize=False,
         sample_rate=SAMPLE_RATE,
-        digest=hashlib.sha256(content).hexdigest(),
-        defaults={"pooling": "mean+std"},
     )

@@ -1,203 +1,289 @@
-"""Load an encoder by name or from a folder, and put it on a device."""
+"""The known encoders: families of architectures, published weights, and the names of both.
+
+This module reads names and folders without loading a model, so it is cheap to import.
+"""
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mess_core.encoders.base import Encoder, EncoderSettings
-from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.mert import HUB_MODELS, fetch, open_checkpoint
-from mess_core.encoders.piano import WEIGHTS, open_weights
-from mess_core.encoders.untrained import SIZES, untrained_checkpoint
-from mess_core.environment import PIANO, configured_encoder
+from mess_core.environment import PIANO
 from mess_core.errors import EncoderError
 
 __all__ = [
-    "folder_of",
-    "load_encoder",
-    "name_or_folder",
-    "pick_device",
-    "pick_dtype",
+    "FAMILIES",
+    "PUBLISHED",
+    "SETTINGS",
+    "UNTRAINED",
+    "EncoderSource",
+    "Family",
+    "Published",
+    "changed_settings",
+    "find_encoder",
+    "folder_name",
+    "known_names",
 ]
 
-_log = logging.getLogger("mess")
-_licence_shown: set[str] = set()
-_PIANO_FOLDER = Path(__file__).with_name("weights")
-_PIANO_LICENCE = "CC BY-NC-SA 4.0"
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+SETTINGS: dict[str, Any] = {
+    "window_s": 5.0,
+    "hop_s": 2.5,
+    "normalise": "window",
+    "pooling": "mean",
+}
+"""Settings of `EncoderSettings` that change vectors, with the defaults of most families."""
+
+PIANO_FOLDER = Path(__file__).with_name("weights")
+"""Folder of the weights in the package."""
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_PIANO_WEIGHTS = "mess-piano.safetensors"
 
 
-def load_encoder(
-    name_or_path: str | os.PathLike[str],
-    *,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
-    layers: Iterable[int] | None = None,
-    offline: bool | None = None,
-    settings: EncoderSettings | None = None,
-    **options: Any,
-) -> Encoder:
-    """Load an encoder by name or from a folder.
+@dataclass(frozen=True)
+class Family:
+    """An architecture, and how MESS reads and runs it.
 
-    Parameters
+    Attributes
     ----------
-    name_or_path : str or path-like
-        ``"mess-piano"`` (in the package), ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the
-        Hugging Face hub or its cache), a folder in their format or written by
-        ``mess train-encoder``, or ``"untrained:tiny"``, ``"untrained:95m"``, ``"untrained:330m"``
-        (random weights: the control).
-    revision : str, optional
-        Revision of the hub repository, instead of the pinned one.
-    device : str
-        ``"auto"`` picks CUDA, then MPS, then CPU; or a torch device such as ``"cuda:1"``.
-    dtype : {"auto", "float32", "float16", "bfloat16"}
-        ``"auto"`` is float16 on CUDA and float32 elsewhere. Of the two half precisions, float16
-        is more accurate: the relative error of the states is 0.0013 to 0.0017, that of
-        bfloat16 0.011 to 0.014 (random 95M weights, 2 s of noise).
-    layers : iterable of int, optional
-        Hidden states to compute and return; all by default.
-    offline : bool, optional
-        Whether to use the local cache only; by default ``HF_HUB_OFFLINE`` decides.
-    settings : EncoderSettings, optional
-        Alternatively, pass its fields as keyword arguments: ``window_s=5.0, hop_s=2.5, ...``.
+    name : str
+    module : str
+        Module with ``open_folder(folder, family)`` and ``build(family, config)``, which return a
+        `Checkpoint` and an untrained `StateModel`.
+    files : tuple of str
+        Files besides the weights that a folder of this family contains.
+    weights : tuple of str
+        Names of the file of weights; the first one found is read.
+    settings : mapping
+        Defaults that differ from `SETTINGS`.
+    """
 
-    Returns
-    -------
-    Encoder
+    name: str
+    module: str
+    files: tuple[str, ...] = ("config.json", "preprocessor_config.json")
+    weights: tuple[str, ...] = _WEIGHTS
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """All settings that this family uses unless told otherwise."""
+        return {**SETTINGS, **self.settings}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Published weights: family, hub repository, licence, and the revision of reported results."""
+
+    family: str
+    repository: str
+    revision: str
+    licence: str
+
+
+FAMILIES = {
+    one.name: one
+    for one in (
+        Family("mert", "mess_core.encoders.mert"),
+        Family(
+            PIANO,
+            "mess_core.encoders.piano",
+            files=(),
+            weights=(_PIANO_WEIGHTS,),
+            settings={"pooling": "mean+std"},
+        ),
+    )
+}
+"""Families by name."""
+
+PUBLISHED = {
+    "mert-v1-95m": Published(
+        "mert",
+        "m-a-p/MERT-v1-95M",
+        "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5",
+        "CC-BY-NC-4.0",
+    ),
+    "mert-v1-330m": Published(
+        "mert",
+        "m-a-p/MERT-v1-330M",
+        "af10da70c94a0c849de9cc94b83e12769c4db499",
+        "CC-BY-NC-4.0",
+    ),
+}
+"""Weights on the Hugging Face hub, by the name that MESS gives them."""
+
+UNTRAINED = ("tiny", "95m", "330m")
+"""Sizes of ``untrained:<size>``."""
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """What a name or a folder refers to.
+
+    Attributes
+    ----------
+    name : str
+        Known name, or the name of the folder.
+    family : Family
+    path : Path or None
+        Folder with the files; None if they are downloaded or drawn at random.
+    published : Published or None
+    size : str or None
+        Of an untrained encoder.
+    """
+
+    name: str
+    family: Family
+    path: Path | None = None
+    published: Published | None = None
+    size: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known by its name alone, not a folder of the user."""
+        return self.path is None or self.path == PIANO_FOLDER
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the files of a folder, in hexadecimal.
+
+        Raises
+        ------
+        EncoderError
+            If there is no folder, or a file is missing.
+        """
+        if self.path is None:
+            raise EncoderError(f"{self.name} has no folder")
+        files = (*self.family.files, weights_file(self.path, self.family).name)
+        stamps = tuple((self.path / file).stat().st_mtime_ns for file in files)
+        return _digest(self.path, files, stamps)
+
+    def folder(self, changes: Mapping[str, Any] | None = None) -> str:
+        """Return the name of the folder of everything computed with this encoder.
+
+        Parameters
+        ----------
+        changes : mapping, optional
+            Settings that are not the family's defaults, as returned by `changed_settings`.
+        """
+        at = "" if self.known else self.digest()[:12]
+        return folder_name(self.name, at, changes or {})
+
+
+def known_names() -> list[str]:
+    """Return the names that `load_encoder` takes, besides folders."""
+    return [PIANO, *PUBLISHED, *(f"untrained:{size}" for size in UNTRAINED)]
+
+
+def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
+    """Return what a name or a folder refers to, without reading weights.
 
     Raises
     ------
     EncoderError
-        If the encoder or the device is not available, or the encoder's files are invalid.
+        If there is no such name or folder, or the folder is of no known family.
 
     Examples
     --------
-    >>> encoder = load_encoder("untrained:tiny", device="cpu")
-    >>> encoder.num_layers, encoder.dim
-    (13, 64)
+    >>> find_encoder("mess-piano").folder(), find_encoder("untrained:tiny").folder()
+    ('mess-piano', 'untrained-tiny')
+    >>> find_encoder("mess-piano").folder({"hop_s": 5.0})
+    'mess-piano-98e4ad'
     """
-    if settings is not None and options:
-        raise EncoderError("pass either settings or its fields, not both")
-    torch_device = pick_device(device)
     name = os.fspath(name_or_path)
-    if name.startswith("untrained:"):
-        size = name.removeprefix("untrained:")
-        checkpoint = untrained_checkpoint(size)
-        identity = f"untrained:{size}@{checkpoint.digest[:12]}"
-    elif name.lower() in HUB_MODELS:
-        name = name.lower()
-        _show_licence(HUB_MODELS[name].repository, HUB_MODELS[name].licence)
-        folder, at = fetch(name, revision=revision, offline=offline)
-        checkpoint = open_checkpoint(folder)
-        identity = f"{name}@{at[:12]}"
-    elif name.lower() == PIANO:
-        _show_licence(PIANO, _PIANO_LICENCE)
-        checkpoint = _open_piano(_PIANO_FOLDER / WEIGHTS)
-        identity = f"{PIANO}@{checkpoint.digest[:12]}"
-    elif (Path(name) / WEIGHTS).is_file():
-        checkpoint = _open_piano(Path(name) / WEIGHTS)
-        identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
-    elif Path(name).is_dir():
-        checkpoint = open_checkpoint(Path(name))
-        identity = f"{Path(name).resolve().name}@{checkpoint.digest[:12]}"
-    else:
-        known = [PIANO, *HUB_MODELS, *(f"untrained:{size}" for size in SIZES)]
-        raise EncoderError(
-            f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known)}"
-        )
-    settings = settings or EncoderSettings(**{**checkpoint.defaults, **options})
-    return Encoder(
-        identity,
-        checkpoint,
-        device=torch_device,
-        dtype=pick_dtype(dtype, torch_device),
-        layers=layers,
-        settings=settings,
+    lower = name.lower()
+    if lower.startswith("untrained:"):
+        size = lower.removeprefix("untrained:")
+        if size not in UNTRAINED:
+            raise EncoderError(
+                f"there is no untrained size {size!r}", remedy=f"Known: {', '.join(UNTRAINED)}"
+            )
+        return EncoderSource(lower, FAMILIES["mert"], size=size)
+    if lower in PUBLISHED:
+        published = PUBLISHED[lower]
+        return EncoderSource(lower, FAMILIES[published.family], published=published)
+    if lower == PIANO:
+        return EncoderSource(PIANO, FAMILIES[PIANO], path=PIANO_FOLDER)
+    path = Path(name)
+    if path.is_dir():
+        return EncoderSource(path.resolve().name, _family_of(path), path=path.resolve())
+    raise EncoderError(
+        f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known_names())}"
     )
 
 
-def pick_device(wanted: str = "auto") -> torch.device:
-    """Resolve a device name; "auto" picks CUDA, then MPS, then CPU, and logs its choice.
+def weights_file(folder: Path, family: Family) -> Path:
+    """Return the file of weights in a folder.
 
     Raises
     ------
     EncoderError
-        If the device is not on this machine.
+        If there is none.
     """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            device = torch.device("cuda")
-        elif torch.backends.mps.is_available():
-            device = torch.device("mps")
-        else:
-            device = torch.device("cpu")
-        _log.info("device auto: using %s", device)
-        return device
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise EncoderError(f"{wanted!r} is not a torch device") from error
-    missing = (
-        (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count())
-        or (device.type == "mps" and not torch.backends.mps.is_available())
-        or device.type not in {"cpu", "cuda", "mps"}
+    for name in family.weights:
+        if (folder / name).is_file():
+            return folder / name
+    raise EncoderError(
+        f"contains no {' or '.join(family.weights)}",
+        path=str(folder),
+        remedy="Download the model again",
     )
-    if missing:
-        raise EncoderError(
-            f"device {wanted!r} is not available on this machine",
-            remedy="Use device='auto' or 'cpu', or install a PyTorch build for it",
-        )
-    return device
 
 
-def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Resolve a dtype name; "auto" is float16 on CUDA and float32 elsewhere."""
-    if wanted == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    if wanted not in _DTYPES:
-        raise EncoderError(f"dtype must be auto or one of {', '.join(_DTYPES)}, not {wanted!r}")
-    return _DTYPES[wanted]
+def changed_settings(family: Family, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `SETTINGS` that are not the family's defaults."""
+    return {
+        name: settings[name]
+        for name, default in family.defaults.items()
+        if name in settings and settings[name] != default
+    }
 
 
-def name_or_folder(encoder: str) -> str | Path:
-    """Return what `load_encoder` takes to load the encoder that made embeddings.
+def folder_name(name: str, digest: str = "", changes: Mapping[str, Any] | None = None) -> str:
+    """Return a readable folder name for an encoder.
 
     Parameters
     ----------
-    encoder : str
-        From the identity of embeddings, such as "mess-piano@7785a06cbead". A folder's path is
-        not part of it, only its name: the folder is looked for in ``MESS_ENCODER``.
+    name : str
+        Such as "mert-v1-95m" or "untrained:tiny".
+    digest : str
+        Of the weights, where the name alone does not determine them.
+    changes : mapping, optional
+        Settings that are not the defaults, see `changed_settings`.
+
+    Returns
+    -------
+    str
+        The name, in characters that every file system and object store takes. If there is a digest
+        or a changed setting, a suffix of six hexadecimal digits follows.
     """
-    name = encoder.partition("@")[0]
-    configured = Path(configured_encoder()).resolve()
-    return configured if configured.name == name and configured.is_dir() else name
+    readable = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-.") or "encoder"
+    if not digest and not changes:
+        return readable
+    told = ";".join([digest, *(f"{key}={value}" for key, value in sorted((changes or {}).items()))])
+    return f"{readable}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
 
 
-def folder_of(encoder: str) -> Path | None:
-    """Return the folder of that encoder's files, or None if it has none that is known."""
-    found = name_or_folder(encoder)
-    if found == PIANO:
-        return _PIANO_FOLDER
-    return found if isinstance(found, Path) else None
+def _family_of(folder: Path) -> Family:
+    if (folder / _PIANO_WEIGHTS).is_file():
+        return FAMILIES[PIANO]
+    return FAMILIES["mert"]
 
 
-def _open_piano(path: Path) -> Checkpoint:
+@lru_cache(maxsize=8)
+def _digest(folder: Path, files: tuple[str, ...], stamps: tuple[int, ...]) -> str:
+    """`stamps` are times of modification, so that changed files are read again."""
     try:
-        return open_weights(path.read_bytes())
+        parts = [(folder / file).read_bytes() for file in files]
     except OSError as error:
-        raise EncoderError(f"cannot be read ({error})", path=str(path)) from error
-    except EncoderError as error:
-        raise EncoderError(error.problem, path=str(path), remedy=error.remedy) from error
-
-
-def _show_licence(weights: str, licence: str) -> None:
-    if weights not in _licence_shown:
-        _licence_shown.add(weights)
-        _log.warning("%s: the weights are licensed %s (no commercial use)", weights, licence)
+        raise EncoderError(f"cannot be read ({error})", path=str(folder)) from error
+    if len(parts) == 1:
+        return hashlib.sha256(parts[0]).hexdigest()
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()

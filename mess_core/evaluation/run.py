@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mess_core.datasets.percepiano import read_ratings
+from mess_core.encoders.chosen import choose_encoder
 from mess_core.errors import TooLittleError
 from mess_core.evaluation import preparation
 from mess_core.evaluation.head_training import train_model
@@ -26,6 +27,7 @@ Say = Callable[[str], None]
 def evaluate_library(
     data: str | PathLike[str],
     *,
+    encoder: str | None = None,
     percepiano: str = "",
     engine: Engine = "demo",
     say: Say = lambda _: None,
@@ -36,6 +38,8 @@ def evaluate_library(
     ----------
     data : path-like or fsspec URL
         Data root of a library.
+    encoder : str, optional
+        Encoder whose embeddings to use, as in `mess_core.Library.open`.
     percepiano : str
         PercePiano folder; if empty, systems are not evaluated on human ratings.
     engine : {"demo", "fluidsynth", "auto"}
@@ -53,7 +57,7 @@ def evaluate_library(
     MessError
         If the library is missing or too small, or the folder is not a PercePiano folder.
     """
-    layout = Layout(data)
+    layout = choose_encoder(Layout(data), encoder, indexed=False)
     if percepiano:
         read_ratings(percepiano)  # report a wrong path now, not after minutes
     seconds: dict[str, float] = {}

@@ -45,12 +45,16 @@ Hits = Annotated[int, Query(ge=1, le=200)]
 Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
 
-def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastAPI:
+def create_app(
+    root: str | PathLike[str], *, encoder: str | None = None, hosts: Sequence[str] = ()
+) -> FastAPI:
     """Create the application for one data root.
 
     Parameters
     ----------
     root : path-like or fsspec URL
+    encoder : str, optional
+        Encoder to search with, as in `Library.open`.
     hosts : sequence of str
         Host names to accept in addition to those of this machine; ``*`` accepts any. Requests
         to other names are refused, so that pages of other sites cannot read the library through
@@ -67,7 +71,7 @@ def create_app(root: str | PathLike[str], *, hosts: Sequence[str] = ()) -> FastA
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
     app.middleware("http")(_headers)
     app.exception_handler(MessError)(_problem)
-    cache = LibraryCache(root)
+    cache = LibraryCache(root, encoder)
     for path, endpoint in (
         ("library", _library),
         ("similar", _similar),

@@ -6,8 +6,10 @@ import threading
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from mess_core.encoders.chosen import choose_encoder
 from mess_core.errors import StoreError
 from mess_core.listen.overview import PlacedBy, library_map
+from mess_core.search.publishing import served_folder
 from mess_core.search.query import Library
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.suggestions import Suggestion, suggested_queries
@@ -25,12 +27,16 @@ class LibraryCache:
     Parameters
     ----------
     root : path-like or fsspec URL
+    encoder : str, optional
+        Encoder to search with, as in `Library.open`.
     """
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], encoder: str | None = None) -> None:
         self._root = root
+        self._wanted = encoder
         self._lock = threading.RLock()
         self._stamp: Any = None
+        self._folder: str | None = None
         self._library: Library | None = None
         self._maps: dict[str, dict[str, Any]] = {}
         self._suggestions: list[Suggestion] | None = None
@@ -47,7 +53,10 @@ class LibraryCache:
         with self._lock:
             stamp = self._current_stamp()
             if self._library is None or stamp != self._stamp:
-                self._library, self._stamp = Library.open(self._root), stamp
+                chosen = choose_encoder(Layout(served_folder(self._root)), self._wanted)
+                self._folder = chosen.encoder
+                self._stamp = self._current_stamp()
+                self._library = Library.open(self._root, encoder=self._folder)
                 self._maps, self._suggestions, self._encoder = {}, None, None
             return self._library
 
@@ -78,20 +87,17 @@ class LibraryCache:
         with self._lock:
             library = self.library()
             if self._encoder is None:
-                self._encoder = matching_encoder(library.identity, None)
+                self._encoder = matching_encoder(library.identity, None, library.layout)
             return self._encoder
 
     def _current_stamp(self) -> tuple[Any, ...]:
         """Return a stamp of the current version, cheap enough to compute for every request."""
         layout = Layout(self._root)
-        watched = (
-            layout.root / "latest",
-            layout.indices / "track" / "latest",
-            layout.indices / "passage" / "latest",
-            layout.probing / "aspects.json",
-            layout.probing / "faithfulness.json",
-            layout.tracks,
-        )
+        watched = [layout.root / "latest", layout.tracks]
+        if self._folder is not None:
+            own = layout.of(self._folder)
+            watched += [own.indices / name / "latest" for name in ("track", "passage")]
+            watched += [own.probing / f"{name}.json" for name in ("aspects", "faithfulness")]
         return tuple(changed(path) for path in watched)
 
 

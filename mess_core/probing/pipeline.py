@@ -305,11 +305,11 @@ def works_in_training(layout: Layout, rows: pd.DataFrame, encoder: str) -> dict[
     encoder : str
         From the identity of the embeddings.
     """
+    from mess_core.encoders.chosen import encoder_files
     from mess_core.encoders.heard_works import heard_tracks
     from mess_core.encoders.piano import WORKS
-    from mess_core.encoders.registry import folder_of
 
-    folder = folder_of(encoder)
+    folder = encoder_files(layout, {"encoder": encoder})
     if folder is None or not (folder / WORKS).is_file():
         return {}
     cached = CachedTable(layout.probing / "heard_works")

@@ -20,20 +20,20 @@ from typing import Any
 
 from upath import UPath
 
+from mess_core.encoders.chosen import choose_encoder
 from mess_core.errors import StoreError
 from mess_core.search.artifact import latest_manifest, load_artifact
 from mess_core.store.arrays import write_bytes
 from mess_core.store.layout import Layout
+from mess_core.store.stored_encoders import indexed_encoders
 from mess_core.store.tables import read_json, read_table, write_table
 from mess_core.store.versions import Versions, file_sha256_of, hash_copy
 
-__all__ = ["fetch", "publish", "served_root"]
+__all__ = ["fetch", "publish", "served_folder", "served_root"]
 
-_OPTIONAL = (
-    "probing/aspects.json", "probing/probes.json", "probing/probes.npy", "probing/placed.parquet",
-    "probing/faithfulness.json", "probing/faithfulness.parquet", "probing/results.json",
-    "probing/results.parquet", "proxy_targets/proxy_targets.parquet",
-    "proxy_targets/proxy_targets.json",
+_OF_PROBING = (
+    "aspects.json", "probes.json", "probes.npy", "placed.parquet", "faithfulness.json",
+    "faithfulness.parquet", "results.json", "results.parquet",
 )  # fmt: skip
 _OF_INDEX = ("index.faiss", "rows.parquet", "manifest.json")
 _PATHS = ("audio_path", "midi_path")
@@ -41,7 +41,11 @@ Say = Callable[[str], None]
 
 
 def publish(
-    root: str | PathLike[str], destination: str | PathLike[str], *, say: Say = lambda _: None
+    root: str | PathLike[str],
+    destination: str | PathLike[str],
+    *,
+    encoder: str | None = None,
+    say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Publish the library of a data root as a new version, and return its manifest.
 
@@ -51,6 +55,9 @@ def publish(
         Data root with built assets.
     destination : path-like or fsspec URL
         For example ``s3://bucket/mess``; credentials come from the environment.
+    encoder : str, optional
+        Publish what belongs to this encoder only, as in `Library.open`; all that can be searched
+        by default.
     say : callable
         Called with one line of text per file.
 
@@ -66,35 +73,52 @@ def publish(
         cannot be read or written.
     """
     layout = Layout(root)
-    _, _, made = load_artifact(layout.indices, "track")
-    _same_embeddings(layout, made["made_from"])
+    first = choose_encoder(layout, encoder) if encoder is not None else None
+    found = indexed_encoders(layout) if first is None else [str(first.encoder)]
+    libraries = [layout.of(one) for one in found] or [choose_encoder(layout)]
+    made = [load_artifact(one.indices, "track")[2] for one in libraries]
+    for one, manifest in zip(libraries, made, strict=True):
+        _same_embeddings(one, manifest["made_from"])
     with tempfile.TemporaryDirectory(prefix="mess-publish-") as folder:
         table = read_table(layout.tracks)
         without_paths = table.assign(**dict.fromkeys(_PATHS)).astype(table.dtypes[list(_PATHS)])
         write_table(UPath(folder) / "tracks.parquet", without_paths)
         sources = {"metadata/tracks.parquet": UPath(folder) / "tracks.parquet"}
-        for name in ("track", "passage"):
-            manifest = made if name == "track" else latest_manifest(layout.indices, name)
-            if manifest is None:
-                continue
-            version = str(manifest["version"])
-            for file in _OF_INDEX:
-                sources[f"indices/{name}/{version}/{file}"] = layout.indices / name / version / file
-            pointer = UPath(folder) / f"{name}-latest"
-            write_bytes(pointer, version.encode())
-            sources[f"indices/{name}/latest"] = pointer
-        for file in _OPTIONAL:
-            if (layout.root / file).exists():
-                sources[file] = layout.root / file
+        for one, manifest in zip(libraries, made, strict=True):
+            sources |= _files_of(one, manifest, UPath(folder) / str(one.encoder))
+        for name in ("proxy_targets.parquet", "proxy_targets.json"):
+            if (layout.root / "proxy_targets" / name).exists():
+                sources[f"proxy_targets/{name}"] = layout.root / "proxy_targets" / name
         sums = {file: file_sha256_of(source) for file, source in sorted(sources.items())}
         manifest = {
             "version": version_of(sums),
-            "encoder": made["made_from"]["encoder"],
+            "encoders": [one["made_from"]["encoder"] for one in made],
             "tracks": len(table),
             "sha256": sums,
         }
-        _same_embeddings(layout, made["made_from"])  # files may have been replaced meanwhile
+        for one, own in zip(libraries, made, strict=True):
+            _same_embeddings(one, own["made_from"])  # files may have been replaced meanwhile
         return _write_version(manifest, sources, UPath(destination), say)
+
+
+def _files_of(layout: Layout, made: dict[str, Any], scratch: Any) -> dict[str, Any]:
+    """Return published path to file of all files of one encoder; pointers go to `scratch`."""
+    encoder, sources = layout.encoder, {}
+    for name in ("track", "passage"):
+        manifest = made if name == "track" else latest_manifest(layout.indices, name)
+        if manifest is None:
+            continue
+        version = str(manifest["version"])
+        for file in _OF_INDEX:
+            published = f"indices/{encoder}/{name}/{version}/{file}"
+            sources[published] = layout.indices / name / version / file
+        pointer = scratch / f"{name}-latest"
+        write_bytes(pointer, version.encode())
+        sources[f"indices/{encoder}/{name}/latest"] = pointer
+    for file in _OF_PROBING:
+        if (layout.probing / file).exists():
+            sources[f"probing/{encoder}/{file}"] = layout.probing / file
+    return sources
 
 
 def fetch(
@@ -127,6 +151,7 @@ def fetch(
             "holds no published library", path=str(source), remedy="Run `mess publish` to it"
         )
     manifest = _manifest(versions, version)
+    manifest.setdefault("encoders", [manifest.get("encoder")])  # of earlier versions of MESS
     sources = {file: versions.folder / version / file for file in manifest["sha256"]}
     return _write_version(manifest, sources, UPath(destination), say)
 
@@ -147,6 +172,13 @@ def served_root(root: str | PathLike[str]) -> Any:
     # Index files are verified when they are loaded.
     versions.verify(version, without=_OF_INDEX[:2])
     return versions.folder / version
+
+
+def served_folder(root: str | PathLike[str]) -> Any:
+    """Return what `served_root` does, without checking any file."""
+    versions = _published(UPath(root))
+    version = versions.latest()
+    return root if version is None else versions.folder / version
 
 
 def _published(root: Any) -> Versions:
@@ -171,7 +203,7 @@ def _write_version(
         if hash_copy(sources[file], target) != sums[file]:
             raise versions.damaged(sources[file])
 
-    about = {key: manifest[key] for key in ("encoder", "tracks")}
+    about = {key: manifest[key] for key in ("encoders", "tracks")}
     writers = {file: partial(copy, number, file) for number, file in enumerate(sums, 1)}
     return versions.write(str(manifest["version"]), writers, about)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.encoders.chosen import choose_encoder
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.results import load_aspects
@@ -69,20 +70,26 @@ class Library:
     _passages: tuple[PassageIndex, PassageRows] | None = None
 
     @classmethod
-    def open(cls, root: str | PathLike[str]) -> Library:
+    def open(cls, root: str | PathLike[str], *, encoder: str | None = None) -> Library:
         """Return the library of a data root.
 
         Parameters
         ----------
         root : path-like or fsspec URL
             A data root, or the destination of a published library.
+        encoder : str, optional
+            Encoder to search with, as for `load_encoder` or as ``mess encoders`` lists it. If not
+            given: the configured encoder (``MESS_ENCODER``, or else mess-piano) if the library
+            has an index of it, or else the only one that it has an index of.
 
         Raises
         ------
         StoreError
-            If there is no track table or track index, or a file is damaged.
+            If there is no track table or track index, a file is damaged, nothing of that encoder
+            can be searched, or several can and none is configured.
         """
-        tracks = read_table((layout := Layout(served_root(root))).tracks)
+        layout = choose_encoder(Layout(served_root(root)), encoder)
+        tracks = read_table(layout.tracks)
         index, rows, manifest = load_artifact(layout.indices, "track")
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
         path = layout.probing / "aspects.json"
@@ -294,7 +301,7 @@ class Library:
         _checked(k, head=head, aspects=aspects, start_s=start_s)
         # Raise errors in the weights before embedding, which is slow.
         layer_weights(aspects, self.aspects, self._ranking.index.layers)
-        embedding = matching_encoder(self.identity, encoder).embed(path)
+        embedding = matching_encoder(self.identity, encoder, self.layout).embed(path)
         if start_s is not None:
             if not 0 <= start_s < embedding.duration_s:
                 raise SearchError(f"{start_s} s is outside the recording", path=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import SearchError
+from mess_core.store.layout import Layout
 
 if TYPE_CHECKING:
     from mess_core.encoders import Encoder
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["matching_encoder"]
 
 
-def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder:
+def matching_encoder(
+    identity: dict[str, Any], given: Encoder | None, layout: Layout | None = None
+) -> Encoder:
     """Return the encoder that a library was embedded with.
 
     Parameters
@@ -21,6 +24,8 @@ def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder
         Identity of the library's embeddings.
     given : Encoder or None
         Checked against `identity`; loaded by its name if not given.
+    layout : Layout, optional
+        Of the encoder, which tells where the encoder's folder is.
 
     Raises
     ------
@@ -30,10 +35,10 @@ def matching_encoder(identity: dict[str, Any], given: Encoder | None) -> Encoder
         If the encoder cannot be loaded.
     """
     from mess_core.encoders import EncoderSettings, load_encoder
-    from mess_core.encoders.registry import name_or_folder
+    from mess_core.encoders.chosen import loadable_name
 
     if given is None:
-        name = name_or_folder(str(identity["encoder"]))
+        name = loadable_name(layout or Layout("."), identity)
         settings = EncoderSettings(
             window_s=identity["window_s"], hop_s=identity["hop_s"], pooling=identity["pooling"],
             **({} if identity["normalise"] == "none" else {"normalise": identity["normalise"]}),

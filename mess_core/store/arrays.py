@@ -26,6 +26,7 @@ __all__ = [
     "move_into_place",
     "part_file",
     "read_array",
+    "remove_folder",
     "remove_stale_parts",
     "write_array",
     "write_bytes",
@@ -182,6 +183,15 @@ def remove_stale_parts(folder: Any, *, older_than_s: float = 3600.0) -> int:
         except FileNotFoundError:  # the writer has finished or cleaned up by now
             continue
     return removed
+
+
+def remove_folder(folder: Any) -> None:
+    """Delete a folder, which may be remote, with all its files; nothing if it does not exist."""
+    try:
+        if folder.exists():
+            folder.fs.rm(folder.path, recursive=True)
+    except OSError as error:
+        raise StoreError(f"cannot be removed ({error})", path=str(folder)) from error
 
 
 def _sync_folder(folder: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import MessError, StoreError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_ATTEMPTS",
     "clear_failure",
+    "clear_failures",
     "failures_table",
     "is_transient",
     "record_failure",
@@ -32,8 +33,8 @@ __all__ = [
 ]
 
 COLUMNS = [
-    "track_id", "dataset", "stage", "error", "problem", "path", "remedy", "transient", "attempts",
-    "cause", "at",
+    "track_id", "dataset", "stage", "encoder", "error", "problem", "path", "remedy", "transient",
+    "attempts", "cause", "at",
 ]  # fmt: skip
 
 MAX_ATTEMPTS = 3
@@ -111,17 +112,37 @@ def clear_failure(layout: Layout, stage: str, track_id: str) -> None:
     layout.failure(stage, track_id).unlink(missing_ok=True)
 
 
+def clear_failures(layout: Layout, track_ids: Collection[str]) -> None:
+    """Delete all failure records of these tracks, those of every encoder included."""
+    table = failures_table(layout.of(None))
+    for row in table[table["track_id"].isin(list(track_ids))].itertuples():
+        clear_failure(layout.of(row.encoder), str(row.stage), str(row.track_id))
+
+
 def failures_table(layout: Layout) -> pd.DataFrame:
-    """Return all present failures, one row per track and stage, sorted by both."""
+    """Return all present failures, one row per track, stage and encoder, sorted by these.
+
+    Parameters
+    ----------
+    layout : Layout
+        If it is of an encoder, failures of embeddings with other encoders are left out.
+    """
     import pandas as pd
 
     rows = []
     if layout.failures.exists():
-        for stage in sorted(layout.failures.iterdir()):
-            if stage.is_dir():
-                for file in sorted(stage.glob("*.json")):
+        for stage in sorted(one for one in layout.failures.iterdir() if one.is_dir()):
+            folders: dict[str | None, Any] = {None: stage}
+            if stage.name == "embeddings":
+                folders |= {one.name: one for one in sorted(stage.iterdir()) if one.is_dir()}
+            for encoder, folder in folders.items():
+                if encoder is not None and layout.encoder not in {None, encoder}:
+                    continue
+                for file in sorted(folder.glob("*.json")):
                     # Another process may have deleted it since it was listed.
                     with contextlib.suppress(StoreError):
-                        rows.append({"transient": False, "attempts": 1, **read_json(file)})
+                        defaults = {"transient": False, "attempts": 1, "encoder": encoder}
+                        rows.append({**defaults, **read_json(file)})
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.sort_values(["track_id", "stage"], ignore_index=True)
+    table["encoder"] = table["encoder"].astype("object").where(table["encoder"].notna(), None)
+    return table.sort_values(["track_id", "stage"], ignore_index=True, kind="stable")

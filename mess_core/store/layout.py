@@ -86,25 +86,47 @@ def unescape_track_id(key: str) -> str:
 class Layout:
     """Paths of all files under one data root; creates and reads nothing.
 
+    What depends on an encoder lies in a folder of the encoder's name: embeddings, probing,
+    indices, heads, and scores. Everything else is shared.
+
     Parameters
     ----------
     root : str or path-like
         Local folder or fsspec URL.
+    encoder : str, optional
+        Folder of the encoder (`Encoder.folder`). Without it, the paths that depend on an encoder
+        raise `StoreError`.
 
     Examples
     --------
-    >>> layout = Layout("memory://library")
+    >>> layout = Layout("memory://library", "mess-piano")
     >>> str(layout.tracks)
     'memory://library/metadata/tracks.parquet'
     >>> str(layout.embedding("segments", "takes", "Für Elise"))
-    'memory://library/embeddings/takes-emb/segments/F%C3%BCr%20Elise.npy'
+    'memory://library/embeddings/mess-piano/takes-emb/segments/F%C3%BCr%20Elise.npy'
     """
 
     root: Any  # UPath; typed Any since the library ships no types
+    encoder: str | None
 
-    def __init__(self, root: str | PathLike[str]) -> None:
+    def __init__(self, root: str | PathLike[str], encoder: str | None = None) -> None:
         found = locate(root)
         object.__setattr__(self, "root", found.absolute() if is_local(found) else found)
+        object.__setattr__(self, "encoder", encoder)
+
+    def of(self, encoder: str | None) -> Layout:
+        """Return the layout of the same data root for an encoder."""
+        return Layout(self.root, encoder)
+
+    def _own(self, kind: str) -> Any:
+        """Return the encoder's folder of this kind."""
+        if self.encoder is None:
+            raise StoreError(
+                f"no encoder is chosen, and {kind} belong to one",
+                path=str(self.root),
+                remedy="Name one, as in Layout(root, encoder); `mess encoders` lists them",
+            )
+        return self.root / kind / self.encoder
 
     # Metadata -------------------------------------------------------------------------
     @property
@@ -122,7 +144,7 @@ class Layout:
     @property
     def control(self) -> Layout:
         """Layout of the untrained counterpart's embeddings."""
-        return Layout(self.root / "control")
+        return Layout(self.root / "control", self.encoder)
 
     # Embeddings -----------------------------------------------------------------------
     def embedding(self, kind: str, dataset: str, track_id: str) -> Any:
@@ -133,20 +155,30 @@ class Layout:
         return self._embeddings(dataset) / "sidecars" / f"{escape_track_id(track_id)}.json"
 
     def _embeddings(self, dataset: str) -> Any:
-        return self.root / "embeddings" / f"{escape_track_id(dataset)}-emb"
+        return self.embeddings / f"{escape_track_id(dataset)}-emb"
+
+    @property
+    def embeddings(self) -> Any:
+        """Folder of all embeddings of the encoder."""
+        return self._own("embeddings")
+
+    @property
+    def encoder_record(self) -> Any:
+        """File that says which encoder the folder is of."""
+        return self.embeddings / "encoder.json"
 
     @property
     def matrix(self) -> Any:
         """Track vectors of the whole library, [tracks, layers, dim] float32."""
-        return self.root / "embeddings" / "matrix.npy"
+        return self.embeddings / "matrix.npy"
 
     @property
     def matrix_rows(self) -> Any:
-        return self.root / "embeddings" / "matrix_rows.parquet"
+        return self.embeddings / "matrix_rows.parquet"
 
     @property
     def matrix_manifest(self) -> Any:
-        return self.root / "embeddings" / "matrix.json"
+        return self.embeddings / "matrix.json"
 
     # Proxy targets --------------------------------------------------------------------
     def track_targets(self, dataset: str, track_id: str) -> Any:
@@ -182,34 +214,40 @@ class Layout:
     # Probing, indices -----------------------------------------------------------------
     @property
     def probing(self) -> Any:
-        return self.root / "probing"
+        return self._own("probing")
 
     @property
     def indices(self) -> Any:
-        return self.root / "indices"
+        return self._own("indices")
 
     @property
     def heads(self) -> Any:
         """Folder of learned heads."""
-        return self.root / "heads"
+        return self._own("heads")
 
     # Evaluation and listeners' judgements ------------------------------------------------
     @property
     def evaluation(self) -> Any:
+        """Folder of the encoder's scores."""
+        return self._own("evaluation")
+
+    @property
+    def benchmark_data(self) -> Any:
+        """Folder of what all encoders are evaluated on."""
         return self.root / "evaluation"
 
     @property
     def splits(self) -> Any:
         """Folder of frozen splits."""
-        return self.evaluation / "splits"
+        return self.benchmark_data / "splits"
 
     @property
     def passages(self) -> Any:
-        return self.evaluation / "passages.parquet"
+        return self.benchmark_data / "passages.parquet"
 
     @property
     def single_factor_triplets(self) -> Any:
-        return self.evaluation / "single_factor_triplets.parquet"
+        return self.benchmark_data / "single_factor_triplets.parquet"
 
     @property
     def rendered(self) -> Any:
@@ -222,20 +260,24 @@ class Layout:
 
     @property
     def human_triplets(self) -> Any:
-        return self.evaluation / "human_triplets.parquet"
+        return self.benchmark_data / "human_triplets.parquet"
 
     @property
     def judgements(self) -> Any:
         """Folder of answers, one file per listener."""
-        return self.evaluation / "judgements"
+        return self.benchmark_data / "judgements"
 
     @property
     def judgements_table(self) -> Any:
-        return self.evaluation / "judgements.parquet"
+        return self.benchmark_data / "judgements.parquet"
 
     # Failures -------------------------------------------------------------------------
     def failure(self, stage: str, track_id: str) -> Any:
-        return self.root / "failures" / stage / f"{escape_track_id(track_id)}.json"
+        """Return the path of a failure record; of embeddings, that of the encoder."""
+        folder = self.failures / stage
+        if stage == "embeddings" and self.encoder is not None:
+            folder = folder / self.encoder
+        return folder / f"{escape_track_id(track_id)}.json"
 
     @property
     def failures(self) -> Any:

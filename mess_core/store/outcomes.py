@@ -23,6 +23,8 @@ class TrackOutcome:
         its record.
     digest : str or None
         SHA-256 of the stored content, or of everything that determines it.
+    encoder : str or None
+        Folder name of the encoder, if the stage depends on one.
     """
 
     track_id: str
@@ -30,3 +32,4 @@ class TrackOutcome:
     status: Status
     facts: dict[str, Any] = field(default_factory=dict)
     digest: str | None = None
+    encoder: str | None = None

@@ -14,6 +14,7 @@ from mess_core.errors import StoreError
 from mess_core.store.arrays import write_bytes
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
+from mess_core.store.stored_encoders import stored_encoders
 from mess_core.store.tables import read_json, write_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def find_renames(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[TrackK
 
 
 def follow_renames(layout: Layout, renames: Sequence[tuple[TrackKey, TrackKey]]) -> None:
-    """Move embeddings (also the control's) and targets of all renamed tracks to their new names.
+    """Move embeddings of all encoders, and targets, of all renamed tracks to their new names.
 
     If a new name is also the old name of another track, all tracks are moved by way of
     temporary names that no track has.
@@ -75,7 +76,8 @@ def _follow(layout: Layout, old: TrackKey, new: TrackKey) -> None:
     Sidecars and records, which validate the other files, are deleted before these and written
     after them, at both names, so that an interruption leaves only complete tracks.
     """
-    for branch in (layout, layout.control):
+    own = [layout.of(encoder) for encoder in stored_encoders(layout)]
+    for branch in [*own, *(one.control for one in own)]:
         sidecar = EmbeddingStore(branch).sidecar(*old)
         if sidecar is None:
             continue

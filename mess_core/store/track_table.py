@@ -10,7 +10,7 @@ from mess_core.datasets.sources import Source, read_tracks
 from mess_core.errors import AudioError, StoreError
 from mess_core.store.arrays import remove_stale_parts
 from mess_core.store.embeddings import EmbeddingStore
-from mess_core.store.failures import clear_failure, failures_table, settled_cause
+from mess_core.store.failures import clear_failures, failures_table, settled_cause
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout, escape_track_id
 from mess_core.store.renames import find_renames, follow_renames
@@ -57,13 +57,9 @@ def refresh_tracks(
     report["changed"] = sorted(
         track_id for track_id in set(new) & set(old) if str(new[track_id]) != str(old[track_id])
     )
-    for stage in ("embeddings", "track_targets"):
-        for track_id in report["removed"]:
-            clear_failure(layout, stage, track_id)
     # A run in progress may have failed on a track that had been removed by then.
-    for row in failures_table(layout).itertuples():
-        if row.track_id not in new:
-            clear_failure(layout, str(row.stage), str(row.track_id))
+    failed = set(failures_table(layout.of(None))["track_id"])
+    clear_failures(layout, {*report["removed"], *(failed - set(new))})
     renamed = [] if before is None else find_renames(before, tracks)
     follow_renames(layout, renamed)
     report["renamed"] = [[old_id, new_id] for (_, old_id), (_, new_id) in renamed]

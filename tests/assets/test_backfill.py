@@ -26,7 +26,7 @@ def invoke(fresh, tmp_path, monkeypatch):
 
 
 def _sidecars(bench):
-    return sorted(path.stem for path in bench.root.glob("embeddings/*-emb/sidecars/*.json"))
+    return sorted(path.stem for path in bench.layout.embeddings.glob("*-emb/sidecars/*.json"))
 
 
 def test_backfill_shows_confirms_runs_and_resumes(invoke, fresh, monkeypatch):

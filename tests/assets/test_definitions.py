@@ -119,9 +119,9 @@ def test_loading_definitions_imports_no_heavy_packages():
 
 
 def test_dagster_command_finds_the_project_in_its_root(built, tmp_path):
-    """`dagster asset materialize --select probing` runs on an existing store without settings."""
+    """`dagster asset materialize --select probing` runs on an existing store."""
     root = shutil.copytree(built.root, tmp_path / "library")
-    before = (root / "probing" / "results.json").stat().st_mtime_ns
+    before = (root / "probing" / "untrained-tiny" / "results.json").stat().st_mtime_ns
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -135,6 +135,7 @@ def test_dagster_command_finds_the_project_in_its_root(built, tmp_path):
         env={
             **environment,
             "MESS_DATA_ROOT": str(root),
+            "MESS_ENCODER": "untrained:tiny",
             "MLFLOW_TRACKING_URI": "off",
             "DAGSTER_HOME": str(home),
         },
@@ -143,4 +144,4 @@ def test_dagster_command_finds_the_project_in_its_root(built, tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (root / "probing" / "results.json").stat().st_mtime_ns > before
+    assert (root / "probing" / "untrained-tiny" / "results.json").stat().st_mtime_ns > before

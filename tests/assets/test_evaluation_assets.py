@@ -47,4 +47,4 @@ def test_the_job_succeeds_and_reports_models_that_could_not_be_trained(evaluated
     assert checked["frozen_splits_do_not_leak"].passed
     assert checked["leaderboard_is_sound"].passed
     assert not checked["head_diagonal_can_be_served"].passed
-    assert (bench.root / "evaluation" / "leaderboard" / "leaderboard.md").exists()
+    assert (bench.layout.leaderboard / "leaderboard.md").exists()

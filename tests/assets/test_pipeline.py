@@ -49,7 +49,7 @@ def test_everything_is_materialised_and_checked(built):
         assert built.materialised("embeddings", key) == ["done"]
         assert built.materialised("track_targets", key) == ["done"]
     for index in ("track", "passage"):
-        assert (built.root / "indices" / index / "latest").is_file()
+        assert (built.layout.indices / index / "latest").is_file()
     checks = built.instance.event_log_storage.get_latest_asset_check_execution_by_key(
         list(_all_check_keys())
     )
@@ -99,14 +99,61 @@ def test_only_changed_audio_is_embedded_again(workbench, forward_passes):
     assert sum(forward_passes) == 1
 
 
-def test_another_encoder_replaces_every_embedding(workbench):
+def test_encoders_are_stored_side_by_side_and_nothing_is_recomputed(workbench):
+    """Switching to another encoder and back changes no file of the first."""
     from mess_assets.defs.resources import EncoderResource
+    from mess_core.search import Library
+    from mess_core.store.stored_encoders import indexed_encoders
     from mess_core.store.tables import read_json
 
-    workbench.encoder = EncoderResource(name="untrained:tiny", device="cpu", hop_s=5.0)
-    done = workbench.refresh()
-    assert done.pending == 12
-    assert read_json(workbench.layout.matrix_manifest)["identity"]["hop_s"] == 5.0
+    def files(layout):
+        return {
+            str(one): one.read_bytes()
+            for folder in (layout.embeddings, layout.indices)
+            for one in folder.rglob("*")
+            if one.is_file()
+        }
+
+    first = workbench.encoder
+    before = files(workbench.layout)
+    workbench.encoder = EncoderResource(name="untrained:tiny", device="cpu", pooling="mean+std")
+    assert workbench.refresh().pending == 12
+    other = workbench.encoder.layout(workbench.store)
+    assert other.encoder != workbench.layout.encoder
+    assert read_json(other.matrix_manifest)["shape"] == [12, 13, 128]
+    assert files(workbench.layout) == before
+    own = files(other)
+    for encoder in (first, workbench.encoder):
+        workbench.encoder = encoder
+        assert workbench.refresh(rebuild=False).pending == 0
+    assert files(workbench.layout) == before
+    assert files(other) == own
+    assert indexed_encoders(workbench.layout) == sorted([first.folder(), other.encoder])
+    found = Library.open(workbench.root, encoder=other.encoder)
+    assert found.identity["pooling"] == "mean+std"
+    assert Library.open(workbench.root).identity["pooling"] == "mean"
+
+
+def test_several_encoders_share_one_pass_over_the_audio(fresh, monkeypatch):
+    from mess_core.encoders import base
+    from mess_core.store.matrix import load_matrix
+
+    decoded = []
+    real = base.stream_audio
+
+    def counted(path, **options):
+        decoded.append(path)
+        return real(path, **options)
+
+    monkeypatch.setattr(base, "stream_audio", counted)
+    also = fresh.encoder.named("mess-piano")
+    assert fresh.refresh(also=[also]).success
+    shapes = [load_matrix(one.layout(fresh.store))[2]["shape"] for one in (fresh.encoder, also)]
+    assert shapes == [[12, 13, 64], [12, 9, 384]]
+    # Once for both, and once for the untrained counterpart of mess-piano.
+    assert len(decoded) == 24
+    runs = fresh.instance.get_runs(dg.RunsFilter(job_name="tables"))
+    assert {one.tags["mess/encoder"] for one in runs} == {"untrained-tiny", "mess-piano"}
 
 
 @pytest.fixture
@@ -125,7 +172,7 @@ def test_failed_tracks_are_reported_and_the_others_complete(damaged):
     outcome = {name.split(":")[0]: ok for name, _, ok in done.runs}
     assert outcome["embeddings"] is False
     assert outcome["track_targets"] is False
-    assert outcome["tables, probing, aspects, indices, checks"] is True
+    assert outcome["tables, probing, aspects, indices, checks (untrained-tiny)"] is True
     from mess_core.search import Library
     from mess_core.store.failures import failures_table
 
@@ -210,7 +257,7 @@ def test_killed_run_is_resumed(fresh):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    sidecars = fresh.root / "embeddings" / "demo-emb" / "sidecars"
+    sidecars = fresh.layout.embeddings / "demo-emb" / "sidecars"
     deadline = time.monotonic() + 90
     while len(list(sidecars.glob("*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -171,14 +171,15 @@ def test_contiguous_bridges_small_gaps_only():
 
 
 def test_answers_are_evaluated_once_after_the_listening_session(tmp_path):
-    from mess_assets.defs.resources import StoreResource
+    from mess_assets.defs.resources import EncoderResource, StoreResource
 
     store = StoreResource(data_root=str(tmp_path))
+    encoder = EncoderResource(name="untrained:tiny")
 
     def evaluate(cursor=None):
         with dg.DagsterInstance.ephemeral() as instance:
             context = dg.build_sensor_context(
-                instance=instance, resources={"store": store}, cursor=cursor
+                instance=instance, resources={"store": store, "encoder": encoder}, cursor=cursor
             )
             return new_judgements(context)
 
@@ -190,7 +191,9 @@ def test_answers_are_evaluated_once_after_the_listening_session(tmp_path):
     assert "a listening session is in progress" in evaluate().skip_message
     os.utime(answers, (0, 0))
     assert "no system has been evaluated" in evaluate().skip_message
-    (store.layout.evaluation / "retrieval-work.parquet").write_bytes(b"")
+    scores = encoder.layout(store).evaluation / "retrieval-work.parquet"
+    scores.parent.mkdir(parents=True)
+    scores.write_bytes(b"")
     found = evaluate()
     (request,) = found.run_requests
     assert {key.to_user_string() for key in request.asset_selection} == {

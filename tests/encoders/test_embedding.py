@@ -217,7 +217,7 @@ def test_abandoned_run_leaves_no_decoding_thread(encoder, corpus, tmp_path):
     from mess_core.store import Layout
 
     tracks, _, _ = read_tracks(parse_sources(f"demo={corpus}"))
-    outcomes = embed_tracks(tracks, encoder, Layout(tmp_path))
+    outcomes = embed_tracks(tracks, encoder, Layout(tmp_path, "untrained-tiny"))
     assert next(outcomes).status == "done"
     outcomes.close()
     assert not [one.name for one in threading.enumerate() if one.name.startswith("mess-")]

@@ -17,7 +17,8 @@ from mess_core import encoders
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders import EncoderSettings, load_control, load_encoder
 from mess_core.encoders.heard_works import HeardWorks
-from mess_core.encoders.piano import STATE_HOP, WEIGHTS, WORKS, LogMel, PianoModel, open_weights
+from mess_core.encoders.piano import STATE_HOP, WEIGHTS, WORKS, LogMel, PianoModel, open_folder
+from mess_core.encoders.registry import FAMILIES
 from mess_core.errors import AudioError, EncoderError
 
 RATE = 24_000
@@ -179,31 +180,36 @@ def _state():
         (lambda state: state["entry_norm.bias"].fill_(torch.nan), "non-finite"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_by_name(change, says):
+def test_weights_that_do_not_fit_are_refused_by_name(change, says, tmp_path):
     state = _state()
     change(state)
     state = {name: value.contiguous() for name, value in state.items()}
     with pytest.raises(EncoderError, match=says):
-        open_weights(save(state))
+        _opened(state, tmp_path)
 
 
 def test_a_damaged_file_is_one_clear_error(tmp_path):
     (tmp_path / WEIGHTS).write_bytes(b"not safetensors")
-    with pytest.raises(EncoderError, match="do not fit") as error:
+    with pytest.raises(EncoderError, match="does not fit") as error:
         load_encoder(tmp_path, device="cpu")
     assert str(tmp_path / WEIGHTS) in str(error.value)
     assert "mess train-encoder" in str(error.value)
 
 
-def test_half_precision_weights_are_what_was_trained():
+def test_half_precision_weights_are_what_was_trained(tmp_path):
     """Saved as float16, states differ little from those of float32 weights."""
     torch.manual_seed(0)
     model = PianoModel().eval()
-    exact = open_weights(save(model.state_dict())).model
-    half = open_weights(save({k: v.half() for k, v in model.state_dict().items()})).model
+    exact = _opened(model.state_dict(), tmp_path).model
+    half = _opened({k: v.half() for k, v in model.state_dict().items()}, tmp_path).model
     wave = torch.from_numpy(_notes(5.0))[None]
     for one in (exact, half):
         one.prepare((8,), torch.device("cpu"), torch.float32)
     with torch.no_grad():
         a, b = exact.states(wave), half.states(wave)
     assert (a - b).norm() / a.norm() < 2e-3
+
+
+def _opened(state, folder):
+    (folder / WEIGHTS).write_bytes(save(state))
+    return open_folder(folder, FAMILIES["mess-piano"])

@@ -39,7 +39,7 @@ def library(tmp_path_factory, encoder):
     root = tmp_path_factory.mktemp("evaluated")
     write_demo_corpus(root / "datasets" / "demo", works=4, players=3, bars=12)
     tracks = track_table({"demo": scan_source(root / "datasets" / "demo", "demo")})
-    layout = Layout(root)
+    layout = Layout(root, "untrained-tiny")
     write_table(layout.tracks, tracks)
     for step in (embed_tracks(tracks, encoder, layout), compute_track_targets(tracks, layout)):
         for outcome in step:
@@ -223,7 +223,7 @@ def test_triplets_for_listeners_are_a_third_of_each_kind(evaluated):
 
 def test_a_failed_track_is_left_out(library, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
-    layout = Layout(tmp_path / "library")
+    layout = Layout(tmp_path / "library", "untrained-tiny")
     tracks = read_table(layout.tracks)
     failed = str(tracks["track_id"].iloc[0])
     layout.segment_targets("demo", failed).unlink()
@@ -234,7 +234,7 @@ def test_a_failed_track_is_left_out(library, tmp_path):
 
 def test_a_library_without_shared_works_raises(library, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
-    layout = Layout(tmp_path / "library")
+    layout = Layout(tmp_path / "library", "untrained-tiny")
     tracks = read_table(layout.tracks)
     write_table(layout.tracks, tracks.drop_duplicates("work_id"))
     with pytest.raises(DatasetError, match="nothing to compare"):
@@ -244,7 +244,7 @@ def test_a_library_without_shared_works_raises(library, tmp_path):
 @pytest.fixture
 def copied(library, evaluated, tmp_path):
     shutil.copytree(library.root, tmp_path / "library")
-    return Layout(tmp_path / "library")
+    return Layout(tmp_path / "library", "untrained-tiny")
 
 
 def _copy_midi(layout, tmp_path):

@@ -56,7 +56,7 @@ def response(step, shown="left", seconds=3.5):
 
 @pytest.fixture
 def layout(tmp_path):
-    found = Layout(tmp_path)
+    found = Layout(tmp_path, "untrained-tiny")
     write_table(found.human_triplets, triplets_table(30))
     return found
 

@@ -30,6 +30,7 @@ from mess_core.probing.segment_pipeline import probe_segments, segment_inputs
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import build_matrix, load_matrix
+from mess_core.store.stored_encoders import record_encoder
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 from mess_core.targets.registry import curves
 
@@ -77,7 +78,7 @@ def test_tracks_without_a_performer_form_their_own_groups(tmp_path):
             "performer": [None, "p", "p"],
         }
     )
-    layout = Layout(tmp_path)
+    layout = Layout(tmp_path, "untrained-tiny")
     assert grouping(layout, rows, "performer") == ["track a", "p", "p"]
     assert grouping(layout, rows, "track") == ["a", "b", "c"]
     write_table(layout.tracks, rows.assign(audio_sha256=["1", "2", None]))
@@ -172,7 +173,7 @@ def test_the_untrained_counterpart_has_the_same_architecture_and_other_weights(t
 
 
 def test_probing_compares_with_the_untrained_counterpart(workbench, trained):
-    layout = workbench.layout
+    layout = workbench.layout.of(trained.folder)
     tracks = read_table(layout.tracks)
     assert all(one.status == "done" for one in embed_tracks(tracks, trained, layout))
     build_matrix(layout, tracks)
@@ -208,16 +209,14 @@ def test_probing_compares_with_the_untrained_counterpart(workbench, trained):
     assert not check_control(layout).passed
 
 
-def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
-    workbench, tmp_path, monkeypatch
-):
+def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(workbench, tmp_path):
     from mess_core.encoders.heard_works import HeardWorks, note_sketches
     from mess_core.encoders.piano import WORKS
 
     tracks = read_table(workbench.layout.tracks)
     heard = tracks[tracks["work_id"] == "demo:work3"]
     sketches, _ = note_sketches(heard["midi_path"].tolist())
-    own = tmp_path / "untrained:tiny"  # as if the library's encoder had been trained
+    own = tmp_path / "mine"  # as if the library's encoder had been trained
     own.mkdir()
     HeardWorks(
         ("another title",) * len(heard),
@@ -225,7 +224,8 @@ def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(
         ("training",) * len(heard),
         tuple(sketches[path] for path in heard["midi_path"]),
     ).save(own / WORKS)
-    monkeypatch.setenv("MESS_ENCODER", str(own))
+    _, _, manifest = load_matrix(workbench.layout)
+    record_encoder(workbench.layout, str(own), manifest["identity"])
     inputs = probing_inputs(workbench.layout)
     mask = inputs.rows["track_id"].isin(heard["track_id"]).to_numpy()
     assert mask.sum() == 2

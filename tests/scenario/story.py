@@ -49,7 +49,7 @@ class Scenario:
         except BaseException:
             self.engine.close()
             raise
-        self.layout = Layout(self.engine.data_root)
+        self.layout = Layout(self.engine.data_root, "untrained-tiny")
 
     def _settings(self) -> dict[str, str]:
         return {

@@ -126,7 +126,7 @@ def test_malformed_aspects_raise(text):
 
 @pytest.fixture
 def saved(tmp_path):
-    layout = Layout(tmp_path)
+    layout = Layout(tmp_path, "untrained-tiny")
     index = TrackIndex.build(_vectors(), [0, 1, 2, 3])
     rows = pd.DataFrame({"track_id": [f"t{i}" for i in range(30)]})
     return layout, index, rows, save_artifact(layout.indices, "track", index.index, rows, {})
@@ -176,9 +176,9 @@ def test_an_interrupted_build_leaves_the_old_version(saved, monkeypatch):
 
 
 def test_missing_and_malformed_pointers_raise(tmp_path, saved):
-    assert latest_manifest(Layout(tmp_path / "empty").indices, "track") is None
+    assert latest_manifest(Layout(tmp_path / "empty", "untrained-tiny").indices, "track") is None
     with pytest.raises(StoreError, match="there is no track index"):
-        load_artifact(Layout(tmp_path / "empty").indices, "track")
+        load_artifact(Layout(tmp_path / "empty", "untrained-tiny").indices, "track")
     layout = saved[0]
     (layout.indices / "track" / "latest").write_bytes(b"../../etc")
     with pytest.raises(StoreError, match="does not name a version"):

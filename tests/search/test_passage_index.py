@@ -75,7 +75,7 @@ def test_filters_find_a_single_rare_track(index, tracks):
 
 
 def test_every_kind_round_trips_through_files(index, tracks, tmp_path):
-    layout = Layout(tmp_path)
+    layout = Layout(tmp_path, "untrained-tiny")
     starts = np.tile(np.arange(30) * 2.5, len(tracks))
     rows = pd.DataFrame(
         {

@@ -28,7 +28,7 @@ def _write(store, track_id="a", **changes):
 
 @pytest.fixture
 def store(tmp_path):
-    return EmbeddingStore(Layout(tmp_path))
+    return EmbeddingStore(Layout(tmp_path, "untrained-tiny"))
 
 
 def test_round_trip_types(store):

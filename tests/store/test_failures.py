@@ -17,7 +17,7 @@ from mess_core.store.failures_page import write_failures
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(tmp_path)
+    return Layout(tmp_path, "untrained-tiny")
 
 
 CAUSE = {"audio": "ab", "encoder": "x"}

@@ -53,7 +53,7 @@ def test_keys_that_were_not_escaped_are_refused(key):
 
 
 def test_every_path_stays_under_the_root(tmp_path):
-    layout = Layout(tmp_path)
+    layout = Layout(tmp_path, "untrained-tiny")
     for path in (
         layout.embedding("segments", "../x", "../../etc/passwd"),
         layout.track_targets("d", "/etc/passwd"),

@@ -35,7 +35,7 @@ def library(tmp_path, corpus, encoder):
     folder.mkdir()
     for path in corpus.glob("demo_0[12]_steady.*"):
         (folder / path.name).write_bytes(path.read_bytes())
-    layout = Layout(tmp_path / "root")
+    layout = Layout(tmp_path / "root", "untrained-tiny")
     tracks, _ = refresh_tracks(layout, parse_sources(f"takes={folder}"))
     assert {one.status for one in embed_tracks(tracks, encoder, layout)} == {"done"}
     assert {one.status for one in compute_track_targets(tracks, layout)} == {"done"}

@@ -21,7 +21,7 @@ def library(tmp_path, corpus):
         shutil.copy(corpus / f"{name}.mid", folder)
         samples, rate = sf.read(corpus / f"{name}.flac", frames=72_000)
         sf.write(folder / f"{name}.flac", samples, rate)
-    return Layout(tmp_path / "root"), folder
+    return Layout(tmp_path / "root", "untrained-tiny"), folder
 
 
 def _scan(library):

@@ -24,7 +24,7 @@ def library(tmp_path):
         notes = perform(demo_score(2, bars=16), Expression(rubato=value), seed=index)
         write_midi(notes, folder / f"piece__player{index}.mid")
     write_midi(perform(demo_score(3), Expression(), seed=0), folder / "alone.mid")
-    return Layout(tmp_path / "root"), folder
+    return Layout(tmp_path / "root", "untrained-tiny"), folder
 
 
 def _scan(library):

@@ -161,7 +161,7 @@ def test_stored_tables_can_be_read_back(corpus, tmp_path):
     from mess_core.store.track_table import refresh_tracks
     from mess_core.targets import compute_track_targets
 
-    layout = Layout(tmp_path / "root")
+    layout = Layout(tmp_path / "root", "untrained-tiny")
     tracks, _ = refresh_tracks(layout, parse_sources(f"demo={corpus}"))
     outcome = next(iter(compute_track_targets(tracks.head(1), layout, hop_s=5.0)))
     assert outcome.status == "done"

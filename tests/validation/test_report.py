@@ -147,7 +147,7 @@ def test_gain_and_silence_of_a_rendered_clip():
 
 def test_report_is_markdown_with_pictures(asap, percepiano, built, tmp_path):
     report = validate_targets(asap=asap, percepiano=percepiano, library=built.root, sweeps=False)
-    layout = Layout(tmp_path / "root")
+    layout = Layout(tmp_path / "root", "untrained-tiny")
     report.write(layout.targets_report)
     text = (layout.targets_report / "report.md").read_text()
     for picture in report.pictures:

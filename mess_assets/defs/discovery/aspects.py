@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from mess_assets.check_results import ERROR, WARN, check_result
-from mess_assets.defs.resources import StoreResource
+from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.links import listen_url
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import bars_png, picture
@@ -24,15 +24,16 @@ from mess_assets.tables import column_schema, sample
         "Unsupported aspects give the reason."
     ),
 )
-def aspects(store: StoreResource) -> dg.MaterializeResult:
+def aspects(store: StoreResource, encoder: EncoderResource) -> dg.MaterializeResult:
     """Resolve aspects from the stored probing results."""
+    layout = encoder.layout(store)
     import pandas as pd
 
     from mess_core.probing.results import load_discovery, save_aspects
 
-    discovery, made_from = load_discovery(store.layout.probing)
+    discovery, made_from = load_discovery(layout.probing)
     resolved = discovery.aspects()
-    save_aspects(resolved, store.layout.probing / "aspects.json", made_from=made_from)
+    save_aspects(resolved, layout.probing / "aspects.json", made_from=made_from)
     table = pd.DataFrame([aspect.to_dict() for aspect in resolved.values()])
     table["weights"] = [
         ", ".join(f"{layer}: {weight:.2f}" for layer, weight in aspect.weights.items())
@@ -50,7 +51,7 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
                     "lower bound of R² (clipped at -1)",
                 )
             ),
-            "path": dg.MetadataValue.path(str(store.layout.probing / "aspects.json")),
+            "path": dg.MetadataValue.path(str(layout.probing / "aspects.json")),
         }
     )
 
@@ -60,10 +61,10 @@ def aspects(store: StoreResource) -> dg.MaterializeResult:
     description="All 13 aspects are present, with weights over layers.",
     blocking=True,
 )
-def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
+def aspects_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.probing.results import check_aspects
 
-    return check_result(check_aspects(store.layout), ERROR)
+    return check_result(check_aspects(encoder.layout(store)), ERROR)
 
 
 @dg.asset(
@@ -79,26 +80,27 @@ def aspects_are_complete(store: StoreResource) -> dg.AssetCheckResult:
         "directions. Search uses the better one."
     ),
 )
-def faithfulness(store: StoreResource) -> dg.MaterializeResult:
+def faithfulness(store: StoreResource, encoder: EncoderResource) -> dg.MaterializeResult:
     """Measure both rankings for every aspect."""
     from mess_core.search.faithfulness import measure_store
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
-    table = measure_store(store.layout)
+    table = measure_store(layout)
     bars = {f"{row.aspect}, {row.mode}": row.faithfulness for row in table.itertuples()}
     return dg.MaterializeResult(
         metadata={
             "aspects": sample(table, rows=30),
             "dagster/column_schema": column_schema(table),
             "picture": picture(bars_png(bars, "faithfulness (0 = like random tracks)")),
-            "path": dg.MetadataValue.path(str(store.layout.probing / "faithfulness.parquet")),
+            "path": dg.MetadataValue.path(str(layout.probing / "faithfulness.parquet")),
             "seconds": time.perf_counter() - began,
         },
     )
 
 
 @dg.asset_check(asset=faithfulness, description="Of the current matrix, for every probed aspect.")
-def faithfulness_is_current(store: StoreResource) -> dg.AssetCheckResult:
+def faithfulness_is_current(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.search.faithfulness import check_faithfulness
 
-    return check_result(check_faithfulness(store.layout), WARN)
+    return check_result(check_faithfulness(encoder.layout(store)), WARN)

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 
 from mess_assets.check_results import ERROR, WARN, check_result
-from mess_assets.defs.resources import StoreResource, TrackingResource
+from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.encoder_runs import encoder_version
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import picture
 from mess_assets.tables import column_schema, sample
@@ -55,14 +56,16 @@ def probing(
     context: dg.AssetExecutionContext,
     config: ProbingConfig,
     store: StoreResource,
+    encoder: EncoderResource,
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe the stored matrix and targets."""
     from mess_core.probing.pipeline import probe_store, probing_folder
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
     discovery, made_from = probe_store(
-        store.layout,
+        layout,
         folds=config.folds,
         group_by=config.group_by,
         permutations=config.permutations,
@@ -70,12 +73,12 @@ def probing(
         device=config.device,
         progress=context.log.debug,
     )
-    folder = probing_folder(store.layout, config.group_by)
+    folder = probing_folder(layout, config.group_by)
     content = hashlib.sha256()
     for name in ("results.parquet", "summary.parquet", "probes.npy", "placed.parquet"):
         content.update((folder / name).read_bytes())
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(content.hexdigest()),
+        data_version=encoder_version(layout, content.hexdigest()),
         metadata={
             "encoder": made_from["encoder"],
             **_discovery_metadata(discovery, folder, time.perf_counter() - began),
@@ -87,26 +90,26 @@ def probing(
 @dg.asset_check(
     asset=probing, description="Scores are in range and of the current matrix.", blocking=True
 )
-def probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+def probing_is_current(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_probing
 
-    return check_result(check_probing(store.layout), ERROR)
+    return check_result(check_probing(encoder.layout(store)), ERROR)
 
 
 @dg.asset_check(
     asset=probing, description="No work or audio is on both sides of a fold.", blocking=True
 )
-def folds_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
+def folds_do_not_leak(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.probing.folds import check_folds
 
-    return check_result(check_folds(store.layout), ERROR)
+    return check_result(check_folds(encoder.layout(store)), ERROR)
 
 
 @dg.asset_check(asset=probing, description="No target's R² has dropped much since the last run.")
-def r2_has_not_dropped(store: StoreResource) -> dg.AssetCheckResult:
+def r2_has_not_dropped(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_r2_drop
 
-    return check_result(check_r2_drop(store.layout), WARN)
+    return check_result(check_r2_drop(encoder.layout(store)), WARN)
 
 
 @dg.asset(
@@ -126,22 +129,24 @@ def segment_probing(
     context: dg.AssetExecutionContext,
     config: SegmentProbingConfig,
     store: StoreResource,
+    encoder: EncoderResource,
     tracking: TrackingResource,
 ) -> dg.MaterializeResult:
     """Probe the stored segments and their curves."""
     from mess_core.probing.results import load_discovery
     from mess_core.probing.segment_pipeline import probe_segments
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
     discovery, curves = probe_segments(
-        store.layout,
+        layout,
         per_track=config.per_track,
         folds=config.folds,
         seed=config.seed,
         device=config.device,
         progress=context.log.debug,
     )
-    folder = store.layout.probing / "segments"
+    folder = layout.probing / "segments"
     made_from = load_discovery(folder)[1]
     best = curves.loc[curves.groupby("curve")["chosen"].idxmax()]
     shown = ["curve", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_pc1_r2"]
@@ -156,10 +161,13 @@ def segment_probing(
 
 
 @dg.asset_check(asset=segment_probing, description="Scores are in range and of the current matrix.")
-def segment_probing_is_current(store: StoreResource) -> dg.AssetCheckResult:
+def segment_probing_is_current(
+    store: StoreResource, encoder: EncoderResource
+) -> dg.AssetCheckResult:
     from mess_core.probing.pipeline import check_probing
 
-    return check_result(check_probing(store.layout, store.layout.probing / "segments"), WARN)
+    layout = encoder.layout(store)
+    return check_result(check_probing(layout, layout.probing / "segments"), WARN)
 
 
 def _discovery_metadata(discovery: Any, folder: Any, seconds: float) -> dict[str, Any]:

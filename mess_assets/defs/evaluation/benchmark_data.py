@@ -72,7 +72,7 @@ def frozen_splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
     ),
 )
 def passages(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.MaterializeResult]:
     """Find and store the passages."""
     from mess_core.errors import TooLittleError
@@ -80,7 +80,7 @@ def passages(
 
     began = time.perf_counter()
     try:
-        table = store_passages(store.layout)
+        table = store_passages(encoder.layout(store))
     except TooLittleError as error:
         context.log.warning(str(error))
         return
@@ -134,10 +134,11 @@ def single_factor_triplets(
     """Manipulate, render and embed passages; cached clips are not rendered again."""
     from mess_core.evaluation.preparation import store_single_factor_triplets
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
     with encoder.reserved() as model:
         table = store_single_factor_triplets(
-            store.layout, encoder=model, engine=config.engine, say=context.log.info
+            layout, encoder=model, engine=config.engine, say=context.log.info
         )
     return dg.MaterializeResult(
         data_version=table_version(table),
@@ -145,7 +146,7 @@ def single_factor_triplets(
             "dagster/row_count": len(table),
             "engine": str(table["engine"].iloc[0]),
             "sample": sample(table),
-            "path": dg.MetadataValue.path(str(store.layout.single_factor_triplets)),
+            "path": dg.MetadataValue.path(str(layout.single_factor_triplets)),
             "seconds": time.perf_counter() - began,
         },
     )
@@ -174,15 +175,16 @@ def single_factor_triplets_are_complete(store: StoreResource) -> dg.AssetCheckRe
     ),
 )
 def human_triplets(
-    context: dg.AssetExecutionContext, store: StoreResource
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
 ) -> Iterator[dg.MaterializeResult]:
     """Draw triplets for listeners."""
     from mess_assets.links import listen_url
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.preparation import store_human_triplets
 
+    layout = encoder.layout(store)
     try:
-        table = store_human_triplets(store.layout)
+        table = store_human_triplets(layout)
     except TooLittleError as error:
         context.log.warning(str(error))
         return
@@ -193,7 +195,7 @@ def human_triplets(
             "kinds": dg.MetadataValue.json(table["kind"].value_counts().to_dict()),
             "sample": sample(table),
             "listener": dg.MetadataValue.url(f"{listen_url()}/listening-test.html"),
-            "path": dg.MetadataValue.path(str(store.layout.human_triplets)),
+            "path": dg.MetadataValue.path(str(layout.human_triplets)),
         },
     )
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from mess_assets.check_results import ERROR, WARN, check_result
 from mess_assets.defs.automation import NIGHTLY
 from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.encoder_runs import encoder_version
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, GPU_POOL, OWNERS, gpu_tags
 from mess_assets.plots import picture
 from mess_assets.tables import sample, table_version
@@ -46,16 +47,20 @@ class HumanConfig(dg.Config):
     ),
 )
 def retrieval_evaluation(
-    context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
+    context: dg.AssetExecutionContext,
+    store: StoreResource,
+    encoder: EncoderResource,
+    tracking: TrackingResource,
 ) -> Iterator[dg.MaterializeResult]:
     """Evaluate all systems on the folds by work."""
     from mess_core.errors import TooLittleError
     from mess_core.evaluation.leaderboard import summarise
     from mess_core.evaluation.pipeline import Evaluation
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
     try:
-        scores, reused = Evaluation(store.layout, say=context.log.info).retrieval()
+        scores, reused = Evaluation(layout, say=context.log.info).retrieval()
     except TooLittleError as error:
         context.log.warning(str(error))
         return
@@ -64,7 +69,7 @@ def retrieval_evaluation(
         "dagster/row_count": len(scores),
         "reused": reused,
         "summary": sample(summary, rows=40),
-        "path": dg.MetadataValue.path(str(store.layout.evaluation / "retrieval-work.parquet")),
+        "path": dg.MetadataValue.path(str(layout.evaluation / "retrieval-work.parquet")),
         "seconds": time.perf_counter() - began,
     }
     if not reused:
@@ -78,14 +83,18 @@ def retrieval_evaluation(
                 for row in summary.itertuples()
             },
         )
-    yield dg.MaterializeResult(data_version=table_version(scores), metadata=metadata)
+    yield dg.MaterializeResult(
+        data_version=encoder_version(layout, table_version(scores).value), metadata=metadata
+    )
 
 
 @dg.asset_check(asset=retrieval_evaluation, description="Scores on permuted labels are at chance.")
-def retrieval_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+def retrieval_controls_are_at_chance(
+    store: StoreResource, encoder: EncoderResource
+) -> dg.AssetCheckResult:
     from mess_core.evaluation.permuted_labels import check_controls
 
-    return check_result(check_controls(store.layout, "retrieval-work"), WARN)
+    return check_result(check_controls(encoder.layout(store), "retrieval-work"), WARN)
 
 
 @dg.asset(
@@ -114,13 +123,14 @@ def human_evaluation(
     from mess_core.evaluation.leaderboard import summarise
     from mess_core.evaluation.pipeline import Evaluation
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
-    listener_scores, _ = Evaluation(store.layout, say=context.log.info).listeners()
+    listener_scores, _ = Evaluation(layout, say=context.log.info).listeners()
     metadata: dict[str, Any] = {"judged_answers": len(listener_scores)}
     version = table_version(listener_scores).value
     if config.percepiano:
         with encoder.reserved() as model:
-            evaluation = Evaluation(store.layout, encoder=model, say=context.log.info)
+            evaluation = Evaluation(layout, encoder=model, say=context.log.info)
             scores, reused = evaluation.ratings(config.percepiano, engine=config.engine)
         summary = summarise(scores)
         version += f"-{table_version(scores).value}"
@@ -139,17 +149,20 @@ def human_evaluation(
     else:
         metadata["ratings"] = "no folder given (MESS_PERCEPIANO)"
     metadata["seconds"] = time.perf_counter() - began
-    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
+    return dg.MaterializeResult(data_version=encoder_version(layout, version), metadata=metadata)
 
 
 @dg.asset_check(asset=human_evaluation, description="Scores on permuted ratings are at chance.")
-def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
+def rating_controls_are_at_chance(
+    store: StoreResource, encoder: EncoderResource
+) -> dg.AssetCheckResult:
     from mess_core.evaluation.permuted_labels import check_controls
     from mess_core.evaluation.pipeline import cached_scores
 
-    if not cached_scores(store.layout, "ratings").table_path.exists():
+    layout = encoder.layout(store)
+    if not cached_scores(layout, "ratings").table_path.exists():
         return dg.AssetCheckResult(passed=True, metadata={"ratings": "none given"})
-    return check_result(check_controls(store.layout, "ratings"), WARN)
+    return check_result(check_controls(layout, "ratings"), WARN)
 
 
 @dg.asset(
@@ -164,27 +177,28 @@ def rating_controls_are_at_chance(store: StoreResource) -> dg.AssetCheckResult:
         "is better than the best model before it in the sequence (p from flipping whole works)."
     ),
 )
-def leaderboard(store: StoreResource) -> dg.MaterializeResult:
+def leaderboard(store: StoreResource, encoder: EncoderResource) -> dg.MaterializeResult:
     """Summarise all scores."""
     from mess_core.evaluation.pipeline import Evaluation
 
-    found = Evaluation(store.layout).leaderboard()
+    layout = encoder.layout(store)
+    found = Evaluation(layout).leaderboard()
     return dg.MaterializeResult(
-        data_version=table_version(found["summary"]),
+        data_version=encoder_version(layout, table_version(found["summary"]).value),
         metadata={
             "leaderboard": dg.MetadataValue.md(found["markdown"]),
             "models": sample(found["models"], rows=20),
             "picture": picture(found["png"]),
-            "path": dg.MetadataValue.path(str(store.layout.leaderboard / "leaderboard.md")),
+            "path": dg.MetadataValue.path(str(layout.leaderboard / "leaderboard.md")),
         },
     )
 
 
 @dg.asset_check(asset=leaderboard, description="Every mean lies in its interval; n is given.")
-def leaderboard_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+def leaderboard_is_sound(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.evaluation.leaderboard import check_leaderboard
 
-    return check_result(check_leaderboard(store.layout), ERROR)
+    return check_result(check_leaderboard(encoder.layout(store)), ERROR)
 
 
 def _metric(name: str) -> str:

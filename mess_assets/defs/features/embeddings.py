@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from mess_assets.check_results import WARN, check_result
 from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
+from mess_assets.encoder_runs import encoder_version
 from mess_assets.op_tags import GPU_POOL, OWNERS, gpu_tags, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
@@ -15,6 +17,14 @@ from mess_assets.tables import column_schema, sample
 from mess_assets.workers import tag_run
 
 EMBEDDINGS_CODE_VERSION = "1"
+
+
+class EmbeddingsConfig(dg.Config):
+    """What else to embed in the same pass over the audio."""
+
+    also: list[str] = Field(
+        default=[], description="Names or folders of further encoders, which share the decoding."
+    )
 
 
 @dg.asset(
@@ -38,6 +48,7 @@ EMBEDDINGS_CODE_VERSION = "1"
 )
 def embeddings(
     context: dg.AssetExecutionContext,
+    config: EmbeddingsConfig,
     store: StoreResource,
     encoder: EncoderResource,
     tracking: TrackingResource,
@@ -46,23 +57,28 @@ def embeddings(
     from mess_core.encoders import embed_tracks
     from mess_core.store.track_table import tracks_of
 
-    tag_run(context)
-    rows, unknown = tracks_of(store.layout, context.partition_keys)
+    layout = encoder.layout(store)
+    tag_run(context, encoder.folder())
+    rows, unknown = tracks_of(layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
     with encoder.reserved() as model:
-        context.log.info(f"{model!r}: {len(rows)} tracks")
+        # The encoder of this run comes last, so that the partition shows its materialisation.
+        models = [encoder.named(name).load(str(model.device)) for name in config.also] + [model]
+        context.log.info(f"{', '.join(map(repr, models))}: {len(rows)} tracks")
         done: list[dict] = []
         began = time.perf_counter()
 
         def recorded() -> Iterator[object]:
-            for outcome in embed_tracks(rows, model, store.layout):
+            for outcome in embed_tracks(rows, models, layout):
                 if outcome.status == "done":
                     done.append(outcome.facts)
                 yield outcome
 
         try:
-            yield from report_outcomes(context, recorded(), EMBEDDINGS_CODE_VERSION)
+            yield from report_outcomes(
+                context, recorded(), EMBEDDINGS_CODE_VERSION, encoders=len(models)
+            )
         finally:
             if done:
                 seconds = time.perf_counter() - began
@@ -71,7 +87,11 @@ def embeddings(
                     context,
                     store,
                     "feature_extraction",
-                    params={**model.identity, "device": str(model.device)},
+                    params={
+                        **model.identity,
+                        "device": str(model.device),
+                        "also": ", ".join(one.name for one in models[:-1]),
+                    },
                     metrics={
                         "tracks": len(done),
                         "seconds": seconds,
@@ -86,7 +106,7 @@ def embeddings(
 def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.store.embeddings import check_embeddings
 
-    return check_result(check_embeddings(store.layout, encoder.identity()), WARN)
+    return check_result(check_embeddings(encoder.layout(store), encoder.identity()), WARN)
 
 
 @dg.asset(
@@ -101,19 +121,23 @@ def embeddings_are_complete(store: StoreResource, encoder: EncoderResource) -> d
         "includes what every earlier run has stored."
     ),
 )
-def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
+def embedding_matrix(
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
+) -> dg.MaterializeResult:
     """Stack the stored track vectors."""
     from mess_core.search.index import unit_layers
     from mess_core.store.matrix import build_matrix, load_matrix
     from mess_core.store.tables import read_table
 
+    layout = encoder.layout(store)
+    tag_run(context, layout.encoder)
     began = time.perf_counter()
     tracks = read_table(store.layout.tracks)
-    manifest = build_matrix(store.layout, tracks)
-    matrix, rows, _ = load_matrix(store.layout)
+    manifest = build_matrix(layout, tracks)
+    matrix, rows, _ = load_matrix(layout)
     shown = unit_layers(matrix[:200]).reshape(min(len(matrix), 200), -1)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest["matrix_sha256"]),
+        data_version=encoder_version(layout, manifest["matrix_sha256"]),
         metadata={
             "shape": str(manifest["shape"]),
             "encoder": manifest["identity"]["encoder"],
@@ -125,7 +149,7 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
                 similarity_png(shown @ shown.T / matrix.shape[1], "first 200 tracks")
             ),
             "coverage": picture(coverage_png(tracks, set(rows["track_id"]))),
-            "path": dg.MetadataValue.path(str(store.layout.matrix)),
+            "path": dg.MetadataValue.path(str(layout.matrix)),
             "seconds": time.perf_counter() - began,
         },
     )
@@ -134,10 +158,10 @@ def embedding_matrix(store: StoreResource) -> dg.MaterializeResult:
 @dg.asset_check(
     asset=embedding_matrix, description="Finite, of one encoder, equal to the stored vectors."
 )
-def matrix_matches_store(store: StoreResource) -> dg.AssetCheckResult:
+def matrix_matches_store(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.store.matrix import check_matrix
 
-    return check_result(check_matrix(store.layout), WARN)
+    return check_result(check_matrix(encoder.layout(store)), WARN)
 
 
 @dg.asset(
@@ -162,21 +186,20 @@ def control_matrix(
     from mess_core.store.matrix import load_matrix
     from mess_core.store.tables import read_table
 
+    layout = encoder.layout(store)
     reason = encoder.no_control()
     if reason is not None:
         return dg.MaterializeResult(metadata={"reason": reason})
     began = time.perf_counter()
-    _, rows, _ = load_matrix(store.layout)
+    _, rows, _ = load_matrix(layout)
     tracks = read_table(store.layout.tracks)
     tracks = tracks[tracks["track_id"].isin(rows["track_id"])]
     with encoder.reserved() as model:
-        manifest, failed = build_control_matrix(
-            tracks, model, store.layout, progress=context.log.debug
-        )
+        manifest, failed = build_control_matrix(tracks, model, layout, progress=context.log.debug)
     if failed:
         context.log.warning(f"{len(failed)} tracks failed; probing leaves them out")
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest["matrix_sha256"]),
+        data_version=encoder_version(layout, manifest["matrix_sha256"]),
         metadata={
             "shape": str(manifest["shape"]),
             "encoder": manifest["identity"]["encoder"],
@@ -190,7 +213,7 @@ def control_matrix(
 @dg.asset_check(
     asset=control_matrix, description="Belongs to the current encoder, or no control is needed."
 )
-def control_fits_encoder(store: StoreResource) -> dg.AssetCheckResult:
+def control_fits_encoder(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.encoders.control import check_control
 
-    return check_result(check_control(store.layout), WARN)
+    return check_result(check_control(encoder.layout(store)), WARN)

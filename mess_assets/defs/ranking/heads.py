@@ -7,7 +7,7 @@ import dagster as dg
 
 from mess_assets.check_results import WARN, check_result
 from mess_assets.defs.automation import NIGHTLY
-from mess_assets.defs.resources import StoreResource, TrackingResource
+from mess_assets.defs.resources import EncoderResource, StoreResource, TrackingResource
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS
 from mess_assets.plots import bars_png, picture
 
@@ -39,13 +39,17 @@ def _head_asset(name: str, model: str) -> dg.AssetsDefinition:
         ),
     )
     def head(
-        context: dg.AssetExecutionContext, store: StoreResource, tracking: TrackingResource
+        context: dg.AssetExecutionContext,
+        store: StoreResource,
+        encoder: EncoderResource,
+        tracking: TrackingResource,
     ) -> dg.MaterializeResult:
         from mess_core.evaluation.head_training import train_model
         from mess_core.evaluation.pipeline import Evaluation
 
         began = time.perf_counter()
-        trained = train_model(Evaluation(store.layout, say=context.log.info), model)
+        layout = encoder.layout(store)
+        trained = train_model(Evaluation(layout, say=context.log.info), model)
         metadata: dict[str, Any] = {
             "heads": dg.MetadataValue.json(
                 {
@@ -59,7 +63,7 @@ def _head_asset(name: str, model: str) -> dg.AssetsDefinition:
                     "soft accuracy on inner validation works",
                 )
             ),
-            "path": dg.MetadataValue.path(str(store.layout.heads)),
+            "path": dg.MetadataValue.path(str(layout.heads)),
         }
         if not all(one["reused"] for one in trained.values()):
             metadata |= tracking.log(
@@ -87,11 +91,11 @@ def _head_check(name: str, model: str) -> dg.AssetChecksDefinition:
         name=f"{name}_can_be_served",
         description="Loads, belongs to the current encoder, and returns unit vectors.",
     )
-    def check(store: StoreResource) -> dg.AssetCheckResult:
+    def check(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
         from mess_core.evaluation.head_training import head_names
         from mess_core.search.served_heads import check_heads
 
-        return check_result(check_heads(store.layout, head_names(model)), WARN)
+        return check_result(check_heads(encoder.layout(store), head_names(model)), WARN)
 
     return check
 

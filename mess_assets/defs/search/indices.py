@@ -5,7 +5,8 @@ import time
 import dagster as dg
 
 from mess_assets.check_results import ERROR, check_result
-from mess_assets.defs.resources import StoreResource
+from mess_assets.defs.resources import EncoderResource, StoreResource
+from mess_assets.encoder_runs import encoder_version
 from mess_assets.links import listen_url
 from mess_assets.op_tags import OWNERS
 from mess_assets.plots import bars_png, picture
@@ -23,15 +24,16 @@ from mess_assets.tables import column_schema, sample
         "weights go into the query, so scores are exact sums of per-layer cosines."
     ),
 )
-def track_index(store: StoreResource) -> dg.MaterializeResult:
+def track_index(store: StoreResource, encoder: EncoderResource) -> dg.MaterializeResult:
     """Index the track vectors and point ``latest`` to the new version."""
     from mess_core.search.build import build_track_index
     from mess_core.store.matrix import load_matrix
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
-    matrix, rows, manifest = load_matrix(store.layout)
+    matrix, rows, manifest = load_matrix(layout)
     built = build_track_index(
-        store.layout,
+        layout,
         matrix,
         rows,
         manifest["identity"],
@@ -39,7 +41,7 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
     )
     per_work = rows["work_id"].value_counts().head(20)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(built["version"]),
+        data_version=encoder_version(layout, built["version"]),
         metadata={
             "version": built["version"],
             "vectors": built["vectors"],
@@ -50,17 +52,17 @@ def track_index(store: StoreResource) -> dg.MaterializeResult:
                 bars_png({str(k): float(v) for k, v in per_work.items()}, "performances of a work")
             ),
             "listen": dg.MetadataValue.url(listen_url()),
-            "path": dg.MetadataValue.path(str(store.layout.indices / "track" / built["version"])),
+            "path": dg.MetadataValue.path(str(layout.indices / "track" / built["version"])),
             "seconds": time.perf_counter() - began,
         },
     )
 
 
 @dg.asset_check(asset=track_index, description="Of the current matrix; tracks retrieve themselves.")
-def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
+def track_index_finds_tracks(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.search.build import check_track_index
 
-    return check_result(check_track_index(store.layout), ERROR)
+    return check_result(check_track_index(encoder.layout(store)), ERROR)
 
 
 @dg.asset(
@@ -75,20 +77,21 @@ def track_index_finds_tracks(store: StoreResource) -> dg.AssetCheckResult:
         "passages; its recall is measured."
     ),
 )
-def passage_index(store: StoreResource) -> dg.MaterializeResult:
+def passage_index(store: StoreResource, encoder: EncoderResource) -> dg.MaterializeResult:
     """Index every stored segment and point ``latest`` to the new version."""
     from mess_core.search.artifact import load_artifact
     from mess_core.search.build import build_passage_index
     from mess_core.store.matrix import load_matrix
 
+    layout = encoder.layout(store)
     began = time.perf_counter()
-    _, rows, manifest = load_matrix(store.layout)
-    built = build_passage_index(store.layout, rows, manifest["identity"])
+    _, rows, manifest = load_matrix(layout)
+    built = build_passage_index(layout, rows, manifest["identity"])
     measured = built["measured"]
-    _, passages, _ = load_artifact(store.layout.indices, "passage")
+    _, passages, _ = load_artifact(layout.indices, "passage")
     per_track = passages["track_id"].value_counts().head(20)
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(built["version"]),
+        data_version=encoder_version(layout, built["version"]),
         metadata={
             "version": built["version"],
             "vectors": built["vectors"],
@@ -103,14 +106,14 @@ def passage_index(store: StoreResource) -> dg.MaterializeResult:
             ),
             "listen": dg.MetadataValue.url(listen_url()),
             "dagster/column_schema": column_schema(passages),
-            "path": dg.MetadataValue.path(str(store.layout.indices / "passage" / built["version"])),
+            "path": dg.MetadataValue.path(str(layout.indices / "passage" / built["version"])),
             "seconds": time.perf_counter() - began,
         },
     )
 
 
 @dg.asset_check(asset=passage_index, description="Bounds, vectors and tracks are consistent.")
-def passage_index_is_sound(store: StoreResource) -> dg.AssetCheckResult:
+def passage_index_is_sound(store: StoreResource, encoder: EncoderResource) -> dg.AssetCheckResult:
     from mess_core.search.build import check_passage_index
 
-    return check_result(check_passage_index(store.layout), ERROR)
+    return check_result(check_passage_index(encoder.layout(store)), ERROR)

@@ -1,11 +1,13 @@
 """The track table: one row per performance, and its partitions."""
 
 import time
+from typing import Any
 
 import dagster as dg
 
 from mess_assets.check_results import WARN, check_result
-from mess_assets.defs.resources import StoreResource
+from mess_assets.defs.resources import EncoderResource, StoreResource
+from mess_assets.encoder_runs import encoder_version
 from mess_assets.op_tags import OWNERS
 from mess_assets.partitions import TRACKS
 from mess_assets.plots import picture, tracks_png
@@ -25,7 +27,9 @@ from mess_assets.workers import tag_run
         "the hash of its audio). Works are identified by titles and catalogue numbers."
     ),
 )
-def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+def tracks(
+    context: dg.AssetExecutionContext, store: StoreResource, encoder: EncoderResource
+) -> dg.MaterializeResult:
     """Scan the data sets and write ``metadata/tracks.parquet``."""
     from mess_core.store import escape_track_id
     from mess_core.store.track_table import refresh_tracks
@@ -39,7 +43,7 @@ def tracks(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Materi
     if new:
         context.instance.add_dynamic_partitions(TRACKS.name, new)
     for old_id, new_id in report["renamed"]:
-        _report_rename(context, store, old_id, new_id)
+        _report_rename(context, encoder.layout(store), old_id, new_id)
     gone = sorted(known - set(keys))
     deleted = _delete_partitions(context, gone)
     skipped = [
@@ -89,18 +93,19 @@ def splits_do_not_leak(store: StoreResource) -> dg.AssetCheckResult:
 
 
 def _report_rename(
-    context: dg.AssetExecutionContext, store: StoreResource, old_id: str, new_id: str
+    context: dg.AssetExecutionContext, layout: Any, old_id: str, new_id: str
 ) -> None:
     """Report the moved results of a renamed track as materialisations of its new partition."""
     from mess_core.store import EmbeddingStore, escape_track_id
     from mess_core.store.tables import read_table
 
-    table = read_table(store.layout.tracks).set_index("track_id")
-    sidecar = EmbeddingStore(store.layout).sidecar(str(table.at[new_id, "dataset"]), new_id)
+    table = read_table(layout.tracks).set_index("track_id")
+    sidecar = EmbeddingStore(layout).sidecar(str(table.at[new_id, "dataset"]), new_id)
     tags = {}
     if sidecar is not None:
-        tags = {"embeddings": {"dagster/data_version": sidecar["sha256"]["segments"]}}
-    if store.layout.track_targets(str(table.at[new_id, "dataset"]), new_id).exists():
+        version = encoder_version(layout, sidecar["sha256"]["segments"])
+        tags = {"embeddings": {"dagster/data_version": version.value}}
+    if layout.track_targets(str(table.at[new_id, "dataset"]), new_id).exists():
         tags["track_targets"] = {}
     for asset, versions in tags.items():
         context.log_event(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mess_core.encoders.chosen import choose_encoder
 from mess_core.probing import discover
 from mess_core.probing.folds import grouping
 from mess_core.probing.pipeline import probing_inputs
@@ -26,7 +27,7 @@ EXTRA = "pedal_fraction"
 
 def summary(root: str) -> pd.DataFrame:
     """One row per target and `EXTRA`, as ``probing/summary.parquet`` and its layer's row."""
-    layout = Layout(root)
+    layout = choose_encoder(Layout(root), indexed=False)
     stored = load_discovery(layout.probing)[0]
     inputs = probing_inputs(layout)
     extra = read_table(layout.proxy_targets).set_index("track_id")[[EXTRA]]

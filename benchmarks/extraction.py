@@ -103,7 +103,7 @@ def ours(path: Path, out: Path, size: str, device: str, batch: int, layers, dtyp
         settings=EncoderSettings(batch_size=batch),
     )
     encoder.hidden_states(np.ones(WINDOW, dtype=np.float32) * np.hanning(WINDOW))
-    store = EmbeddingStore(Layout(out))
+    store = EmbeddingStore(Layout(out, "benchmark"))
 
     def run():
         embedding = encoder.embed(path)

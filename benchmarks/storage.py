@@ -39,7 +39,7 @@ def main() -> None:
     encoder = load_encoder(arguments.encoder, settings=EncoderSettings(keep_raw=True))
     exact, seconds, plain = [], 0.0, 0
     with tempfile.TemporaryDirectory() as folder:
-        store = EmbeddingStore(Layout(folder))
+        store = EmbeddingStore(Layout(folder, "benchmark"))
         for path in paths:
             embedding = encoder.embed(path)
             assert embedding.raw is not None

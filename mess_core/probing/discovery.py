@@ -33,7 +33,14 @@ from mess_core.probing.scores import varies
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ALPHAS", "PROBING_VERSION", "Discovery", "ProbingSettings", "discover"]
+__all__ = [
+    "ALPHAS",
+    "PROBING_VERSION",
+    "Discovery",
+    "ProbingSettings",
+    "discover",
+    "missingness_patterns",
+]
 
 PROBING_VERSION = "3"
 
@@ -271,7 +278,7 @@ def _patterns(
 
     Targets that cannot be probed are added to `notes`.
     """
-    for columns, present in _missingness_patterns(inputs.y):
+    for columns, present in missingness_patterns(inputs.y):
         targets = [inputs.targets[column] for column in columns]
         groups = inputs.groups[present].tolist()
         reason = split_problem(groups, settings.folds, settings.inner_folds, seed=settings.seed)
@@ -369,7 +376,7 @@ def _leak_notes(works: NDArray[np.str_], groups: NDArray[np.str_]) -> list[str]:
     ]
 
 
-def _missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]]:
+def missingness_patterns(y: Floats) -> list[tuple[list[int], NDArray[np.bool_]]]:
     """Return columns that are present in the same rows, as (columns, bool mask of rows)."""
     patterns: dict[bytes, list[int]] = {}
     present = ~np.isnan(y)

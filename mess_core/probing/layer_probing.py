@@ -16,7 +16,14 @@ from mess_core.probing.nested_cv import Nested, Split, nested_predictions, neste
 from mess_core.probing.permutation import permutation_p, work_block_permutations
 from mess_core.probing.scores import GroupBootstrap, pearson, r2, spearman, within_groups_r2
 
-__all__ = ["ALPHAS", "MissingnessPattern", "Probed", "ProbingSettings", "probe_pattern"]
+__all__ = [
+    "ALPHAS",
+    "MissingnessPattern",
+    "Probed",
+    "ProbingSettings",
+    "interval",
+    "probe_pattern",
+]
 
 _CONTROLS = 8
 
@@ -198,7 +205,7 @@ def _layer_rows(
         within, n_within = within_groups_r2(y, guess, works)
         columns: dict[str, Any] = {
             "r2": r2(y, guess),
-            **_interval("r2", draws),
+            **interval("r2", draws),
             "pearson": pearson(y, guess),
             "spearman": spearman(y, guess),
             "rmse": np.sqrt(np.square(y - guess).mean(axis=0)),
@@ -206,7 +213,7 @@ def _layer_rows(
             "dof": result.dof.mean(axis=0),
             "p": p[position],
             "r2_within": within,
-            **_interval("r2_within", bootstrap.within_r2(y, guess, works)),
+            **interval("r2_within", bootstrap.within_r2(y, guess, works)),
             "control_r2": np.full(y.shape[1], controls[position]),
             "selectivity": r2(y, guess) - max(controls[position], 0.0),
             "chosen": combined.share[position],
@@ -216,7 +223,7 @@ def _layer_rows(
             baseline = untrained[position].predicted
             columns["untrained_r2"] = r2(y, baseline)
             columns["untrained_gain"] = columns["r2"] - columns["untrained_r2"]
-            columns |= _interval("untrained_gain", draws - bootstrap.r2(y, baseline))
+            columns |= interval("untrained_gain", draws - bootstrap.r2(y, baseline))
         rows += _rows(
             pattern, columns, layer=layer, n=len(y), works=len(set(works)), n_within=n_within
         )
@@ -238,15 +245,15 @@ def _summary_rows(
     for name, guess in (("chosen", combined.chosen), ("weighted", combined.weighted)):
         columns[f"{name}_r2"] = r2(y, guess)
         draws[name] = bootstrap.r2(y, guess)
-        columns |= _interval(f"{name}_r2", draws[name])
+        columns |= interval(f"{name}_r2", draws[name])
         columns[f"{name}_r2_within"] = within_groups_r2(y, guess, works)[0]
-        columns |= _interval(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
+        columns |= interval(f"{name}_r2_within", bootstrap.within_r2(y, guess, works))
     for name, guess in baselines.items():
         columns[f"{name}_r2"] = r2(y, guess)
     if "untrained" in baselines:
         columns["untrained_gain"] = columns["chosen_r2"] - columns["untrained_r2"]
         gain = draws["chosen"] - bootstrap.r2(y, baselines["untrained"])
-        columns |= _interval("untrained_gain", gain)
+        columns |= interval("untrained_gain", gain)
     return _rows(pattern, columns, n=len(y), works=len(set(works)))
 
 
@@ -263,7 +270,7 @@ def _rows(
     ]
 
 
-def _interval(name: str, draws: Floats) -> dict[str, Floats]:
+def interval(name: str, draws: Floats) -> dict[str, Floats]:
     """Return the bounds of the 95 % interval over the first axis."""
     return {f"{name}_low": _percentile(draws, 2.5), f"{name}_high": _percentile(draws, 97.5)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from mess_core.audio import stream_audio
 from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.registry import folder_name
-from mess_core.encoders.streaming import Prefetcher, Window
+from mess_core.encoders.streaming import Prefetcher, RowBuffer, Window, batches
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
-__all__ = ["EMBEDDING_VERSION", "Embedding", "Encoder", "EncoderSettings", "OpenedTrack"]
+__all__ = [
+    "EMBEDDING_VERSION",
+    "Embedding",
+    "Encoder",
+    "EncoderSettings",
+    "OpenedTrack",
+    "embed_together",
+]
 
 EMBEDDING_VERSION = "1"
 """Incremented when the same encoder and settings would give different numbers."""
@@ -265,8 +272,6 @@ class Encoder:
         AudioError
             If the audio cannot be used; see `mess_core.audio.load_audio`.
         """
-        from mess_core.encoders.track_pass import embed_together
-
         opened = audio if isinstance(audio, OpenedTrack) else self.open(audio)
         try:
             found = embed_together([self], opened)[0]
@@ -404,3 +409,89 @@ def _checked_wave(wave: NDArray[np.float32], shortest: int) -> NDArray[np.float3
     if not np.isfinite(wave).all():
         raise AudioError("a wave holds NaN or infinite samples")
     return wave
+
+
+def embed_together(encoders: Sequence[Encoder], opened: OpenedTrack) -> list[Embedding | Exception]:
+    """Embed a track with several encoders, and decode it once.
+
+    Parameters
+    ----------
+    encoders : sequence of Encoder
+        With the same `Encoder.decoding` if there are several.
+    opened : OpenedTrack
+        From `Encoder.open` for one encoder, from `Encoder.open_shared` for several.
+
+    Returns
+    -------
+    list of Embedding or Exception
+        In the order of `encoders`; the error of one does not stop the others.
+
+    Raises
+    ------
+    AudioError
+        If the audio cannot be used.
+    """
+    passes = [_Pass(encoder, opened.path) for encoder in encoders]
+    errors: dict[int, Exception] = {}
+    for batch in batches(opened.windows, lambda: min(one.batch_size for one in encoders)):
+        for number, one in enumerate(passes):
+            if number in errors:
+                continue
+            try:
+                one.add(batch, scaled=opened.scaled)
+            except Exception as error:  # of this encoder only
+                errors[number] = error
+        if len(errors) == len(passes):
+            break
+    found: list[Embedding | Exception] = []
+    for number, one in enumerate(passes):
+        try:
+            found.append(errors[number] if number in errors else one.embedding())
+        except EncoderError as error:
+            found.append(error)
+    return found
+
+
+class _Pass:
+    """The windows of a track that an encoder has embedded so far."""
+
+    def __init__(self, encoder: Encoder, path: str | PathLike[str] | None) -> None:
+        self._encoder = encoder
+        self._path = path
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._pooled = RowBuffer()
+        self._raw: list[NDArray[np.float32]] = []
+
+    def add(self, batch: list[Window], *, scaled: bool) -> None:
+        """Embed some windows."""
+        encoder = self._encoder
+        shortest = len(batch[0][1])
+        if shortest < encoder.shortest:
+            raise AudioError(
+                f"is too short: {shortest} samples at {encoder.sample_rate} Hz, "
+                f"at least {encoder.shortest} are needed",
+                path=self._path,
+            )
+        self._starts += [start for start, _ in batch]
+        self._ends += [start + len(samples) for start, samples in batch]
+        samples = [one if scaled else encoder.scaled(one) for _, one in batch]
+        for states in encoder.run(samples):
+            self._pooled.add(encoder.pool(states))
+            if encoder.settings.keep_raw:
+                self._raw.append(states.float().cpu().numpy())
+
+    def embedding(self) -> Embedding:
+        """Return the embedding of all windows."""
+        rate = self._encoder.sample_rate
+        segments = self._pooled.array()  # [segments, layers, dim]
+        if not np.isfinite(segments).all():
+            raise EncoderError(f"{self._encoder.name} returned non-finite values", path=self._path)
+        return Embedding(
+            segments=segments,
+            track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
+            start_s=np.asarray(self._starts) / rate,
+            end_s=np.asarray(self._ends) / rate,
+            duration_s=self._ends[-1] / rate,
+            raw=np.concatenate(self._raw) if self._raw else None,
+        )

@@ -9,15 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mess_core.encoders.base import Embedding, Encoder, EncoderSettings
+    from mess_core.encoders.base import Encoder
     from mess_core.encoders.control import build_control_matrix, load_control
+    from mess_core.encoders.embedding import Embedding, EncoderSettings
     from mess_core.encoders.extraction import embed_tracks
     from mess_core.encoders.loading import load_encoder
 
 _MODULES = {
-    "Embedding": "base",
+    "Embedding": "embedding",
     "Encoder": "base",
-    "EncoderSettings": "base",
+    "EncoderSettings": "embedding",
     "build_control_matrix": "control",
     "embed_tracks": "extraction",
     "load_control": "control",

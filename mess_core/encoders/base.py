@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from os import PathLike
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,129 +12,20 @@ from numpy.typing import NDArray
 
 from mess_core.audio import stream_audio
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.embedding import (
+    EMBEDDING_VERSION,
+    Embedding,
+    EncoderSettings,
+    Normalise,
+    OpenedTrack,
+)
 from mess_core.encoders.registry import folder_name
-from mess_core.encoders.streaming import Prefetcher, RowBuffer, Window, batches
+from mess_core.encoders.streaming import Prefetcher, Window
+from mess_core.encoders.track_pass import embed_together
 from mess_core.encoders.windows import stream_windows
 from mess_core.errors import AudioError, EncoderError
 
-__all__ = [
-    "EMBEDDING_VERSION",
-    "Embedding",
-    "Encoder",
-    "EncoderSettings",
-    "OpenedTrack",
-    "embed_together",
-]
-
-EMBEDDING_VERSION = "1"
-"""Incremented when the same encoder and settings would give different numbers."""
-
-Normalise = Literal["window", "track", "none"]
-Pooling = Literal["mean", "mean+std"]
-
-
-@dataclass(frozen=True)
-class EncoderSettings:
-    """How a track is divided into windows, scaled and pooled.
-
-    Attributes
-    ----------
-    window_s, hop_s : float
-        Window length and hop in seconds.
-    normalise : {"window", "track", "none"}
-        Range over which samples are scaled to zero mean and unit variance before the model.
-        "window" is what MERT was trained with; it removes level differences between
-        windows, which "track" preserves.
-    pooling : {"mean", "mean+std"}
-        Over the frames of a window; "mean+std" doubles the dimension.
-    batch_size : int
-        Windows per forward pass. Does not change results.
-    keep_raw : bool
-        Whether `Encoder.embed` also returns every frame.
-
-    Raises
-    ------
-    EncoderError
-        If a value is out of range.
-
-    Examples
-    --------
-    >>> import mess_core as mess
-    >>> settings = mess.EncoderSettings(hop_s=5.0, pooling="mean+std")
-    >>> settings.window_s, settings.batch_size
-    (5.0, 4)
-    >>> mess.load_encoder("untrained:tiny", device="cpu", settings=settings).settings == settings
-    True
-    """
-
-    window_s: float = 5.0
-    hop_s: float = 2.5
-    normalise: Normalise = "window"
-    pooling: Pooling = "mean"
-    batch_size: int = 4
-    keep_raw: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.hop_s <= self.window_s:
-            raise EncoderError(
-                f"hop_s must be in (0, window_s], not {self.hop_s} with window_s={self.window_s}"
-            )
-        if self.normalise not in ("window", "track", "none"):
-            raise EncoderError(f"normalise must be window, track or none, not {self.normalise!r}")
-        if self.pooling not in ("mean", "mean+std"):
-            raise EncoderError(f"pooling must be mean or mean+std, not {self.pooling!r}")
-        if self.batch_size < 1:
-            raise EncoderError(f"batch_size must be at least 1, not {self.batch_size}")
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """Vectors of one track.
-
-    Attributes
-    ----------
-    segments : ndarray, float32, shape [segments, layers, dim]
-    track : ndarray, float32, shape [layers, dim]
-        Mean over segments.
-    start_s, end_s : ndarray, float64, shape [segments]
-        Start and end of each segment, in seconds.
-    duration_s : float
-        Duration of the track in seconds.
-    raw : ndarray, float32, shape [segments, layers, frames, dim], or None
-        Every frame, if `EncoderSettings.keep_raw` is set.
-
-    Examples
-    --------
-    >>> import mess_core as mess
-    >>> encoder = mess.load_encoder("untrained:tiny", device="cpu")
-    >>> noise = np.random.default_rng(0).standard_normal(6 * 24_000).astype(np.float32)
-    >>> embedding = encoder.embed(noise)
-    >>> embedding.segments.shape, embedding.track.shape
-    ((2, 13, 64), (13, 64))
-    >>> embedding.start_s.tolist(), embedding.end_s.tolist()
-    ([0.0, 1.0], [5.0, 6.0])
-    """
-
-    segments: NDArray[np.float32]
-    track: NDArray[np.float32]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    duration_s: float
-    raw: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True)
-class OpenedTrack:
-    """A track that is being decoded; returned by `Encoder.open`, consumed by `Encoder.embed`."""
-
-    path: str | PathLike[str] | None
-    windows: Prefetcher
-    scaled: bool = True
-    """Whether the windows are scaled for one encoder, or as decoded, for several."""
-
-    def close(self) -> None:
-        """Stop decoding."""
-        self.windows.close()
+__all__ = ["Encoder"]
 
 
 class Encoder:
@@ -409,89 +299,3 @@ def _checked_wave(wave: NDArray[np.float32], shortest: int) -> NDArray[np.float3
     if not np.isfinite(wave).all():
         raise AudioError("a wave holds NaN or infinite samples")
     return wave
-
-
-def embed_together(encoders: Sequence[Encoder], opened: OpenedTrack) -> list[Embedding | Exception]:
-    """Embed a track with several encoders, and decode it once.
-
-    Parameters
-    ----------
-    encoders : sequence of Encoder
-        With the same `Encoder.decoding` if there are several.
-    opened : OpenedTrack
-        From `Encoder.open` for one encoder, from `Encoder.open_shared` for several.
-
-    Returns
-    -------
-    list of Embedding or Exception
-        In the order of `encoders`; the error of one does not stop the others.
-
-    Raises
-    ------
-    AudioError
-        If the audio cannot be used.
-    """
-    passes = [_Pass(encoder, opened.path) for encoder in encoders]
-    errors: dict[int, Exception] = {}
-    for batch in batches(opened.windows, lambda: min(one.batch_size for one in encoders)):
-        for number, one in enumerate(passes):
-            if number in errors:
-                continue
-            try:
-                one.add(batch, scaled=opened.scaled)
-            except Exception as error:  # of this encoder only
-                errors[number] = error
-        if len(errors) == len(passes):
-            break
-    found: list[Embedding | Exception] = []
-    for number, one in enumerate(passes):
-        try:
-            found.append(errors[number] if number in errors else one.embedding())
-        except EncoderError as error:
-            found.append(error)
-    return found
-
-
-class _Pass:
-    """The windows of a track that an encoder has embedded so far."""
-
-    def __init__(self, encoder: Encoder, path: str | PathLike[str] | None) -> None:
-        self._encoder = encoder
-        self._path = path
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._pooled = RowBuffer()
-        self._raw: list[NDArray[np.float32]] = []
-
-    def add(self, batch: list[Window], *, scaled: bool) -> None:
-        """Embed some windows."""
-        encoder = self._encoder
-        shortest = len(batch[0][1])
-        if shortest < encoder.shortest:
-            raise AudioError(
-                f"is too short: {shortest} samples at {encoder.sample_rate} Hz, "
-                f"at least {encoder.shortest} are needed",
-                path=self._path,
-            )
-        self._starts += [start for start, _ in batch]
-        self._ends += [start + len(samples) for start, samples in batch]
-        samples = [one if scaled else encoder.scaled(one) for _, one in batch]
-        for states in encoder.run(samples):
-            self._pooled.add(encoder.pool(states))
-            if encoder.settings.keep_raw:
-                self._raw.append(states.float().cpu().numpy())
-
-    def embedding(self) -> Embedding:
-        """Return the embedding of all windows."""
-        rate = self._encoder.sample_rate
-        segments = self._pooled.array()  # [segments, layers, dim]
-        if not np.isfinite(segments).all():
-            raise EncoderError(f"{self._encoder.name} returned non-finite values", path=self._path)
-        return Embedding(
-            segments=segments,
-            track=segments.mean(axis=0, dtype=np.float64).astype(np.float32),
-            start_s=np.asarray(self._starts) / rate,
-            end_s=np.asarray(self._ends) / rate,
-            duration_s=self._ends[-1] / rate,
-            raw=np.concatenate(self._raw) if self._raw else None,
-        )

@@ -119,7 +119,7 @@ def move_old_store(layout: Layout) -> str | None:
     Raises
     ------
     StoreError
-        If a folder cannot be moved.
+        If a folder cannot be moved, or it is a published version, which never changes.
     """
     marker = layout.root / _MOVING
     if marker.exists():
@@ -128,6 +128,12 @@ def move_old_store(layout: Layout) -> str | None:
         identity = _old_identity(layout)
         if identity is None:
             return None
+        if (layout.root / "manifest.json").exists():
+            raise StoreError(
+                "was published by an earlier version of MESS, without a folder per encoder",
+                path=str(layout.root),
+                remedy="Publish the library again",
+            )
         encoder = _folder_of_identity(identity)
         write_json(marker, {"encoder": encoder, "identity": identity})
     identity = read_json(marker)["identity"]

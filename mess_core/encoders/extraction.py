@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.audio import file_sha256
-from mess_core.encoders.base import Embedding, Encoder, OpenedTrack, embed_together
+from mess_core.encoders.base import Encoder
+from mess_core.encoders.embedding import Embedding, OpenedTrack
+from mess_core.encoders.track_pass import embed_together
 from mess_core.errors import AudioError, StoreError
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.failures import clear_failure, is_transient, record_failure

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from mess_core.encoders.base import Encoder, EncoderSettings
+from mess_core.encoders.base import Encoder
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.embedding import EncoderSettings
 from mess_core.encoders.registry import EncoderSource, changed_settings, find_encoder
 from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.environment import PIANO

@@ -29,7 +29,6 @@ __all__ = [
     "SAMPLE_RATE",
     "SCALE",
     "STATE_HOP",
-    "WEIGHTS",
     "WORKS",
     "LogMel",
     "PianoConfig",
@@ -47,9 +46,6 @@ STATE_HOP = 4 * HOP
 
 FAMILY = "mess-piano"
 """Name of the architecture, as recorded in identities."""
-
-WEIGHTS = "mess-piano.safetensors"
-"""File of the weights, in the package and in a folder that ``mess train-encoder`` writes."""
 
 WORKS = "mess-piano.works.parquet"
 """File of the works that they were trained on, see `mess_core.encoders.heard_works`."""

@@ -19,6 +19,8 @@ from mess_core.errors import EncoderError
 
 __all__ = [
     "FAMILIES",
+    "PIANO_FOLDER",
+    "PIANO_WEIGHTS",
     "PUBLISHED",
     "SETTINGS",
     "UNTRAINED",
@@ -43,7 +45,8 @@ PIANO_FOLDER = Path(__file__).with_name("weights")
 """Folder of the weights in the package."""
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_PIANO_WEIGHTS = "mess-piano.safetensors"
+PIANO_WEIGHTS = "mess-piano.safetensors"
+"""File of the weights, in the package and in a folder that ``mess train-encoder`` writes."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ FAMILIES = {
             PIANO,
             "mess_core.encoders.piano",
             files=(),
-            weights=(_PIANO_WEIGHTS,),
+            weights=(PIANO_WEIGHTS,),
             settings={"pooling": "mean+std"},
         ),
     )
@@ -159,7 +162,12 @@ class EncoderSource:
         if self.path is None:
             raise EncoderError(f"{self.name} has no folder")
         files = (*self.family.files, weights_file(self.path, self.family).name)
-        stamps = tuple((self.path / file).stat().st_mtime_ns for file in files)
+        try:
+            stamps = tuple((self.path / file).stat().st_mtime_ns for file in files)
+        except OSError as error:
+            raise EncoderError(
+                f"cannot be read ({error})", path=str(self.path), remedy="Download the model again"
+            ) from error
         return _digest(self.path, files, stamps)
 
     def folder(self, changes: Mapping[str, Any] | None = None) -> str:
@@ -192,7 +200,7 @@ def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
     >>> find_encoder("mess-piano").folder(), find_encoder("untrained:tiny").folder()
     ('mess-piano', 'untrained-tiny')
     >>> find_encoder("mess-piano").folder({"hop_s": 5.0})
-    'mess-piano-98e4ad'
+    'mess-piano-87adf3'
     """
     name = os.fspath(name_or_path)
     lower = name.lower()
@@ -269,7 +277,7 @@ def folder_name(name: str, digest: str = "", changes: Mapping[str, Any] | None =
 
 
 def _family_of(folder: Path) -> Family:
-    if (folder / _PIANO_WEIGHTS).is_file():
+    if (folder / PIANO_WEIGHTS).is_file():
         return FAMILIES[PIANO]
     return FAMILIES["mert"]
 

@@ -21,7 +21,7 @@ from mess_core.encoders.mert import HubertStates, build_model, ready
 from mess_core.encoders.piano import FAMILY, SAMPLE_RATE, PianoConfig, PianoModel, PianoStates
 from mess_core.errors import EncoderError
 
-__all__ = ["untrained_checkpoint", "untrained_counterpart"]
+__all__ = ["SIZES", "untrained_checkpoint", "untrained_counterpart"]
 
 _MERT_95M: dict[str, Any] = {
     "conv_bias": False,

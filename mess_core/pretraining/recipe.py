@@ -15,7 +15,8 @@ from mess_core.audio import file_sha256
 from mess_core.datasets.base import scan_source, track_table
 from mess_core.encoders.heard_works import HeardWorks, join_by_notes, note_sketches
 from mess_core.encoders.loading import load_encoder, pick_device
-from mess_core.encoders.piano import WEIGHTS, WORKS
+from mess_core.encoders.piano import WORKS
+from mess_core.encoders.registry import PIANO_WEIGHTS
 from mess_core.errors import EncoderError, MessError
 from mess_core.pretraining.clip_rendering import (
     RENDERING_VERSION,
@@ -249,4 +250,4 @@ def _export(folder: Path) -> None:
     from safetensors.torch import load, save
 
     best = load((folder / "state" / BEST).read_bytes())
-    write_bytes(folder / WEIGHTS, save({name: one.half() for name, one in best.items()}))
+    write_bytes(folder / PIANO_WEIGHTS, save({name: one.half() for name, one in best.items()}))

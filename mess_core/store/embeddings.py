@@ -41,7 +41,7 @@ class EmbeddingStore:
     >>> noise = np.random.default_rng(0).standard_normal(24_000).astype(np.float32)
     >>> embedding = encoder.embed(noise)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = EmbeddingStore(Layout(folder))
+    ...     store = EmbeddingStore(Layout(folder, encoder.folder))
     ...     sidecar = store.write(
     ...         "takes",
     ...         "noise",

@@ -122,7 +122,7 @@ class Layout:
         """Return the encoder's folder of this kind."""
         if self.encoder is None:
             raise StoreError(
-                f"no encoder is chosen, and {kind} belong to one",
+                f"no encoder is chosen, and {kind}/ has a folder for each",
                 path=str(self.root),
                 remedy="Name one, as in Layout(root, encoder); `mess encoders` lists them",
             )

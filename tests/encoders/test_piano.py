@@ -17,8 +17,8 @@ from mess_core import encoders
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders import EncoderSettings, load_control, load_encoder
 from mess_core.encoders.heard_works import HeardWorks
-from mess_core.encoders.piano import STATE_HOP, WEIGHTS, WORKS, LogMel, PianoModel, open_folder
-from mess_core.encoders.registry import FAMILIES
+from mess_core.encoders.piano import STATE_HOP, WORKS, LogMel, PianoModel, open_folder
+from mess_core.encoders.registry import FAMILIES, PIANO_WEIGHTS
 from mess_core.errors import AudioError, EncoderError
 
 RATE = 24_000
@@ -28,7 +28,7 @@ RATE = 24_000
 def folder(tmp_path_factory):
     torch.manual_seed(5)  # another seed than the untrained counterpart's
     folder = tmp_path_factory.mktemp("encoder")
-    (folder / WEIGHTS).write_bytes(save(_state()))
+    (folder / PIANO_WEIGHTS).write_bytes(save(_state()))
     return folder
 
 
@@ -59,9 +59,9 @@ def test_states_come_at_their_rate_and_number(piano, folder):
 def test_the_encoder_of_the_package_comes_with_its_card_and_its_works():
     encoder = load_encoder("mess-piano", device="cpu")
     weights = Path(encoders.__file__).with_name("weights")
-    digest = hashlib.sha256((weights / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256((weights / PIANO_WEIGHTS).read_bytes()).hexdigest()
     assert encoder.name == f"mess-piano@{digest[:12]}"
-    assert (weights / WEIGHTS).stat().st_size < 8e6
+    assert (weights / PIANO_WEIGHTS).stat().st_size < 8e6
     assert "CC BY-NC-SA 4.0" in (weights / "README.md").read_text()
     heard = HeardWorks.load(weights / WORKS)
     assert len(set(heard.works)) > 100
@@ -156,7 +156,7 @@ def test_the_untrained_counterpart_has_its_shape_and_other_numbers(piano):
 
 
 def test_the_weights_are_small_and_name_the_identity(piano, folder):
-    content = (folder / WEIGHTS).read_bytes()
+    content = (folder / PIANO_WEIGHTS).read_bytes()
     assert len(content) < 8e6
     assert piano.name == f"{folder.name}@{hashlib.sha256(content).hexdigest()[:12]}"
 
@@ -189,10 +189,10 @@ def test_weights_that_do_not_fit_are_refused_by_name(change, says, tmp_path):
 
 
 def test_a_damaged_file_is_one_clear_error(tmp_path):
-    (tmp_path / WEIGHTS).write_bytes(b"not safetensors")
+    (tmp_path / PIANO_WEIGHTS).write_bytes(b"not safetensors")
     with pytest.raises(EncoderError, match="does not fit") as error:
         load_encoder(tmp_path, device="cpu")
-    assert str(tmp_path / WEIGHTS) in str(error.value)
+    assert str(tmp_path / PIANO_WEIGHTS) in str(error.value)
     assert "mess train-encoder" in str(error.value)
 
 
@@ -211,5 +211,5 @@ def test_half_precision_weights_are_what_was_trained(tmp_path):
 
 
 def _opened(state, folder):
-    (folder / WEIGHTS).write_bytes(save(state))
+    (folder / PIANO_WEIGHTS).write_bytes(save(state))
     return open_folder(folder, FAMILIES["mess-piano"])

@@ -14,7 +14,8 @@ from mess_core.cli import cli
 from mess_core.datasets.demo import write_midi
 from mess_core.datasets.synthesis import Notes
 from mess_core.encoders.heard_works import HeardWorks
-from mess_core.encoders.piano import WEIGHTS, WORKS, PianoConfig, PianoModel
+from mess_core.encoders.piano import WORKS, PianoConfig, PianoModel
+from mess_core.encoders.registry import PIANO_WEIGHTS
 from mess_core.errors import AudioError, EncoderError
 from mess_core.midi.performance import Performance
 from mess_core.pretraining.clip_rendering import installed_instruments, render_file
@@ -212,7 +213,7 @@ def test_the_recipe_ends_with_an_encoder_that_loads(trained, midi):
     (skipped,) = report["skipped"]
     assert skipped.endswith("broken__a.mid")
     assert any(line.startswith("rendered 5 of 5") for line in lines)
-    assert (out / WEIGHTS).stat().st_size < 8 * 2**20
+    assert (out / PIANO_WEIGHTS).stat().st_size < 8 * 2**20
     encoder = mess.load_encoder(out)
     found = encoder.embed(np.zeros(2 * encoder.sample_rate, dtype=np.float32))
     assert np.isfinite(found.track).all()
@@ -232,7 +233,7 @@ def test_weights_that_heard_a_work_held_out_are_found(trained, tmp_path):
     assert found.passed
     assert found.facts["works"] == 5  # by title: one of the four has two
     heard = HeardWorks.load(trained[0] / WORKS)
-    (tmp_path / WEIGHTS).write_bytes((trained[0] / WEIGHTS).read_bytes())
+    (tmp_path / PIANO_WEIGHTS).write_bytes((trained[0] / PIANO_WEIGHTS).read_bytes())
     one = heard.use.index("held out")
     twice = replace(
         heard,
@@ -243,18 +244,18 @@ def test_weights_that_heard_a_work_held_out_are_found(trained, tmp_path):
     )
     twice.save(tmp_path / WORKS)
     assert check_trained(tmp_path).facts["on both sides"] == [heard.works[one]]
-    (tmp_path / WEIGHTS).write_bytes(b"none")
-    assert "do not fit" in check_trained(tmp_path).facts["problem"]
+    (tmp_path / PIANO_WEIGHTS).write_bytes(b"none")
+    assert "does not fit" in check_trained(tmp_path).facts["problem"]
 
 
 def test_the_same_call_again_renders_and_trains_nothing(trained, midi):
     out, recipe, report, _ = trained
-    before = (out / WEIGHTS).read_bytes()
+    before = (out / PIANO_WEIGHTS).read_bytes()
     lines = []
     again = train_encoder(midi, out, recipe, say=lines.append)
     assert "resumed at step 2" in lines
     assert again["step"] == report["step"]
-    assert (out / WEIGHTS).read_bytes() == before
+    assert (out / PIANO_WEIGHTS).read_bytes() == before
 
 
 def test_works_that_will_be_evaluated_on_are_left_out_by_their_notes(midi, tmp_path):

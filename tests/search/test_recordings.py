@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import save
 
 from mess_core.encoders import load_encoder
-from mess_core.encoders.piano import WEIGHTS, PianoModel
+from mess_core.encoders.piano import PianoModel
+from mess_core.encoders.registry import PIANO_WEIGHTS
 from mess_core.errors import EncoderError, SearchError
 from mess_core.search.recordings import matching_encoder
 
@@ -16,7 +17,7 @@ def test_an_encoder_of_ones_own_is_found_again_in_its_folder(tmp_path, monkeypat
     folder = tmp_path / "mine"
     folder.mkdir()
     state = {name: value.half() for name, value in PianoModel().state_dict().items()}
-    (folder / WEIGHTS).write_bytes(save(state))
+    (folder / PIANO_WEIGHTS).write_bytes(save(state))
     identity = load_encoder(folder, device="cpu", layers=[0, 4]).identity
     with pytest.raises(EncoderError, match="'mine'"):
         matching_encoder(identity, None)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from mess_core.encoders.chosen import choose_encoder, move_old_store
-from mess_core.encoders.registry import find_encoder
-from mess_core.errors import StoreError
+from mess_core.encoders.embedding import EncoderSettings
+from mess_core.encoders.registry import SETTINGS, UNTRAINED, find_encoder
+from mess_core.encoders.untrained import SIZES
+from mess_core.errors import EncoderError, StoreError
 from mess_core.search import Library
 from mess_core.store.layout import Layout
 from mess_core.store.stored_encoders import (
@@ -119,3 +121,29 @@ def test_folders_of_equal_name_and_other_weights_have_other_folder_names(tmp_pat
     assert first.startswith("mine-")
     shutil.move(tmp_path / "a", tmp_path / "moved")
     assert find_encoder(tmp_path / "moved" / "mine").folder() == first
+
+
+def test_a_version_published_without_folders_is_refused_and_not_changed(workbench):
+    layout = flattened(workbench.layout)
+    (Path(str(layout.root)) / "manifest.json").write_text("{}")
+    before = contents(layout)
+    with pytest.raises(StoreError, match="earlier version of MESS") as error:
+        choose_encoder(layout)
+    assert "Publish the library again" in str(error.value)
+    assert contents(layout) == before
+
+
+def test_a_folder_without_its_files_is_one_clear_error(tmp_path):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(EncoderError, match="cannot be read") as error:
+        find_encoder(folder).folder()
+    assert str(folder) in str(error.value)
+
+
+def test_names_and_defaults_are_those_of_the_encoders():
+    """The registry repeats them, since it must not import PyTorch."""
+    defaults = EncoderSettings()
+    assert {name: getattr(defaults, name) for name in SETTINGS} == SETTINGS
+    assert set(UNTRAINED) == set(SIZES)

@@ -88,7 +88,7 @@ def trained_encoder(
 
     from mess_core.audio import file_sha256
     from mess_core.encoders.devices import reserve_device
-    from mess_core.encoders.piano import WEIGHTS
+    from mess_core.encoders.registry import PIANO_WEIGHTS
     from mess_core.pretraining.recipe import check_trained, train_encoder
     from mess_core.store.findings import Finding
 
@@ -103,7 +103,7 @@ def trained_encoder(
         )
     course = course_png(report["history"])
     yield dg.MaterializeResult(
-        data_version=dg.DataVersion(file_sha256(Path(config.out) / WEIGHTS)[:16]),
+        data_version=dg.DataVersion(file_sha256(Path(config.out) / PIANO_WEIGHTS)[:16]),
         metadata={
             "path": dg.MetadataValue.path(config.out),
             "scores on works held out": dg.MetadataValue.json(report["scores"]),

@@ -98,6 +98,7 @@ def _refresh(
 
 
 def _print_next_steps(data: str, encoder: str) -> None:
+    from mess_core.encoders.chosen import choose_encoder
     from mess_core.errors import MessError
     from mess_core.search import Library
     from mess_core.search.suggestions import suggested_queries
@@ -108,18 +109,20 @@ def _print_next_steps(data: str, encoder: str) -> None:
         raise click.ClickException(str(error)) from error
     heatmap = Path(data) / "probing" / encoder / "heatmap.png"
     suggestions = suggested_queries(library)
+    usual = choose_encoder(library.layout.of(None)).encoder == encoder
+    option = "" if usual else f" --encoder {encoder}"
     width = max(len(one.command) for one in suggestions)
     queries = "\n             ".join(
-        f"{one.command:{width}}  # {one.reason}" for one in suggestions
+        f"{one.command:{width}}{option}  # {one.reason}" for one in suggestions
     )
     available = sum(one.available for one in library.aspects.values())
     click.echo(
         f"""
-aspects      {available} of {len(library.aspects)} available: mess aspects
+aspects      {available} of {len(library.aspects)} available: mess aspects{option}
 heatmap      {heatmap.resolve()}
 ranked list  {queries}
-passages     mess passages {suggestions[0].track} --start 5
-by ear       mess listen
+passages     mess passages {suggestions[0].track} --start 5{option}
+by ear       mess listen{option}
 Dagster UI   dagster dev -h 127.0.0.1   then http://127.0.0.1:3000
 MLflow UI    mlflow ui --backend-store-uri sqlite:///{Path(data).resolve()}/mlflow.db"""
     )

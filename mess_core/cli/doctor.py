@@ -90,20 +90,16 @@ def _device() -> Check:
 
 
 def _encoders() -> list[Check]:
-    from huggingface_hub import try_to_load_from_cache
-
-    from mess_core.encoders.registry import PUBLISHED
+    from mess_core.encoders.loading import is_downloaded
+    from mess_core.encoders.registry import PUBLISHED, find_encoder
 
     checks = [
         Check("encoder untrained:tiny", "ok", "always available (the untrained control)"),
         Check("encoder mess-piano", "ok", "in the package (CC BY-NC-SA 4.0)"),
         _configured_encoder(),
     ]
-    for name, model in PUBLISHED.items():
-        cached = any(
-            isinstance(try_to_load_from_cache(model.repository, file, revision=model.revision), str)
-            for file in ("model.safetensors", "pytorch_model.bin")
-        )
+    for name in PUBLISHED:
+        cached = is_downloaded(find_encoder(name)) == "downloaded"
         fact = "in the Hugging Face cache" if cached else "not downloaded yet"
         hint = "" if cached else f"Set MESS_ENCODER={name}; it is downloaded on first use"
         checks.append(Check(f"encoder {name}", "ok" if cached else "note", fact, hint))

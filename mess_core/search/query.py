@@ -52,7 +52,7 @@ class Library:
 
     Examples
     --------
-    Opening needs a library that was built before, here by ``mess demo``:
+    Of a library that ``mess demo`` has built:
 
     >>> from mess_core import Library
     >>> library = Library.open("data")  # doctest: +SKIP
@@ -71,30 +71,25 @@ class Library:
 
     @classmethod
     def open(cls, root: str | PathLike[str], *, encoder: str | None = None) -> Library:
-        """Return the library of a data root.
+        """Return the library of a data root, or of the destination of a published one.
 
         Parameters
         ----------
         root : path-like or fsspec URL
-            A data root, or the destination of a published library.
         encoder : str, optional
-            Encoder to search with, as for `load_encoder` or as ``mess encoders`` lists it. If not
-            given: the configured encoder (``MESS_ENCODER``, or else mess-piano) if the library
-            has an index of it, or else the only one that it has an index of.
+            As in `mess_core.encoders.chosen.choose_encoder`.
 
         Raises
         ------
         StoreError
-            If there is no track table or track index, a file is damaged, nothing of that encoder
-            can be searched, or several can and none is configured.
+            If there is no track table or index, a file is damaged, or the encoder is not there.
         """
         layout = choose_encoder(Layout(served_root(root)), encoder)
         tracks = read_table(layout.tracks)
         index, rows, manifest = load_artifact(layout.indices, "track")
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
-        path = layout.probing / "aspects.json"
+        path, made_from = layout.probing / "aspects.json", manifest["made_from"]
         aspects = load_aspects(path) if path.exists() else fallback_aspects(layers)
-        made_from = manifest["made_from"]
         ids = [str(track_id) for track_id in rows["track_id"]]
         subspaces = load_subspaces(layout, ids, made_from["matrix_sha256"])
         return cls(

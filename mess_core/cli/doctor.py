@@ -90,7 +90,7 @@ def _device() -> Check:
 
 
 def _encoders() -> list[Check]:
-    from mess_core.encoders.loading import is_downloaded
+    from mess_core.encoders.loading import weights_location
     from mess_core.encoders.registry import PUBLISHED, find_encoder
 
     checks = [
@@ -99,7 +99,7 @@ def _encoders() -> list[Check]:
         _configured_encoder(),
     ]
     for name in PUBLISHED:
-        cached = is_downloaded(find_encoder(name)) == "downloaded"
+        cached = weights_location(find_encoder(name)) == "downloaded"
         fact = "in the Hugging Face cache" if cached else "not downloaded yet"
         hint = "" if cached else f"Set MESS_ENCODER={name}; it is downloaded on first use"
         checks.append(Check(f"encoder {name}", "ok" if cached else "note", fact, hint))

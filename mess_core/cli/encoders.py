@@ -24,7 +24,7 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
     import pandas as pd
 
     from mess_core.encoders.chosen import move_old_store
-    from mess_core.encoders.loading import is_downloaded
+    from mess_core.encoders.loading import weights_location
     from mess_core.encoders.registry import find_encoder, known_names
     from mess_core.store.layout import Layout
     from mess_core.store.stored_encoders import encoders_table, remove_encoder
@@ -43,7 +43,7 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
         {
             "encoder": [one.folder() for one in known],
             "name": [one.name for one in known],
-            "weights": [is_downloaded(one) for one in known],
+            "weights": [weights_location(one) for one in known],
         }
     )
     table = rows.merge(stored, on="encoder", how="outer", sort=False)

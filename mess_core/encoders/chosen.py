@@ -28,10 +28,6 @@ __all__ = ["choose_encoder", "encoder_files", "loadable_name", "move_old_store"]
 
 _log = logging.getLogger("mess")
 _MOVING = "moving.json"
-_SHARED = {
-    "splits", "passages.parquet", "single_factor_triplets.parquet", "human_triplets.parquet",
-    "judgements", "judgements.parquet",
-}  # fmt: skip
 _OF_INDEX = ("track", "passage")
 
 
@@ -138,6 +134,17 @@ def move_old_store(layout: Layout) -> str | None:
         write_json(marker, {"encoder": encoder, "identity": identity})
     identity = read_json(marker)["identity"]
     own = layout.of(encoder)
+    shared = {
+        one.name
+        for one in (
+            layout.splits,
+            layout.passages,
+            layout.single_factor_triplets,
+            layout.human_triplets,
+            layout.judgements,
+            layout.judgements_table,
+        )
+    }
     for folder, target in (
         (layout.root / "embeddings", own.embeddings),
         (layout.root / "control" / "embeddings", own.control.embeddings),
@@ -147,7 +154,7 @@ def move_old_store(layout: Layout) -> str | None:
         (layout.benchmark_data, own.evaluation),
         (layout.failures / "embeddings", layout.failures / "embeddings" / encoder),
     ):
-        _move_content(folder, target)
+        _move_content(folder, target, shared)
     record_encoder(own, loadable_name(layout, identity), identity)
     marker.unlink(missing_ok=True)
     _log.warning(
@@ -207,11 +214,11 @@ def _folder_of_identity(identity: dict[str, Any]) -> str:
     return folder_name(name, "" if known else at, changes)
 
 
-def _move_content(folder: Any, target: Any) -> None:
+def _move_content(folder: Any, target: Any, shared: set[str]) -> None:
     """Move what a folder contains, except what all encoders share, into one inside it."""
     if not folder.exists():
         return
-    keep = {target.name, *_SHARED}
+    keep = {target.name, *shared}
     for one in list(folder.iterdir()):
         if one.name in keep:
             continue

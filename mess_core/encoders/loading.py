@@ -20,7 +20,7 @@ from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.environment import PIANO
 from mess_core.errors import EncoderError
 
-__all__ = ["fetch", "is_downloaded", "load_encoder", "pick_device", "pick_dtype", "show_licence"]
+__all__ = ["fetch", "load_encoder", "pick_device", "pick_dtype", "show_licence", "weights_location"]
 
 _log = logging.getLogger("mess")
 _licence_shown: set[str] = set()
@@ -205,7 +205,7 @@ def show_licence(weights: str, licence: str) -> None:
         _log.warning("%s: the weights are licensed %s (no commercial use)", weights, licence)
 
 
-def is_downloaded(source: EncoderSource) -> str:
+def weights_location(source: EncoderSource) -> str:
     """Return where weights are: "in the package", "random", "downloaded", "to download"."""
     from huggingface_hub import try_to_load_from_cache
 

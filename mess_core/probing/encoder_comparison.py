@@ -47,8 +47,8 @@ class EncoderComparison:
         r2_within_high``.
     differences : DataFrame
         One row per pair of systems and target: ``first, second, target, gain`` (R² of the first
-        minus that of the second), ``gain_low, gain_high, p, q, significant`` (q at most 0.05 and
-        an interval without 0).
+        minus that of the second), ``gain_low, gain_high, p, q, significant`` (q at most 0.05, an
+        interval without 0, and the better one's R² has an interval above 0).
     fused : DataFrame
         One row per pair of encoders and target: R² with the layers of both combined by weights
         from inner folds (``r2``), and its gain over the better one alone, combined in the same
@@ -147,18 +147,32 @@ def compare_encoders(
         part.compare({name: x[present] for name, x in systems.items()}, fuse, found, progress)
     if not found.scores:
         raise ProbingError("no target can be compared: " + "; ".join(notes))
-    differences = pd.DataFrame(found.differences)
-    if len(differences):
-        differences["q"] = false_discovery_rate(differences["p"].to_numpy())
-        apart = (differences["gain_low"] > 0) | (differences["gain_high"] < 0)
-        differences["significant"] = apart & (differences["q"] <= LEVEL)
+    scores = pd.DataFrame(found.scores)
     return EncoderComparison(
-        pd.DataFrame(found.scores),
-        differences,
+        scores,
+        _judged(pd.DataFrame(found.differences), scores),
         pd.DataFrame(found.fused),
         pd.DataFrame(found.profiles),
         notes,
     )
+
+
+def _judged(differences: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Add ``q`` and ``significant`` to the differences.
+
+    The better one must predict the target at all: of two encoders that do not, one overfits more
+    in all works, and flipping signs alone would call that a difference
+    (``benchmarks/null_calibration.py`` counts both).
+    """
+    if differences.empty:
+        return differences
+    low = scores.set_index(["system", "target"])["r2_low"]
+    better = differences["first"].where(differences["gain"] > 0, differences["second"])
+    pairs = list(zip(better, differences["target"], strict=True))
+    predicts = low.loc[pairs].to_numpy() > 0
+    q = false_discovery_rate(differences["p"].to_numpy())
+    apart = (differences["gain_low"] > 0) | (differences["gain_high"] < 0)
+    return differences.assign(q=q, significant=apart & (q <= LEVEL) & predicts)
 
 
 @dataclass

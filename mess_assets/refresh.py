@@ -114,7 +114,8 @@ def refresh(
     instance : DagsterInstance
     store, encoder : resources
     also : sequence of EncoderResource
-        Further encoders to embed with in the same pass, and to build tables and indices for.
+        Further encoders to embed with in the same pass, to build tables and indices for, and to
+        compare with.
     say : callable
         Called with a line per run.
     batch : int, optional
@@ -142,6 +143,8 @@ def refresh(
             other.rebuild()
             runner.done.runs += other.done.runs
         runner.rebuild()
+        if also:
+            runner.run("encoders side by side", ["encoder_comparison"])
     if report:
         runner.run("report on the targets (synthetic clips)", ["targets_report"])
     return runner.done

@@ -112,7 +112,7 @@ class Encoder:
         }
 
     def provenance(self, embedding: Embedding, *, audio_sha256: str | None) -> dict[str, Any]:
-        """Return the sidecar of an embedding: encoder identity, audio hash and segment times."""
+        """Return the sidecar of an embedding: identity, audio hash, segment times, time taken."""
         return {
             **self.identity,
             "audio_sha256": audio_sha256,
@@ -120,6 +120,8 @@ class Encoder:
             "duration_s": embedding.duration_s,
             "start_s": embedding.start_s.tolist(),
             "end_s": embedding.end_s.tolist(),
+            "device": self.device.type,
+            "seconds": round(embedding.seconds, 4),
         }
 
     def hidden_states(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -90,6 +90,8 @@ class Embedding:
         Duration of the track in seconds.
     raw : ndarray, float32, shape [segments, layers, frames, dim], or None
         Every frame, if `EncoderSettings.keep_raw` is set.
+    seconds : float
+        How long the encoder took, without decoding.
 
     Examples
     --------
@@ -109,6 +111,7 @@ class Embedding:
     end_s: NDArray[np.float64]
     duration_s: float
     raw: NDArray[np.float32] | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

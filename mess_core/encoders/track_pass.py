@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Protocol
@@ -88,6 +89,7 @@ class _Pass:
         self._ends: list[int] = []
         self._pooled = RowBuffer()
         self._raw: list[NDArray[np.float32]] = []
+        self._seconds = 0.0
 
     def add(self, batch: list[Window], *, scaled: bool) -> None:
         """Embed some windows."""
@@ -101,11 +103,13 @@ class _Pass:
             )
         self._starts += [start for start, _ in batch]
         self._ends += [start + len(samples) for start, samples in batch]
+        began = time.perf_counter()
         samples = [one if scaled else encoder.scaled(one) for _, one in batch]
         for states in encoder.run(samples):
             self._pooled.add(encoder.pool(states))
             if encoder.settings.keep_raw:
                 self._raw.append(states.float().cpu().numpy())
+        self._seconds += time.perf_counter() - began
 
     def embedding(self) -> Embedding:
         """Return the embedding of all windows."""
@@ -120,4 +124,5 @@ class _Pass:
             end_s=np.asarray(self._ends) / rate,
             duration_s=self._ends[-1] / rate,
             raw=np.concatenate(self._raw) if self._raw else None,
+            seconds=self._seconds,
         )

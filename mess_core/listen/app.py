@@ -13,7 +13,13 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
@@ -30,6 +36,7 @@ from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
 from mess_core.search.served_heads import served_heads
+from mess_core.store.layout import Layout
 
 __all__ = ["create_app"]
 
@@ -41,6 +48,9 @@ _POLICY = (
     # The waveform player inserts a style element into its shadow root.
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
+_NOT_COMPARED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MESS</title>
+<p>No encoders have been compared in this library. Run <code>mess run --encoder A --encoder B</code>
+and <code>mess compare</code>. <a href="/">Back to the search</a></p></html>"""
 Hits = Annotated[int, Query(ge=1, le=200)]
 Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
@@ -86,6 +96,8 @@ def create_app(
         app.get(f"/api/{path}", response_model=None)(_bound(endpoint, cache))
     app.post("/api/query", response_model=None)(_bound(_query, cache))
     app.include_router(listening_test_routes(root), prefix="/api/listening-test")
+    page = Layout(root).comparison_page
+    app.get("/encoders.html", response_class=HTMLResponse)(partial(_encoders, page))
     # Links to the listening test from before its page was renamed.
     app.get("/judge.html", response_class=RedirectResponse)(lambda: "/listening-test.html")
     app.mount("/", StaticFiles(directory=_STATIC, html=True))
@@ -211,6 +223,13 @@ def _map(cache: LibraryCache, by: PlacedBy = "sound") -> dict[str, Any]:
 
 def _heatmap(cache: LibraryCache) -> dict[str, Any]:
     return heatmap(cache.library().layout)
+
+
+def _encoders(page: Any) -> HTMLResponse:
+    try:
+        return HTMLResponse(page.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return HTMLResponse(_NOT_COMPARED, status_code=404)
 
 
 def _peaks(cache: LibraryCache, track: str) -> dict[str, Any]:

@@ -237,6 +237,15 @@ class Layout:
         return self.root / "evaluation"
 
     @property
+    def comparison(self) -> Any:
+        """Folder of the comparison of encoders."""
+        return self.root / "comparison"
+
+    @property
+    def comparison_page(self) -> Any:
+        return self.comparison / "encoders.html"
+
+    @property
     def splits(self) -> Any:
         """Folder of frozen splits."""
         return self.benchmark_data / "splits"

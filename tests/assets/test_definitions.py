@@ -56,6 +56,7 @@ def test_every_asset_has_description_owner_group_and_version():
         "retrieval_evaluation",
         "human_evaluation",
         "leaderboard",
+        "encoder_comparison",
         "head_diagonal",
         "head_linear_infonce",
         "head_linear_supcon",

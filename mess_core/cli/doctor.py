@@ -16,7 +16,7 @@ from mess_core.environment import configured_encoder
 from mess_core.errors import MessError
 from mess_core.store.layout import Layout
 
-__all__ = ["Check", "diagnose", "doctor"]
+__all__ = ["Check", "diagnose", "diagnose_encoder", "doctor"]
 
 _PACKAGES = (
     "torch", "transformers", "librosa", "pretty_midi", "numpy", "pandas", "scikit-learn",
@@ -26,10 +26,15 @@ _PACKAGES = (
 
 @click.command()
 @data_option
+@click.option("--encoder", help="Download, load and check this encoder instead.")
 @json_option
-def doctor(data: str, as_json: bool) -> None:
-    """Show what is installed, which data was found, and what to do next."""
-    findings = diagnose(data)
+def doctor(data: str, encoder: str | None, as_json: bool) -> None:
+    """Show what is installed, which data was found, and what to do next.
+
+    With --encoder NAME, the encoder is downloaded if needed, its weights are read strictly, and
+    what it is, its states and its speed on this machine are shown.
+    """
+    findings = diagnose(data) if encoder is None else diagnose_encoder(encoder)
     if as_json:
         click.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
         return
@@ -42,6 +47,8 @@ def doctor(data: str, as_json: bool) -> None:
         text = finding.fact + (f"  [dim]→ {finding.remedy}[/]" if finding.remedy else "")
         table.add_row(marks[finding.state], finding.subject, text)
     Console().print(table)
+    if encoder is not None and any(finding.state == "missing" for finding in findings):
+        raise SystemExit(1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,48 @@ def diagnose(data_root: str) -> list[Check]:
         return [*checks, *_data(layout)]
     except MessError as error:
         return [*checks, Check("data root", "missing", str(error), "Run `mess run` again")]
+
+
+def diagnose_encoder(name: str) -> list[Check]:
+    """Load an encoder, and check its weights, its states and its speed.
+
+    Raises
+    ------
+    EncoderError
+        If it cannot be downloaded, or its weights do not fit.
+    """
+    import time
+
+    import numpy as np
+
+    from mess_core.encoders import load_encoder
+    from mess_core.encoders.collapse import COLLAPSED, clip_similarity
+    from mess_core.encoders.registry import find_encoder
+
+    source, encoder = find_encoder(name), load_encoder(name)
+    files = encoder.name.partition("@")[2]
+    licence = source.published.licence if source.published else "-"
+    rate, settings = encoder.sample_rate, encoder.settings
+    checks = [
+        Check("encoder", "ok", f"{encoder.name}, family {source.family.name}, licence {licence}"),
+        Check("weights", "ok", f"all tensors present, of the right shape and finite ({files})"),
+        Check("input", "ok", f"{rate} Hz, windows of {settings.window_s:g} s"),
+        Check("states", "ok", f"{len(encoder.layers)} of {encoder.dim}, {encoder.state_names[-1]}"),
+    ]
+    lowest = float(clip_similarity(encoder).min())
+    fact = f"cosine between different sounds down to {lowest:.3f}"
+    if lowest > COLLAPSED and source.size is None:
+        checks.append(Check("collapse", "missing", fact, "Do not use it; download it again"))
+    else:
+        checks.append(Check("collapse", "ok", fact))
+    seconds = 4 * settings.window_s
+    noise = np.random.default_rng(0).standard_normal(int(seconds * rate)).astype(np.float32)
+    began = time.perf_counter()
+    embedding = encoder.embed(0.1 * noise)
+    speed = seconds / (time.perf_counter() - began)
+    fact = f"{speed:.3g} s of audio per second on {encoder.device}, {encoder.dtype}"
+    shape = "x".join(map(str, embedding.segments.shape))
+    return [*checks, Check("embedding", "ok", f"{shape} from {seconds:g} s: {fact}")]
 
 
 def _python() -> Check:

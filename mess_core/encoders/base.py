@@ -38,7 +38,9 @@ class Encoder:
     layers : tuple of int
         Hidden states that are computed and returned; 0 is the input of the first block.
     dim : int
-        Dimensions of one hidden state.
+        Dimensions of one hidden state; narrower ones are filled with zeros.
+    state_names : tuple of str
+        What each layer is, such as "input", "block 1" or "final norm".
     architecture : dict
         Fields of the configuration that determine shapes and operations.
     folder : str
@@ -86,6 +88,7 @@ class Encoder:
                 f"layers must be within 0..{self.num_layers - 1}, not {list(layers or ())}"
             )
         self.dim = model.dim
+        self.state_names = tuple(model.state_names[layer] for layer in self.layers)
         self.shortest = model.shortest
         model.prepare(self.layers, device, dtype)
         self._model = model
@@ -238,7 +241,8 @@ class Encoder:
     @torch.inference_mode()
     def _forward(self, waves: torch.Tensor) -> torch.Tensor:
         """States of waves, [batch, layers, frames, dim]."""
-        return self._model.states(waves.to(self.device, self.dtype))
+        dtype = torch.float32 if self._model.float32_waves else self.dtype
+        return self._model.states(waves.to(self.device, dtype))
 
     def _forward_fitting(self, waves: torch.Tensor) -> Iterator[torch.Tensor]:
         """Run the model on parts that fit on the GPU, and reuse the size that fits."""

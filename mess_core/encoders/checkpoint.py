@@ -19,8 +19,13 @@ class StateModel(Protocol):
         Number of hidden states; 0 is the input of the first block.
     dim : int
         Dimensions of one state.
+    state_names : tuple of str
+        What each state is.
     shortest : int
         Samples that a wave needs at least.
+    float32_waves : bool
+        Whether waves are passed in float32 whatever the precision of the weights, because the
+        model computes a spectrogram first.
     architecture : dict
         Everything that determines shapes and operations; ``mess_core.encoders.untrained`` builds
         the untrained counterpart from it.
@@ -28,7 +33,9 @@ class StateModel(Protocol):
 
     num_layers: int
     dim: int
+    state_names: tuple[str, ...]
     shortest: int
+    float32_waves: bool
 
     @property
     def architecture(self) -> dict[str, Any]: ...

@@ -209,7 +209,7 @@ def _folder_of_identity(identity: dict[str, Any]) -> str:
     layers = list(identity.get("layers", []))
     if layers != list(range(len(layers))):
         changes["layers"] = layers
-    if name in PUBLISHED and at != PUBLISHED[name].revision[:12]:
+    if name in PUBLISHED and at != (PUBLISHED[name].revision or "")[:12]:
         changes["revision"] = at
     return folder_name(name, "" if known else at, changes)
 

@@ -14,7 +14,9 @@ import torch
 
 from mess_core.encoders.base import Encoder
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.collapse import COLLAPSED, clip_similarity
 from mess_core.encoders.embedding import EncoderSettings
+from mess_core.encoders.families import Family
 from mess_core.encoders.registry import EncoderSource, changed_settings, find_encoder
 from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.environment import PIANO
@@ -44,10 +46,10 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str or path-like
-        ``"mess-piano"`` (in the package), ``"mert-v1-95m"`` or ``"mert-v1-330m"`` (from the
-        Hugging Face hub or its cache), a folder in their format or written by
-        ``mess train-encoder``, or ``"untrained:tiny"``, ``"untrained:95m"``, ``"untrained:330m"``
-        (random weights: the control).
+        ``"mess-piano"`` (in the package), the name of published weights such as
+        ``"mert-v1-95m"`` (from the Hugging Face hub or its cache; `mess encoders` lists all), a
+        folder in their format or written by ``mess train-encoder``, or ``"untrained:tiny"``,
+        ``"untrained:95m"``, ``"untrained:<published name>"`` (random weights: the control).
     revision : str, optional
         Revision of the hub repository, instead of the pinned one.
     device : str
@@ -84,6 +86,7 @@ def load_encoder(
     source = find_encoder(name_or_path)
     checkpoint, at = _open(source, revision=revision, offline=offline)
     settings = settings or EncoderSettings(**{**source.family.settings, **options})
+    _check_window(source.family, settings.window_s)
     encoder = Encoder(
         f"{source.name}@{at[:12]}",
         checkpoint,
@@ -96,9 +99,11 @@ def load_encoder(
     if len(encoder.layers) < encoder.num_layers:
         changes["layers"] = list(encoder.layers)
     if source.published is not None and at != source.published.revision:
-        changes["revision"] = at[:12]
+        changes["revision"] = at[:12]  # none is pinned, or another one was asked for
     encoder.folder = source.folder(changes)
     encoder.load_name = source.name if source.known else str(source.path)
+    if source.size is None and source.name != PIANO:
+        _warn_of_collapse(encoder)
     return encoder
 
 
@@ -111,13 +116,36 @@ def _open(
         return checkpoint, checkpoint.digest
     module = importlib.import_module(source.family.module)
     if source.published is not None:
-        show_licence(source.published.repository, source.published.licence)
+        show_licence(
+            source.published.repository,
+            source.published.licence,
+            non_commercial=source.published.non_commercial,
+        )
         folder, at = fetch(source, revision=revision, offline=offline)
         return module.open_folder(folder, source.family), at
     if source.name == PIANO and source.known:
         show_licence(PIANO, _PIANO_LICENCE)
     assert source.path is not None
     return module.open_folder(source.path, source.family), source.digest()
+
+
+def _warn_of_collapse(encoder: Encoder) -> None:
+    similarity = clip_similarity(encoder)
+    if similarity.min() > COLLAPSED:
+        _log.warning(
+            "%s gives almost the same states for different sounds (cosine %.4f): its weights may "
+            "be damaged or collapsed",
+            encoder.name,
+            similarity.min(),
+        )
+
+
+def _check_window(family: Family, window_s: float) -> None:
+    if family.longest_s is not None and window_s > family.longest_s:
+        raise EncoderError(
+            f"{family.name} takes windows of at most {family.longest_s:g} s, not {window_s:g} s",
+            remedy="Shorten window_s",
+        )
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
@@ -180,7 +208,7 @@ def fetch(source: EncoderSource, *, revision: str | None, offline: bool | None) 
 
     published = source.published
     assert published is not None
-    wanted = revision or published.revision
+    wanted = revision or published.revision or "main"
     try:
         folder = snapshot_download(
             published.repository,
@@ -195,14 +223,18 @@ def fetch(source: EncoderSource, *, revision: str | None, offline: bool | None) 
             remedy="Connect to the internet once, or pass a folder that holds config.json, "
             'preprocessor_config.json and the weights; "untrained:tiny" works without either',
         ) from error
-    return Path(folder), wanted
+    # The folder of a snapshot is named by its commit.
+    return Path(folder), Path(folder).name if published.revision is None else wanted
 
 
-def show_licence(weights: str, licence: str) -> None:
-    """Log the licence of weights, once per process."""
-    if weights not in _licence_shown:
-        _licence_shown.add(weights)
-        _log.warning("%s: the weights are licensed %s (no commercial use)", weights, licence)
+def show_licence(weights: str, licence: str, *, non_commercial: bool = True) -> None:
+    """Log the licence of weights, once per process; as a warning if it forbids commercial use."""
+    if weights in _licence_shown:
+        return
+    _licence_shown.add(weights)
+    level = logging.WARNING if non_commercial else logging.INFO
+    use = " (no commercial use)" if non_commercial else ""
+    _log.log(level, "%s: the weights are licensed %s%s", weights, licence, use)
 
 
 def weights_location(source: EncoderSource) -> str:
@@ -215,7 +247,7 @@ def weights_location(source: EncoderSource) -> str:
         return "in the package" if source.known else "in a folder"
     found = (
         try_to_load_from_cache(
-            source.published.repository, file, revision=source.published.revision
+            source.published.repository, file, revision=source.published.revision or "main"
         )
         for file in source.family.weights
     )

@@ -9,7 +9,6 @@ The licence of the weights is CC-BY-NC-4.0.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from torch import nn
 
 from mess_core.encoders import cpu_frontend
 from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.registry import Family, weights_file
+from mess_core.encoders.families import Family
+from mess_core.encoders.registry import weights_file
+from mess_core.encoders.weight_files import load_strictly, read_json, read_weights
 from mess_core.errors import EncoderError
 
 __all__ = [
@@ -55,6 +56,7 @@ class HubertStates:
     """
 
     shortest = MAX_FRAME_SAMPLES
+    float32_waves = False
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -63,6 +65,7 @@ class HubertStates:
         self.num_layers = self._blocks + 1
         self.dim = int(model.config.hidden_size)
         # With normalisation before each block, the last state follows the final normalisation.
+        self.state_names = ("input", *(f"block {one}" for one in range(1, self.num_layers)))
         self._final_norm = bool(model.config.do_stable_layer_norm)
         self._layers: tuple[int, ...] = ()
         self._captured: dict[int, torch.Tensor] = {}
@@ -126,11 +129,11 @@ def open_folder(folder: Path, family: Family) -> Checkpoint:
         If a file is missing or malformed, the architecture is not HuBERT's (CQT or
         deepnorm enabled), or a weight is missing, unexpected or of another shape.
     """
-    config = _read_json(folder / "config.json")
-    preprocessor = _read_json(folder / "preprocessor_config.json")
+    config = read_json(folder / "config.json")
+    preprocessor = read_json(folder / "preprocessor_config.json")
     weights = weights_file(folder, family)
     model = build_model(config, where=folder)
-    _load_strictly(model, _read_weights(weights), weights)
+    load_strictly(model, read_weights(weights), weights)
     return Checkpoint(
         model=HubertStates(ready(model)),
         do_normalize=bool(preprocessor.get("do_normalize", True)),
@@ -183,55 +186,3 @@ def ready(model: Any) -> Any:
     if nn.utils.parametrize.is_parametrized(convolution, "weight"):
         nn.utils.parametrize.remove_parametrizations(convolution, "weight")
     return model.eval().requires_grad_(False)
-
-
-def _load_strictly(model: Any, state: dict[str, torch.Tensor], source: Path) -> None:
-    current = set(model.state_dict())
-    renamed = {}
-    for key, value in state.items():
-        # Written before torch 2's parametrised weight norm: weight_g, weight_v.
-        new = key.replace("conv.weight_g", "conv.parametrizations.weight.original0").replace(
-            "conv.weight_v", "conv.parametrizations.weight.original1"
-        )
-        renamed[new if new in current else key] = value
-    try:
-        model.load_state_dict(renamed, strict=True)
-    except RuntimeError as error:
-        raise EncoderError(
-            f"does not fit its configuration ({' '.join(str(error).split())[:600]})",
-            path=source,
-            remedy="Download the model again; do not mix files of two models",
-        ) from error
-    for key, value in model.state_dict().items():
-        if not torch.isfinite(value).all():
-            raise EncoderError(f"holds non-finite values in {key!r}", path=source)
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged archives raise many kinds
-        raise EncoderError(
-            f"cannot be read as plain weights ({type(error).__name__}: {error})",
-            path=path,
-            remedy="Download the model again",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise EncoderError("is not a table of weights", path=path)
-    return state
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EncoderError(
-            f"cannot be read ({error})", path=path, remedy="Download the model again"
-        ) from error
-    if not isinstance(content, dict):
-        raise EncoderError("is not a JSON object", path=path)
-    return content

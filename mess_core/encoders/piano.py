@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.registry import Family, weights_file
+from mess_core.encoders.families import Family
+from mess_core.encoders.registry import weights_file
 from mess_core.errors import EncoderError
 
 __all__ = [
@@ -193,12 +194,14 @@ class PianoStates:
     """
 
     shortest = _WINDOW
+    float32_waves = False
 
     def __init__(self, model: PianoModel) -> None:
         self._model = model
         self._front_end = LogMel(model.config.bands)
         self.num_layers = model.config.blocks + 1
         self.dim = model.config.dim
+        self.state_names = ("input", *(f"block {one}" for one in range(1, self.num_layers)))
         self._layers: tuple[int, ...] = ()
 
     @property

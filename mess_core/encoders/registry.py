@@ -1,4 +1,4 @@
-"""The known encoders: families of architectures, published weights, and the names of both.
+"""Names of encoders: what each refers to, and the folder of what is computed with it.
 
 This module reads names and folders without loading a model, so it is cheap to import.
 """
@@ -6,14 +6,23 @@ This module reads names and folders without loading a model, so it is cheap to i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mess_core.encoders.families import (
+    FAMILIES,
+    PIANO_FOLDER,
+    PIANO_WEIGHTS,
+    PUBLISHED,
+    Family,
+    Published,
+)
 from mess_core.environment import PIANO
 from mess_core.errors import EncoderError
 
@@ -22,106 +31,23 @@ __all__ = [
     "PIANO_FOLDER",
     "PIANO_WEIGHTS",
     "PUBLISHED",
-    "SETTINGS",
     "UNTRAINED",
     "EncoderSource",
-    "Family",
-    "Published",
     "changed_settings",
     "find_encoder",
     "folder_name",
     "known_names",
+    "main_names",
+    "weights_file",
 ]
 
-SETTINGS: dict[str, Any] = {
-    "window_s": 5.0,
-    "hop_s": 2.5,
-    "normalise": "window",
-    "pooling": "mean",
-}
-"""Settings of `EncoderSettings` that change vectors, with the defaults of most families."""
-
-PIANO_FOLDER = Path(__file__).with_name("weights")
-"""Folder of the weights in the package."""
-
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-PIANO_WEIGHTS = "mess-piano.safetensors"
-"""File of the weights, in the package and in a folder that ``mess train-encoder`` writes."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """An architecture, and how MESS reads and runs it.
-
-    Attributes
-    ----------
-    name : str
-    module : str
-        Module with ``open_folder(folder, family)`` and ``build(family, config)``, which return a
-        `Checkpoint` and an untrained `StateModel`.
-    files : tuple of str
-        Files besides the weights that a folder of this family contains.
-    weights : tuple of str
-        Names of the file of weights; the first one found is read.
-    settings : mapping
-        Defaults that differ from `SETTINGS`.
-    """
-
-    name: str
-    module: str
-    files: tuple[str, ...] = ("config.json", "preprocessor_config.json")
-    weights: tuple[str, ...] = _WEIGHTS
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """All settings that this family uses unless told otherwise."""
-        return {**SETTINGS, **self.settings}
-
-
-@dataclass(frozen=True)
-class Published:
-    """Published weights: family, hub repository, licence, and the revision of reported results."""
-
-    family: str
-    repository: str
-    revision: str
-    licence: str
-
-
-FAMILIES = {
-    one.name: one
-    for one in (
-        Family("mert", "mess_core.encoders.mert"),
-        Family(
-            PIANO,
-            "mess_core.encoders.piano",
-            files=(),
-            weights=(PIANO_WEIGHTS,),
-            settings={"pooling": "mean+std"},
-        ),
-    )
-}
-"""Families by name."""
-
-PUBLISHED = {
-    "mert-v1-95m": Published(
-        "mert",
-        "m-a-p/MERT-v1-95M",
-        "12af15fef9d0ac838c3f475bfbbf26d2060dd4f5",
-        "CC-BY-NC-4.0",
-    ),
-    "mert-v1-330m": Published(
-        "mert",
-        "m-a-p/MERT-v1-330M",
-        "af10da70c94a0c849de9cc94b83e12769c4db499",
-        "CC-BY-NC-4.0",
-    ),
-}
-"""Weights on the Hugging Face hub, by the name that MESS gives them."""
-
-UNTRAINED = ("tiny", "95m", "330m")
-"""Sizes of ``untrained:<size>``."""
+UNTRAINED = (
+    "tiny",
+    "95m",
+    "330m",
+    *(name for name, one in PUBLISHED.items() if one.family != "mert"),
+)
+"""What ``untrained:<size>`` takes: sizes of MERT, and names of published weights."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +113,15 @@ def known_names() -> list[str]:
     return [PIANO, *PUBLISHED, *(f"untrained:{size}" for size in UNTRAINED)]
 
 
+def main_names() -> list[str]:
+    """Return the names that messages list: without ``untrained:<published name>``."""
+    return [
+        one
+        for one in known_names()
+        if not (one.startswith("untrained:") and one.removeprefix("untrained:") in PUBLISHED)
+    ]
+
+
 def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
     """Return what a name or a folder refers to, without reading weights.
 
@@ -210,7 +145,8 @@ def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
             raise EncoderError(
                 f"there is no untrained size {size!r}", remedy=f"Known: {', '.join(UNTRAINED)}"
             )
-        return EncoderSource(lower, FAMILIES["mert"], size=size)
+        family = PUBLISHED[size].family if size in PUBLISHED else "mert"
+        return EncoderSource(lower, FAMILIES[family], size=size)
     if lower in PUBLISHED:
         published = PUBLISHED[lower]
         return EncoderSource(lower, FAMILIES[published.family], published=published)
@@ -220,7 +156,7 @@ def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
     if path.is_dir():
         return EncoderSource(path.resolve().name, _family_of(path), path=path.resolve())
     raise EncoderError(
-        f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(known_names())}"
+        f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(main_names())}"
     )
 
 
@@ -277,9 +213,27 @@ def folder_name(name: str, digest: str = "", changes: Mapping[str, Any] | None =
 
 
 def _family_of(folder: Path) -> Family:
+    """Return the family of a model folder, by the files it contains and what they say."""
     if (folder / PIANO_WEIGHTS).is_file():
         return FAMILIES[PIANO]
-    return FAMILIES["mert"]
+    if (folder / FAMILIES["musicfm"].files[0]).is_file():
+        return FAMILIES["musicfm"]
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "w2v2_config" in config:
+            return FAMILIES["muq"]
+        kind = config.get("model_type") or config.get("architecture")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return FAMILIES["mert"]  # which says what is wrong with the file
+    found = [one for one in FAMILIES.values() if kind in one.model_types]
+    if found:
+        return found[0]
+    known = sorted(kind for one in FAMILIES.values() for kind in one.model_types)
+    raise EncoderError(
+        f"is a model of type {kind!r}, which MESS does not know",
+        path=str(folder),
+        remedy=f"Known types: {', '.join(known)}",
+    )
 
 
 @lru_cache(maxsize=8)

@@ -1,22 +1,26 @@
-"""The untrained control: MERT's architecture with seeded random weights.
+"""The untrained control: an encoder's architecture with seeded random weights.
 
 Whatever a layer of this encoder predicts is due to the architecture and the statistics of the
-input, not to training; a trained encoder must outperform it in probing. Initial distributions
-follow the HuBERT code (normal 0.02 for linear maps, Kaiming for convolutions). Every weight has
-its own generator, seeded by its name, so the values depend on neither library versions nor the
-order of construction.
+input, not to training; a trained encoder must outperform it in probing. For MERT, initial
+distributions follow the HuBERT code (normal 0.02 for linear maps, Kaiming for convolutions), and
+every weight has its own generator, seeded by its name, so the values depend on neither library
+versions nor the order of construction. Other families are drawn as their own code draws them before
+training; their digest is of the values.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.families import FAMILIES, PUBLISHED
 from mess_core.encoders.mert import HubertStates, build_model, ready
 from mess_core.encoders.piano import FAMILY, SAMPLE_RATE, PianoConfig, PianoModel, PianoStates
 from mess_core.errors import EncoderError
@@ -69,8 +73,9 @@ def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
 
     Parameters
     ----------
-    size : {"tiny", "95m", "330m"}
-        ``tiny`` has 13 layers of 64 dimensions.
+    size : str
+        "95m" or "330m" of MERT, "tiny" (13 layers of 64 dimensions), or the name of published
+        weights, whose size it has.
     seed : int
 
     Raises
@@ -78,6 +83,10 @@ def untrained_checkpoint(size: str, *, seed: int = 0) -> Checkpoint:
     EncoderError
         If the size is unknown.
     """
+    if size in PUBLISHED and size not in SIZES:
+        published = PUBLISHED[size]
+        sizes = {"config": published.config, "preprocessor": published.preprocessor}
+        return _of_family(published.family, sizes, seed)
     if size not in SIZES:
         raise EncoderError(f"there is no untrained size {size!r}", remedy=f"Known: {list(SIZES)}")
     return _initialised(SIZES[size], do_normalize=True, digest=_digest(size, seed), seed=seed)
@@ -87,6 +96,8 @@ def untrained_counterpart(
     architecture: dict[str, Any], *, do_normalize: bool, seed: int = 0
 ) -> Checkpoint:
     """Return random weights in the architecture of a checkpoint (`mert.architecture_of`)."""
+    if architecture.get("family") in FAMILIES and architecture["family"] != FAMILY:
+        return _of_family(architecture["family"], architecture, seed)
     written = json.dumps(architecture, sort_keys=True)
     if architecture.get("family") == FAMILY:
         fields = {name: value for name, value in architecture.items() if name != "family"}
@@ -98,6 +109,13 @@ def untrained_counterpart(
     return _initialised(
         architecture, do_normalize=do_normalize, digest=_digest(written, seed), seed=seed
     )
+
+
+def _of_family(name: str, architecture: Mapping[str, Any], seed: int) -> Checkpoint:
+    family = FAMILIES[name]
+    module = importlib.import_module(family.module)
+    found: Checkpoint = module.untrained(family, architecture, seed=seed)
+    return found
 
 
 def _initialised(

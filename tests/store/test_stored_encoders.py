@@ -7,7 +7,8 @@ import pytest
 
 from mess_core.encoders.chosen import choose_encoder, move_old_store
 from mess_core.encoders.embedding import EncoderSettings
-from mess_core.encoders.registry import SETTINGS, UNTRAINED, find_encoder
+from mess_core.encoders.families import SETTINGS
+from mess_core.encoders.registry import UNTRAINED, find_encoder
 from mess_core.encoders.untrained import SIZES
 from mess_core.errors import EncoderError, StoreError
 from mess_core.search import Library

@@ -52,8 +52,8 @@ class EncoderResource(dg.ConfigurableResource):
 
     name: str = Field(
         default_factory=configured_encoder,
-        description="mess-piano, mert-v1-95m, mert-v1-330m, untrained:tiny, untrained:95m, or a "
-        "folder of a model or of `mess train-encoder`.",
+        description="A name that `mess encoders` lists, such as mess-piano or mert-v1-95m, or a "
+        "folder of a model or of `mess train-encoder`; settings may follow: NAME,pooling=mean.",
     )
     device: str = Field(default_factory=lambda: os.environ.get("MESS_DEVICE", "auto"))
     dtype: str = Field(
@@ -63,7 +63,10 @@ class EncoderResource(dg.ConfigurableResource):
     window_s: float = 5.0
     hop_s: float = 2.5
     normalise: str = "window"
-    pooling: str = Field("auto", description="mean, mean+std, or auto: what the encoder prefers.")
+    pooling: str = Field(
+        "auto",
+        description="mean, mean+std, mean+std+delta, percentiles, or auto: the encoder's default.",
+    )
     batch_size: int = 4
     keep_raw: bool = False
 
@@ -84,7 +87,7 @@ class EncoderResource(dg.ConfigurableResource):
         settings = {"window_s": self.window_s, "hop_s": self.hop_s, "normalise": self.normalise}
         if self.pooling != "auto":
             settings["pooling"] = self.pooling
-        return source.folder(changed_settings(source.family, settings))
+        return source.folder(changed_settings(source.family, {**settings, **source.settings}))
 
     def named(self, name: str) -> "EncoderResource":
         """Return this configuration for another encoder, with that encoder's pooling."""

@@ -147,12 +147,11 @@ def _encoders() -> list[Check]:
         Check("encoder mess-piano", "ok", "in the package (CC BY-NC-SA 4.0)"),
         _configured_encoder(),
     ]
-    for name in PUBLISHED:
-        cached = weights_location(find_encoder(name)) == "downloaded"
-        fact = "in the Hugging Face cache" if cached else "not downloaded yet"
-        hint = "" if cached else f"Set MESS_ENCODER={name}; it is downloaded on first use"
-        checks.append(Check(f"encoder {name}", "ok" if cached else "note", fact, hint))
-    return checks
+    cached = [name for name in PUBLISHED if weights_location(find_encoder(name)) == "downloaded"]
+    checks += [Check(f"encoder {name}", "ok", "in the Hugging Face cache") for name in cached]
+    others = f"{len(PUBLISHED) - len(cached)} published encoders, not downloaded"
+    hint = "`mess encoders` lists them; `mess doctor --encoder NAME` downloads and checks one"
+    return [*checks, Check("encoders", "note", others, hint)]
 
 
 def _configured_encoder() -> Check:

@@ -25,7 +25,7 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
 
     from mess_core.encoders.chosen import move_old_store
     from mess_core.encoders.loading import weights_location
-    from mess_core.encoders.registry import find_encoder, known_names
+    from mess_core.encoders.registry import find_encoder, main_names
     from mess_core.store.layout import Layout
     from mess_core.store.stored_encoders import encoders_table, remove_encoder
 
@@ -38,7 +38,7 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
         click.echo(f"removed {remove}: {size / 1e6:.1f} MB of embeddings and all that follows")
         return
     stored = encoders_table(layout)
-    known = [find_encoder(name) for name in known_names()]
+    known = [find_encoder(name) for name in main_names()]
     rows = pd.DataFrame(
         {
             "encoder": [one.folder() for one in known],

@@ -19,6 +19,7 @@ from mess_core.encoders.embedding import (
     Normalise,
     OpenedTrack,
 )
+from mess_core.encoders.pooling import pool_frames
 from mess_core.encoders.registry import folder_name
 from mess_core.encoders.streaming import Prefetcher, Window
 from mess_core.encoders.track_pass import embed_together
@@ -191,13 +192,10 @@ class Encoder:
         yield from self._forward_fitting(torch.from_numpy(np.stack(samples)))
 
     def pool(self, states: torch.Tensor) -> NDArray[np.float32]:
-        """Pool states over frames, [part, layers, frames, dim] to [part, layers, dim]."""
-        states = states.float()
-        mean = states.mean(dim=2)
-        if self.settings.pooling == "mean+std":
-            mean = torch.cat([mean, states.std(dim=2, correction=0)], dim=-1)
-        pooled: NDArray[np.float32] = mean.cpu().numpy()
-        return pooled
+        """Pool states over frames, see `pool_frames`."""
+        pooled = pool_frames(states.float(), self.settings.pooling)
+        found: NDArray[np.float32] = pooled.cpu().numpy()
+        return found
 
     def open(self, audio: str | PathLike[str] | NDArray[np.float32]) -> OpenedTrack:
         """Start decoding a track in a thread, and return it for `embed`.

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.encoders.pooling import POOLINGS
 from mess_core.encoders.streaming import Prefetcher
 from mess_core.errors import EncoderError
 
@@ -18,7 +19,7 @@ EMBEDDING_VERSION = "1"
 """Incremented when the same encoder and settings would give different numbers."""
 
 Normalise = Literal["window", "track", "none"]
-Pooling = Literal["mean", "mean+std"]
+Pooling = Literal["mean", "mean+std", "mean+std+delta", "percentiles"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class EncoderSettings:
         Range over which samples are scaled to zero mean and unit variance before the model.
         "window" is what MERT was trained with; it removes level differences between
         windows, which "track" preserves.
-    pooling : {"mean", "mean+std"}
-        Over the frames of a window; "mean+std" doubles the dimension.
+    pooling : {"mean", "mean+std", "mean+std+delta", "percentiles"}
+        Over the frames of a window, see `mess_core.encoders.pooling.pool_frames`; all but "mean"
+        multiply the dimension.
     batch_size : int
         Windows per forward pass. Does not change results.
     keep_raw : bool
@@ -69,8 +71,9 @@ class EncoderSettings:
             )
         if self.normalise not in ("window", "track", "none"):
             raise EncoderError(f"normalise must be window, track or none, not {self.normalise!r}")
-        if self.pooling not in ("mean", "mean+std"):
-            raise EncoderError(f"pooling must be mean or mean+std, not {self.pooling!r}")
+        if self.pooling not in POOLINGS:
+            known = ", ".join(POOLINGS)
+            raise EncoderError(f"pooling must be one of {known}, not {self.pooling!r}")
         if self.batch_size < 1:
             raise EncoderError(f"batch_size must be at least 1, not {self.batch_size}")
 

@@ -50,6 +50,7 @@ def load_encoder(
         ``"mert-v1-95m"`` (from the Hugging Face hub or its cache; `mess encoders` lists all), a
         folder in their format or written by ``mess train-encoder``, or ``"untrained:tiny"``,
         ``"untrained:95m"``, ``"untrained:<published name>"`` (random weights: the control).
+        Settings may follow: ``"mess-piano,pooling=percentiles"``.
     revision : str, optional
         Revision of the hub repository, instead of the pinned one.
     device : str
@@ -80,12 +81,14 @@ def load_encoder(
     >>> encoder.num_layers, encoder.dim
     (13, 64)
     """
-    if settings is not None and options:
+    source = find_encoder(name_or_path)
+    if settings is not None and (options or source.settings):
         raise EncoderError("pass either settings or its fields, not both")
     torch_device = pick_device(device)
-    source = find_encoder(name_or_path)
     checkpoint, at = _open(source, revision=revision, offline=offline)
-    settings = settings or EncoderSettings(**{**source.family.settings, **options})
+    settings = settings or EncoderSettings(
+        **{**source.family.settings, **options, **source.settings}
+    )
     _check_window(source.family, settings.window_s)
     encoder = Encoder(
         f"{source.name}@{at[:12]}",

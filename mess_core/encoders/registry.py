@@ -6,11 +6,12 @@ This module reads names and folders without loading a model, so it is cheap to i
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mess_core.encoders.families import (
     PIANO_FOLDER,
     PIANO_WEIGHTS,
     PUBLISHED,
+    SETTINGS,
     Family,
     Published,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "UNTRAINED",
     "EncoderSource",
     "changed_settings",
+    "family_named",
     "find_encoder",
     "folder_name",
     "known_names",
@@ -64,6 +67,8 @@ class EncoderSource:
     published : Published or None
     size : str or None
         Of an untrained encoder.
+    settings : mapping
+        Settings that the name gives.
     """
 
     name: str
@@ -71,6 +76,7 @@ class EncoderSource:
     path: Path | None = None
     published: Published | None = None
     size: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def known(self) -> bool:
@@ -102,10 +108,13 @@ class EncoderSource:
         Parameters
         ----------
         changes : mapping, optional
-            Settings that are not the family's defaults, as returned by `changed_settings`.
+            Settings that are not the family's defaults, as returned by `changed_settings`; by
+            default those that the name gives.
         """
+        if changes is None:
+            changes = changed_settings(self.family, self.settings)
         at = "" if self.known else self.digest()[:12]
-        return folder_name(self.name, at, changes or {})
+        return folder_name(self.name, at, changes)
 
 
 def known_names() -> list[str]:
@@ -122,13 +131,37 @@ def main_names() -> list[str]:
     ]
 
 
-def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
-    """Return what a name or a folder refers to, without reading weights.
+def family_named(name: str) -> Family:
+    """Return a family of MESS, or of an installed package (entry points ``mess.encoders``).
 
     Raises
     ------
     EncoderError
-        If there is no such name or folder, or the folder is of no known family.
+        If there is none of this name.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    found = {one.name: one for one in _installed_families()}
+    if name not in found:
+        raise EncoderError(
+            f"there is no family of encoders {name!r}",
+            remedy=f"Known: {', '.join([*FAMILIES, *found])}",
+        )
+    return found[name]
+
+
+def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
+    """Return what a name or a folder refers to, without reading weights.
+
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        Settings may follow a name after commas, such as ``"mess-piano,pooling=percentiles"``.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such name, setting or folder, or the folder is of no known family.
 
     Examples
     --------
@@ -136,8 +169,13 @@ def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
     ('mess-piano', 'untrained-tiny')
     >>> find_encoder("mess-piano").folder({"hop_s": 5.0})
     'mess-piano-87adf3'
+    >>> find_encoder("mess-piano,hop_s=5").folder()
+    'mess-piano-87adf3'
     """
     name = os.fspath(name_or_path)
+    if "," in name and not Path(name).exists():
+        name, *given = name.split(",")
+        return replace(find_encoder(name), settings=_named_settings(given))
     lower = name.lower()
     if lower.startswith("untrained:"):
         size = lower.removeprefix("untrained:")
@@ -158,6 +196,23 @@ def find_encoder(name_or_path: str | os.PathLike[str]) -> EncoderSource:
     raise EncoderError(
         f"there is no encoder or folder {name!r}", remedy=f"Known: {', '.join(main_names())}"
     )
+
+
+def _named_settings(given: list[str]) -> dict[str, Any]:
+    """Read settings such as ``pooling=mean``."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or name not in SETTINGS:
+            raise EncoderError(
+                f"{one!r} is not a setting of an encoder",
+                remedy=f"Settings: {', '.join(SETTINGS)}; such as pooling=mean",
+            )
+        try:
+            found[name] = type(SETTINGS[name])(value)
+        except ValueError:
+            raise EncoderError(f"{name} must be a number, not {value!r}") from None
+    return found
 
 
 def weights_file(folder: Path, family: Family) -> Path:
@@ -225,15 +280,27 @@ def _family_of(folder: Path) -> Family:
         kind = config.get("model_type") or config.get("architecture")
     except (OSError, ValueError, TypeError, AttributeError):
         return FAMILIES["mert"]  # which says what is wrong with the file
-    found = [one for one in FAMILIES.values() if kind in one.model_types]
+    families = [*FAMILIES.values(), *_installed_families()]
+    found = [one for one in families if kind in one.model_types]
     if found:
         return found[0]
-    known = sorted(kind for one in FAMILIES.values() for kind in one.model_types)
+    known = sorted(kind for one in families for kind in one.model_types)
     raise EncoderError(
         f"is a model of type {kind!r}, which MESS does not know",
         path=str(folder),
         remedy=f"Known types: {', '.join(known)}",
     )
+
+
+def _installed_families() -> list[Family]:
+    """Return the families of installed packages. Names in a library never import anything."""
+    found = []
+    for point in importlib.metadata.entry_points(group="mess.encoders"):
+        family = point.load()
+        if not isinstance(family, Family):
+            raise EncoderError(f"the entry point {point.value!r} of mess.encoders is not a Family")
+        found.append(family)
+    return found
 
 
 @lru_cache(maxsize=8)

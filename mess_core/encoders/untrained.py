@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.families import FAMILIES, PUBLISHED
+from mess_core.encoders.families import PUBLISHED
 from mess_core.encoders.mert import HubertStates, build_model, ready
 from mess_core.encoders.piano import FAMILY, SAMPLE_RATE, PianoConfig, PianoModel, PianoStates
+from mess_core.encoders.registry import family_named
 from mess_core.errors import EncoderError
 
 __all__ = ["SIZES", "untrained_checkpoint", "untrained_counterpart"]
@@ -96,7 +97,7 @@ def untrained_counterpart(
     architecture: dict[str, Any], *, do_normalize: bool, seed: int = 0
 ) -> Checkpoint:
     """Return random weights in the architecture of a checkpoint (`mert.architecture_of`)."""
-    if architecture.get("family") in FAMILIES and architecture["family"] != FAMILY:
+    if architecture.get("family") not in {None, FAMILY}:
         return _of_family(architecture["family"], architecture, seed)
     written = json.dumps(architecture, sort_keys=True)
     if architecture.get("family") == FAMILY:
@@ -112,7 +113,7 @@ def untrained_counterpart(
 
 
 def _of_family(name: str, architecture: Mapping[str, Any], seed: int) -> Checkpoint:
-    family = FAMILIES[name]
+    family = family_named(name)
     module = importlib.import_module(family.module)
     found: Checkpoint = module.untrained(family, architecture, seed=seed)
     return found

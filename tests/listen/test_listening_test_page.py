@@ -179,7 +179,7 @@ def test_the_page_reports_missing_triplets(browser, tmp_path):
         assert_accessible(page)
         page.click("nav a")
         page.wait_for_selector("h1:has-text('search by ear')")
-        page.click("nav a")
+        page.click("nav a[href='listening-test.html']")
         page.wait_for_selector("#begin")
     finally:
         page.close()

@@ -23,7 +23,7 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
     """
     import pandas as pd
 
-    from mess_core.encoders.chosen import move_old_store
+    from mess_core.encoders.chosen import move_old_store, named_settings
     from mess_core.encoders.loading import weights_location
     from mess_core.encoders.registry import find_encoder, main_names
     from mess_core.store.layout import Layout
@@ -47,7 +47,8 @@ def encoders(data: str, remove: str | None, yes: bool, as_json: bool) -> None:
         }
     )
     table = rows.merge(stored, on="encoder", how="outer", sort=False)
-    table["name"] = table["name"].fillna(table["identity"])
+    own = {one: named_settings(layout.of(one)) for one in stored["encoder"]}
+    table["name"] = table["encoder"].map(own).fillna(table["name"])
     table["tracks"] = table["tracks"].fillna(0).astype(int)
     table["MB"] = (table.pop("bytes").fillna(0) / 1e6).round(1)
     for name in ("probed", "indexed", "evaluated"):

@@ -24,7 +24,7 @@ from mess_core.store.stored_encoders import (
 )
 from mess_core.store.tables import read_json, write_json
 
-__all__ = ["choose_encoder", "encoder_files", "loadable_name", "move_old_store"]
+__all__ = ["choose_encoder", "encoder_files", "loadable_name", "move_old_store", "named_settings"]
 
 _log = logging.getLogger("mess")
 _MOVING = "moving.json"
@@ -91,6 +91,35 @@ def loadable_name(layout: Layout, identity: dict[str, Any]) -> str:
     name = str(identity["encoder"]).partition("@")[0]
     configured = Path(configured_encoder()).resolve()
     return str(configured) if configured.name == name and configured.is_dir() else name
+
+
+def named_settings(layout: Layout) -> str:
+    """Return what `load_encoder` takes for a stored encoder, with settings: "NAME,pooling=mean".
+
+    A folder of the user is named by its last part; the record beside the embeddings has its path.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the encoder.
+    """
+    record = stored_record(layout)
+    if record is None:
+        return str(layout.encoder)
+    identity = record["identity"]
+    name = str(identity.get("encoder", record["name"])).partition("@")[0]
+    try:
+        family = find_encoder(str(record["name"])).family
+    except EncoderError:  # a folder that is no longer there
+        return str(layout.encoder)
+    settings = dict(identity)
+    if settings.get("normalise") == "none":
+        del settings["normalise"]  # the model takes samples as they are, whatever is set
+    changes = changed_settings(family, settings)
+    layers = list(identity.get("layers", []))
+    if layers != list(range(len(layers))):
+        changes["layers"] = "+".join(map(str, layers))
+    return ",".join([name, *(f"{key}={value}" for key, value in changes.items())])
 
 
 def encoder_files(layout: Layout, identity: dict[str, Any]) -> Path | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.encoders.chosen import named_settings
 from mess_core.errors import StoreError, TooLittleError
 from mess_core.probing.folds import grouping
 from mess_core.probing.pipeline import ProbingInputs, probing_inputs, works_in_training
@@ -38,7 +39,9 @@ class CommonTracks:
     Attributes
     ----------
     encoders : dict of str to dict
-        Folder name of each encoder to the manifest of its matrix.
+        Name of each encoder, with settings that are not its defaults, to its matrix's manifest.
+    folders : dict of str to str
+        Name to folder name.
     systems : dict of str to ndarray, shape [tracks, layers, dim]
         Encoders, then their untrained counterparts (each architecture once), then the descriptors.
     y : DataFrame, [tracks, targets]
@@ -53,6 +56,7 @@ class CommonTracks:
     """
 
     encoders: dict[str, dict[str, Any]]
+    folders: dict[str, str]
     systems: dict[str, NDArray[Any]]
     y: pd.DataFrame
     rows: pd.DataFrame
@@ -86,12 +90,13 @@ def common_tracks(layout: Layout, encoders: Sequence[str] = ()) -> CommonTracks:
             path=str(layout.root),
             remedy="Run `mess run --encoder A --encoder B`; `mess encoders` lists names",
         )
-    loaded = {encoder: _inputs(layout, encoder) for encoder in wanted}
+    folders = _names(layout, wanted)
+    loaded = {name: _inputs(layout, folder) for name, folder in folders.items()}
     notes = [f"{name}: {note}" for name, one in loaded.items() for note in one.notes]
     heard: dict[str, str] = {}
     for name, one in loaded.items():
         identity = one.manifest["identity"]
-        heard |= works_in_training(layout.of(name), one.rows, str(identity["encoder"]))
+        heard |= works_in_training(layout.of(folders[name]), one.rows, str(identity["encoder"]))
     keep = _common(loaded, heard, notes)
     if len(keep) < _FEWEST_TRACKS:
         raise TooLittleError(
@@ -99,7 +104,7 @@ def common_tracks(layout: Layout, encoders: Sequence[str] = ()) -> CommonTracks:
             path=str(layout.root),
             remedy="Run `mess run` with these encoders",
         )
-    first = loaded[wanted[0]]
+    first = next(iter(loaded.values()))
     rows = first.rows.set_index("track_id").loc[keep].reset_index()
     systems = {name: _select(one, keep, one.x) for name, one in loaded.items()}
     for name, one in loaded.items():
@@ -115,6 +120,7 @@ def common_tracks(layout: Layout, encoders: Sequence[str] = ()) -> CommonTracks:
         systems[DESCRIPTORS] = _select(first, keep, first.descriptors)[:, None, :]
     return CommonTracks(
         encoders={name: one.manifest for name, one in loaded.items()},
+        folders=folders,
         systems=systems,
         y=first.y.set_axis(first.rows["track_id"]).loc[keep].reset_index(drop=True),
         rows=rows,
@@ -122,6 +128,13 @@ def common_tracks(layout: Layout, encoders: Sequence[str] = ()) -> CommonTracks:
         heard=heard,
         notes=notes,
     )
+
+
+def _names(layout: Layout, folders: Sequence[str]) -> dict[str, str]:
+    """Return a readable name for each folder; folders of one name keep theirs."""
+    named = {folder: named_settings(layout.of(folder)) for folder in folders}
+    shared = [name for name in named.values() if list(named.values()).count(name) > 1]
+    return {folder if name in shared else name: folder for folder, name in named.items()}
 
 
 def _inputs(layout: Layout, encoder: str) -> ProbingInputs:

@@ -56,7 +56,7 @@ def faithfulness(layout: Layout, common: CommonTracks, notes: list[str]) -> pd.D
 
     tables = []
     for encoder, manifest in common.encoders.items():
-        own = layout.of(encoder)
+        own = layout.of(common.folders[encoder])
         try:
             _, placed, made_from = load_probes(own.probing)
             aspects = load_aspects(own.probing / "aspects.json")
@@ -110,7 +110,8 @@ def retrieval_scores(
     tables = [
         table
         for encoder, manifest in common.encoders.items()
-        if (table := _answers(layout.of(encoder), encoder, manifest, notes)) is not None
+        if (table := _answers(layout.of(common.folders[encoder]), encoder, manifest, notes))
+        is not None
     ]
     if len(tables) < 2:
         if tables:
@@ -204,7 +205,7 @@ def costs(layout: Layout, common: CommonTracks) -> pd.DataFrame:
 
     rows = []
     for encoder, manifest in common.encoders.items():
-        store = EmbeddingStore(layout.of(encoder))
+        store = EmbeddingStore(layout.of(common.folders[encoder]))
         pairs = zip(common.rows["dataset"], common.rows["track_id"], strict=True)
         found = [one for pair in pairs if (one := store.sidecar(*pair)) is not None]
         hours = sum(one["duration_s"] for one in found) / 3600
@@ -252,7 +253,9 @@ def _answers(
         except MessError:  # this step has not been run
             continue
     if not tables:
-        notes.append(f"{encoder}: no retrieval scores, run `mess evaluate --encoder {encoder}`")
+        notes.append(
+            f"{encoder}: no retrieval scores, run `mess evaluate --encoder {layout.encoder}`"
+        )
         return None
     table = pd.concat(tables, ignore_index=True)
     prefix = str(manifest["identity"]["encoder"]).partition("@")[0] + ", "

@@ -33,7 +33,7 @@ class SideBySide:
     systems : list of str
         Encoders, their untrained counterparts, and the descriptors.
     encoders : list of str
-        Folder names of the encoders.
+        Names of the encoders, with settings that are not their defaults.
     tables : dict of str to DataFrame
         ``scores``, ``differences``, ``fused``, ``profiles`` as in `EncoderComparison`;
         ``faithfulness``, ``retrieval``, ``retrieval_differences`` and ``costs`` as in
@@ -41,7 +41,7 @@ class SideBySide:
     tracks, works : int
         Number of tracks compared, and of their works.
     made_from : dict of str to str
-        Encoder to the SHA-256 of its matrix of track vectors.
+        Folder name of each encoder to the SHA-256 of its matrix of track vectors.
     notes : list of str
         What is left out or missing, and why.
     seconds : float
@@ -113,7 +113,9 @@ def compare_stored_encoders(
         tracks=len(common.rows),
         works=int(common.rows["work_id"].nunique()),
         notes=list(dict.fromkeys(notes)),
-        made_from={name: str(one["matrix_sha256"]) for name, one in common.encoders.items()},
+        made_from={
+            common.folders[name]: str(one["matrix_sha256"]) for name, one in common.encoders.items()
+        },
         seconds=time.perf_counter() - began,
     )
 

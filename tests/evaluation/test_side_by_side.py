@@ -35,14 +35,14 @@ def library(workbench):
 
 def test_every_system_is_scored_on_the_same_tracks(library):
     found = compare_stored_encoders(library.layout, settings=QUICK)
-    assert found.encoders == ["mess-piano", "untrained-tiny"]
+    assert found.encoders == ["mess-piano", "untrained:tiny"]
     assert found.systems == [*found.encoders, "MFCC, chroma"]
     scores = found.tables["scores"]
     assert scores.groupby("target")["n"].nunique().max() == 1
     assert set(found.pivot("r2").columns) == set(found.systems)
     assert any("no untrained control" in note for note in found.notes)
     # Only the encoder of the library has been probed, and none has been evaluated.
-    assert set(found.tables["faithfulness"]["encoder"]) == {"untrained-tiny"}
+    assert set(found.tables["faithfulness"]["encoder"]) == {"untrained:tiny"}
     assert found.tables["retrieval"].empty
 
 
@@ -50,7 +50,7 @@ def test_costs_are_those_of_the_files(library):
     costs = compare_stored_encoders(library.layout, settings=QUICK).tables["costs"]
     rows = costs.set_index("encoder")
     for encoder in rows.index:
-        store = EmbeddingStore(library.layout.of(encoder))
+        store = EmbeddingStore(library.layout.of(encoder.replace(":", "-")))
         tracks = read_table(library.layout.tracks)
         stored = [
             store.read(kind, row.dataset, row.track_id).nbytes
@@ -130,7 +130,7 @@ def test_retrieval_is_compared_on_shared_queries(library, monkeypatch):
     assert any("2 queries left out" in note for note in notes)
     means = summary.set_index(["encoder", "system"])["mean"]
     assert means["mess-piano", "layer chosen for content"] == 1.0
-    assert means["untrained-tiny", "layer chosen for content"] == 0.25
+    assert means["untrained:tiny", "layer chosen for content"] == 0.25
     assert list(means.index.get_level_values("system")).count("random") == 1
     paired = encoder_criteria.retrieval_differences(found).iloc[0]
     assert (paired["first"], paired["difference"], paired["clusters"]) == ("mess-piano", 0.75, 3)
@@ -157,7 +157,7 @@ def test_the_page_is_served_and_notices_new_embeddings(library):
     save_side_by_side(layout, compare_stored_encoders(layout, settings=QUICK))
     page = client.get("/encoders.html")
     assert page.status_code == 200
-    assert "untrained-tiny" in page.text
+    assert "untrained:tiny" in page.text
     assert "<script" not in page.text
     assert check_side_by_side(layout).passed
     build_matrix(layout.of("mess-piano"), read_table(layout.tracks).iloc[1:])
@@ -179,5 +179,5 @@ def test_the_asset_compares_all_stored_encoders(library):
         },
     )
     made = done.asset_materializations_for_node("encoder_comparison")[0]
-    assert made.metadata["encoders"].value == "mess-piano, untrained-tiny"
+    assert made.metadata["encoders"].value == "mess-piano, untrained:tiny"
     assert done.get_asset_check_evaluations()[0].passed

@@ -27,6 +27,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "aspects": "mess_core.cli.search:aspects",
     "compare": "mess_core.cli.compare:compare",
+    "corpus": "mess_core.cli.corpus:corpus",
     "doctor": "mess_core.cli.doctor:doctor",
     "encoders": "mess_core.cli.encoders:encoders",
     "evaluate": "mess_core.cli.evaluate:evaluate",

@@ -1,0 +1,55 @@
+"""`mess corpus`: render the works that a folder of MIDI files contains several times."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+__all__ = ["corpus"]
+
+
+@click.command()
+@click.argument("midi", type=click.Path(exists=True, file_okay=False))
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option(
+    "--soundfont",
+    "soundfonts",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Soundfont to render with. Repeatable: each performance draws one.",
+)
+@click.option("--seconds", default=60.0, show_default=True, help="Longest excerpt.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--jobs", default=2, show_default=True, help="Processes.")
+def corpus(
+    midi: str, out: str, soundfonts: tuple[str, ...], seconds: float, seed: int, jobs: int
+) -> None:
+    """Render the beginnings of all works of which MIDI holds several performances, into OUT.
+
+    Works are joined by their notes, whatever their files are called. OUT becomes a data set with
+    audio, MIDI and metadata: MESS_DATASETS=NAME=OUT mess run. A stopped call continues.
+    """
+    from mess_core.datasets.base import scan_source, track_table
+    from mess_core.datasets.shared_works import write_shared_works
+    from mess_core.encoders.heard_works import join_by_notes, note_sketches
+
+    began = time.perf_counter()
+
+    def say(line: str) -> None:
+        click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True)
+
+    files = track_table({"midi": scan_source(midi, "midi")})
+    sketches, unreadable = note_sketches(files["midi_path"].tolist())
+    for path, problem in unreadable.items():
+        say(f"{path}: left out, {problem}")
+    files = files[files["midi_path"].isin(sketches)].reset_index(drop=True)
+    known = [sketches[path] for path in files["midi_path"]]
+    files["work_id"] = join_by_notes(known, files["work_id"].tolist())
+    say(f"{len(files)} performances of {files['work_id'].nunique()} works read")
+    table = write_shared_works(
+        files, out, soundfonts, seconds=seconds, seed=seed, jobs=jobs, say=say
+    )
+    works = table["work_id"].nunique()
+    click.echo(f"{len(table)} performances of {works} works in {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mess_core.errors import MessError, StoreError
 from mess_core.evaluation.single_factor import single_factor_triplets
+from mess_core.probing.pipeline import works_in_training
 from mess_core.ranking.clips import Clips, rendered_clips, stored_clips
 from mess_core.ranking.shared_passages import read_excerpts
 from mess_core.ranking.triplets import (
@@ -63,6 +64,9 @@ class BenchmarkData:
         One row per single-factor triplet: ``factor`` and ``clip_id`` (the source clip).
     single_factor_clips : Clips
         Three clips per triplet (x, near, far), in the order of ``single_factor``.
+    heard : dict of str to str
+        Track to work, of works that the encoder was trained on: systems may be fitted on them, but
+        are not scored on them.
     """
 
     tracks: pd.DataFrame
@@ -71,6 +75,7 @@ class BenchmarkData:
     values: Floats
     single_factor: pd.DataFrame
     single_factor_clips: Clips
+    heard: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, so that `lru_cache` accepts it
@@ -146,7 +151,10 @@ def load_benchmark_data(
     triplets = read_table(layout.single_factor_triplets)
     source = dict(zip(passages["clip_id"], excerpts, strict=True))
     rendered = single_factor_clips(layout, source, triplets, encoder, say)
-    return BenchmarkData(tracks, passages, clips, expression_values(excerpts), triplets, rendered)
+    _, _, manifest = load_matrix(layout)
+    heard = works_in_training(layout, passages, str(manifest["identity"]["encoder"]))
+    values = expression_values(excerpts)
+    return BenchmarkData(tracks, passages, clips, values, triplets, rendered, heard)
 
 
 def select_training_set(

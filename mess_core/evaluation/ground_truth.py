@@ -55,7 +55,7 @@ class FoldQueries:
     """
 
     def __init__(self, benchmark: BenchmarkData, fold: Fold, seed: int) -> None:
-        wanted = set(fold.test)
+        wanted = set(fold.test) - set(benchmark.heard)
         inside = benchmark.passages["track_id"].astype(str).isin(wanted).to_numpy()
         rows = np.flatnonzero(inside).tolist()
         self.clips = benchmark.clips.take(rows)

@@ -130,7 +130,8 @@ def _listener_queries(
         (str(row.track_id), round(float(row.start_s), 3)): number
         for number, row in enumerate(benchmark.passages.itertuples())
     }
-    found, missing = [], 0
+    tracks = benchmark.passages["track_id"].astype(str).tolist()
+    found, missing, heard = [], 0, 0
     for row in triplets[triplets["triplet_id"].isin(share.index)].itertuples():
         rows = [
             row_of.get(
@@ -142,8 +143,13 @@ def _listener_queries(
             missing += 1
             continue
         x, a, b = (int(one) for one in rows if one is not None)
+        if any(tracks[one] in benchmark.heard for one in (x, a, b)):
+            heard += 1
+            continue
         nearer = bool(share[row.triplet_id] > 0.5)
         found.append((str(row.triplet_id), str(row.kind), (x, a, b), nearer))
+    if heard:
+        say(f"{heard} listener triplets left out: the encoder was trained on their works")
     if missing:
         say(f"{missing} listener triplets left out: their passages are no longer stored")
     return found

@@ -341,8 +341,9 @@ class Evaluation:
         heard = works_in_training(self.layout, read_table(self.layout.passages), encoder)
         if heard:
             notes["heard in training"] = (
-                f"WARNING: {encoder} was trained on the works of {len(heard)} tracks "
-                f"({len(set(heard.values()))} works): these scores are no evidence about it"
+                f"{encoder} was trained on the works of {len(heard)} tracks "
+                f"({len(set(heard.values()))} works): systems may learn from them, no score counts "
+                "them"
             )
         return notes
 

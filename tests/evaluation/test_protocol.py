@@ -239,3 +239,15 @@ def test_random_scores_differ_between_queries_and_are_reproducible(benchmark):
     first = [score(benchmark.clips.take([x, x + 1, x + 2]))[0] for x in range(90)]
     assert np.mean([row[1] > row[2] for row in first]) == pytest.approx(0.5, abs=0.2)
     np.testing.assert_array_equal(first[0], score(benchmark.clips.take([0, 1, 2]))[0])
+
+
+def test_works_that_the_encoder_was_trained_on_are_learned_from_but_not_scored():
+    benchmark = make_benchmark()
+    split = make_split(benchmark.tracks, "work", folds=4)
+    heard = {track: "work:op0" for track in benchmark.tracks["track_id"] if track.startswith("w0")}
+    known = replace(benchmark, heard=heard)
+    scored = evaluate_systems(known, split, [ORACLE])
+    assert set(scored["cluster"]) == {f"work:op{work}" for work in range(1, WORKS)}
+    assert not scored["query"].str.startswith("w0").any()
+    in_training = next(fold for fold in split.folds if "w0p0" in fold.train)
+    assert "w0p0" in select_training_set(known, in_training.train).tracks

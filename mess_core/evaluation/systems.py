@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.evaluation.data import TrainingSet
 from mess_core.ranking.clips import Clips
+from mess_core.ranking.regression import fit_regression
 from mess_core.ranking.rerank import Reranker, interactions
 from mess_core.ranking.scaling import moments, pair_distances, standardise
 from mess_core.ranking.training import Material, Settings, Trained, train_head
@@ -97,6 +98,7 @@ MODELS: dict[str, Settings] = {
     "linear, InfoNCE": Settings("linear", "infonce"),
     "linear, SupCon": Settings("linear", "supcon"),
     "linear, centred": Settings("linear", "infonce", centred=True),
+    "regression": Settings("regression", "triplet", centred=True),
     "MLP": Settings("mlp", "infonce"),
 }
 """The sequence of models, simplest first; each is compared with the best earlier one."""
@@ -144,6 +146,15 @@ def fit_head(
     """
     settings = Settings(**{**vars(MODELS[model]), "seed": training_set.seed})
     count = training_set.library
+    if settings.kind == "regression":
+        head, score = fit_regression(
+            training_set.clips.take(range(count)).vectors,
+            training_set.values[:count],
+            training_set.passages[:count],
+            training_set.works[:count],
+            made_from=made_from,
+        )
+        return Trained(head, 0, score, (), frozenset())
     if objective == "content":
         material = Material(
             training_set.clips.take(range(count)).vectors,

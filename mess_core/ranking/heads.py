@@ -15,7 +15,7 @@ from mess_core.search.served_heads import Head
 
 __all__ = ["HeadKind", "HeadModule", "make_head"]
 
-HeadKind = Literal["diagonal", "linear", "mlp"]
+HeadKind = Literal["diagonal", "linear", "mlp", "regression"]
 
 _OUT, _HIDDEN = 64, 128
 

@@ -40,7 +40,8 @@ class Settings:
 
     Attributes
     ----------
-    kind : {"diagonal", "linear", "mlp"}
+    kind : {"diagonal", "linear", "mlp", "regression"}
+        A regression is not trained here, see `mess_core.ranking.regression`.
     loss : {"triplet", "infonce", "supcon"}
     temperature : float
         Temperature of InfoNCE and SupCon.

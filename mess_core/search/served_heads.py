@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_KINDS = ("diagonal", "linear", "mlp")
+_KINDS = ("diagonal", "linear", "mlp", "regression")
 _REMEDY = "Train the head again: run `mess evaluate`"
 
 Vectors = NDArray[np.float32]
@@ -49,11 +49,13 @@ class Head:
 
     Attributes
     ----------
-    kind : {"diagonal", "linear", "mlp"}
+    kind : {"diagonal", "linear", "mlp", "regression"}
     arrays : mapping of str to ndarray, float32
         ``mean`` and ``scale`` [layers, dim] of the training clips; ``layer`` [layers], the
         layer weights; then ``dim`` [dim] (diagonal) or ``first`` [hidden or out, dim], and for
-        the MLP also ``bias`` [hidden] and ``second`` [out, hidden].
+        the MLP also ``bias`` [hidden] and ``second`` [out, hidden]. A regression has no ``layer``,
+        and ``first`` is [out, layers * dim]: its small outputs get a further dimension of 1, so
+        that the cosine of unit vectors orders by their Euclidean distance.
     made_from : dict
         Identity of the encoder, the split, the objective and the seed.
     """
@@ -89,6 +91,9 @@ class Head:
         if self.kind == "diagonal":
             x = x * self.arrays["layer"][:, None] * self.arrays["dim"]
             out = x.reshape(len(x), -1)  # [n, layers * dim]
+        elif self.kind == "regression":
+            predicted = x.reshape(len(x), -1) @ self.arrays["first"].T
+            out = np.concatenate([predicted, np.ones((len(x), 1), dtype=np.float32)], axis=1)
         else:
             pooled = np.einsum("nld,l->nd", x, self.arrays["layer"])
             out = pooled @ self.arrays["first"].T

@@ -61,6 +61,7 @@ def test_every_asset_has_description_owner_group_and_version():
         "head_linear_infonce",
         "head_linear_supcon",
         "head_linear_centred",
+        "head_regression",
         "head_mlp",
     }
 

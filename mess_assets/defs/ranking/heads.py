@@ -16,6 +16,7 @@ MODEL_OF = {
     "head_linear_infonce": "linear, InfoNCE",
     "head_linear_supcon": "linear, SupCon",
     "head_linear_centred": "linear, centred",
+    "head_regression": "regression",
     "head_mlp": "MLP",
 }
 """Maps assets to models; `mess_core.evaluation.systems.MODELS` defines their training."""

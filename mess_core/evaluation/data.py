@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError, StoreError
+from mess_core.errors import AudioError, EncoderError, MessError, StoreError
 from mess_core.evaluation.single_factor import single_factor_triplets
 from mess_core.probing.pipeline import works_in_training
 from mess_core.ranking.clips import Clips, rendered_clips, stored_clips
+from mess_core.ranking.frames import Frames, library_frames
 from mess_core.ranking.shared_passages import read_excerpts
 from mess_core.ranking.triplets import (
     content_triplets,
@@ -148,6 +149,7 @@ def load_benchmark_data(
     tracks, passages = read_table(layout.tracks), read_table(layout.passages)
     excerpts = read_excerpts(passages, tracks)
     clips = stored_clips(passages, excerpts, layout, tracks)
+    clips = replace(clips, frames=_frames(layout, passages, tracks, encoder, say))
     triplets = read_table(layout.single_factor_triplets)
     source = dict(zip(passages["clip_id"], excerpts, strict=True))
     rendered = single_factor_clips(layout, source, triplets, encoder, say)
@@ -155,6 +157,26 @@ def load_benchmark_data(
     heard = works_in_training(layout, passages, str(manifest["identity"]["encoder"]))
     values = expression_values(excerpts)
     return BenchmarkData(tracks, passages, clips, values, triplets, rendered, heard)
+
+
+def _frames(
+    layout: Layout,
+    passages: pd.DataFrame,
+    tracks: pd.DataFrame,
+    encoder: Encoder | None,
+    say: Say,
+) -> tuple[Frames, ...]:
+    """Return the frames of the library's clips, or none if a recording is not here any more."""
+    _, _, manifest = load_matrix(layout)
+    identity = manifest["identity"]
+    load = cache(partial(matching_encoder, identity, encoder, layout))
+    try:
+        return library_frames(
+            passages, tracks, layout.rendered, identity=identity, encoder=load, say=say
+        )
+    except (AudioError, EncoderError) as error:
+        say(f"clips are not compared over time: {error}")
+        return ()
 
 
 def select_training_set(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.errors import StoreError, TooLittleError
+from mess_core.evaluation.aligned_systems import aligned_systems
 from mess_core.evaluation.data import (
     BenchmarkData,
     TrainingSet,
@@ -141,6 +142,7 @@ class Evaluation:
         return [
             *baselines(self.identity["layers"], str(self.identity["encoder"])),
             *(system for objective in OBJECTIVES for system in model_sequence(objective)),
+            *aligned_systems(str(self.identity["encoder"])),
         ]
 
     def retrieval(self) -> tuple[pd.DataFrame, bool]:

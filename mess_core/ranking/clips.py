@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mess_core.errors import StoreError
 from mess_core.midi.performance import Performance
+from mess_core.ranking.frames import Frames, clip_frames
 from mess_core.store.arrays import read_array, write_array
 from mess_core.store.cache import fingerprint
 from mess_core.store.embeddings import EmbeddingStore
@@ -57,6 +58,8 @@ class Clips:
         In the order of `AUDIO_TARGETS`.
     recordings : tuple of str
         Recording that each clip is cut from; a rendered clip is a recording of its own.
+    frames : tuple of ndarray, float16, shape [frames, dim]
+        One of the encoder's states over time; empty where no system needs them.
     """
 
     ids: tuple[str, ...]
@@ -64,6 +67,7 @@ class Clips:
     vectors: Vectors
     audio: Floats
     recordings: tuple[str, ...]
+    frames: tuple[Frames, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,6 +81,7 @@ class Clips:
             self.vectors[chosen],
             self.audio[chosen],
             tuple(self.recordings[row] for row in chosen),
+            tuple(self.frames[row] for row in chosen) if self.frames else (),
         )
 
     def __add__(self, other: Clips) -> Clips:
@@ -87,6 +92,10 @@ class Clips:
             np.concatenate([self.vectors, other.vectors]),
             np.concatenate([self.audio, other.audio]),
             self.recordings + other.recordings,
+            # Without frames of all there are none, unless one side has no clips.
+            self.frames + other.frames
+            if (self.frames or not len(self)) and (other.frames or not len(other))
+            else (),
         )
 
 
@@ -200,7 +209,7 @@ def rendered_clips(
     functions = {one.name: one.function for one in targets("audio")}
     made_by = [dict(identity), engine_in_use(engine), TARGETS_VERSION, list(AUDIO_TARGETS)]
     stamp = fingerprint(made_by)
-    vectors, audio = [], []
+    vectors, audio, frames = [], [], []
     for number, (name, one) in enumerate(zip(ids, performances, strict=True), start=1):
         key = hashlib.sha256((stamp + performance_sha256(one)).encode()).hexdigest()[:32]
         path = folder / stamp[:12] / f"{key}.npy"
@@ -216,11 +225,24 @@ def rendered_clips(
             described = np.array([functions[target](analysis) for target in AUDIO_TARGETS])
             head = np.array(vector.shape, dtype=np.float64)
             write_array(path, np.concatenate([head, vector.ravel(), described]))
+        over_time = path.with_name(f"{key}.frames.npy")
+        try:
+            frames.append(read_array(over_time, mmap=False))
+        except StoreError:
+            frames.append(clip_frames(encoder(), render(one, engine=engine)))
+            write_array(over_time, frames[-1])
         vectors.append(np.asarray(vector, dtype=np.float32))
         audio.append(np.asarray(described, dtype=np.float64))
         if number % 50 == 0:
             say(f"{number} of {len(ids)} clips ({name})")
-    return Clips(tuple(ids), tuple(performances), np.stack(vectors), np.stack(audio), tuple(ids))
+    return Clips(
+        tuple(ids),
+        tuple(performances),
+        np.stack(vectors),
+        np.stack(audio),
+        tuple(ids),
+        tuple(frames),
+    )
 
 
 def performance_sha256(performance: Performance) -> str:

@@ -10,7 +10,7 @@ import pytest
 from mess_core.datasets.base import scan_source, track_table
 from mess_core.datasets.demo import write_demo_corpus
 from mess_core.encoders.extraction import embed_tracks
-from mess_core.errors import DatasetError, StoreError, TooLittleError
+from mess_core.errors import AudioError, DatasetError, StoreError, TooLittleError
 from mess_core.evaluation import (
     data,
     head_training,
@@ -26,6 +26,7 @@ from mess_core.evaluation.head_training import train_model
 from mess_core.evaluation.pipeline import Evaluation, cached_scores
 from mess_core.evaluation.systems import MODELS
 from mess_core.judgements.sampling import sample_triplets
+from mess_core.ranking import frames
 from mess_core.search import served_heads
 from mess_core.search.served_heads import list_heads
 from mess_core.store import Layout
@@ -320,3 +321,22 @@ def test_a_missing_split_by_work_raises(copied):
     (copied.splits / "work.json").unlink()
     with pytest.raises(TooLittleError, match="no split by work"):
         quick_evaluation(copied).retrieval()
+
+
+def test_clips_are_compared_over_time_only_where_the_audio_is(library, evaluated, monkeypatch):
+    whole = data.load_benchmark_data(library)
+    assert len(whole.clips.frames) == len(whole.clips)
+    assert {"expression: aligned pairs", "content: aligned pairs"} <= set(evaluated[3]["system"])
+
+    def missing(*_, **__):
+        raise StoreError("does not exist")
+
+    def gone(path, **_):
+        raise AudioError("does not exist", path=path)
+
+    said = []
+    monkeypatch.setattr(frames, "read_array", missing)
+    monkeypatch.setattr(frames, "load_audio", gone)
+    found = data.load_benchmark_data(library, say=said.append)
+    assert found.clips.frames == ()
+    assert any("not compared over time" in line for line in said)

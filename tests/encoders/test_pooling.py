@@ -44,9 +44,7 @@ def test_settings_that_follow_a_name_are_those_of_the_encoder_and_its_folder():
     assert find_encoder("mess-piano,pooling=mean+std").folder() == "mess-piano"
 
 
-@pytest.mark.parametrize(
-    "name", ["mess-piano,colour=red", "mess-piano,pooling", "mess-piano,hop_s=x"]
-)
+@pytest.mark.parametrize("setting", ["colour=red", "pooling", "hop_s=x"])
 def test_what_is_no_setting_is_refused(setting):
     with pytest.raises(EncoderError, match=r"is not a setting|must be a number"):
         find_encoder(f"mess-piano,{setting}")

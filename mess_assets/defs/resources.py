@@ -121,10 +121,13 @@ class EncoderResource(dg.ConfigurableResource):
         their machine has other devices, set ``dtype``: "auto" depends on the machine.
         """
         from mess_core.encoders.loading import pick_device, pick_dtype
+        from mess_core.encoders.registry import find_encoder
 
         dtype = self.dtype
         if dtype == "auto":
-            dtype = str(pick_dtype(dtype, pick_device(self.device))).removeprefix("torch.")
+            half = find_encoder(self.name).family.half
+            picked = pick_dtype(dtype, pick_device(self.device), half=half)
+            dtype = str(picked).removeprefix("torch.")
         return dict(_identity(dtype, *self._settings()))
 
     def _settings(self) -> tuple[Any, ...]:

@@ -96,6 +96,8 @@ class Family:
         `Encoder.embed` never pads, so this is about other uses of the model.
     keeps_level : bool
         Whether the absolute level of the recording reaches the model.
+    half : bool
+        Whether "auto" may choose float16 on CUDA; MuQ has been reported to give NaN.
     attention : str
         ``attn_implementation`` of transformers.
     source : str
@@ -123,6 +125,7 @@ class Family:
     padded: bool = False
     equal_lengths: bool = True
     keeps_level: bool = False
+    half: bool = True
     attention: str = "sdpa"
     source: str = ""
 
@@ -323,6 +326,7 @@ FAMILIES = {
             "mess_core.encoders.muq",
             blocks="conformer.layers",
             final_norm="conformer.layer_norm",
+            half=False,
             source="Zhu et al., 2025",
             **_MUSIC,
         ),
@@ -332,6 +336,7 @@ FAMILIES = {
             weights=("pretrained_msd.pt",),
             blocks="conformer.layers",
             final_norm="conformer.layer_norm",
+            half=False,
             source="Won et al., ICASSP 2024",
             **{**_MUSIC, "files": ("msd_stats.json",)},
         ),

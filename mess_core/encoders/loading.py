@@ -56,9 +56,9 @@ def load_encoder(
     device : str
         ``"auto"`` picks CUDA, then MPS, then CPU; or a torch device such as ``"cuda:1"``.
     dtype : {"auto", "float32", "float16", "bfloat16"}
-        ``"auto"`` is float16 on CUDA and float32 elsewhere. Of the two half precisions, float16
-        is more accurate: the relative error of the states is 0.0013 to 0.0017, that of
-        bfloat16 0.011 to 0.014 (random 95M weights, 2 s of noise).
+        ``"auto"`` is float16 on CUDA (for MuQ and MusicFM float32) and float32 elsewhere. Of the
+        two half precisions, float16 is more accurate: the relative error of the states is 0.0013
+        to 0.0017, that of bfloat16 0.011 to 0.014 (random 95M weights, 2 s of noise).
     layers : iterable of int, optional
         Hidden states to compute and return; all by default.
     offline : bool, optional
@@ -94,7 +94,7 @@ def load_encoder(
         f"{source.name}@{at[:12]}",
         checkpoint,
         device=torch_device,
-        dtype=pick_dtype(dtype, torch_device),
+        dtype=pick_dtype(dtype, torch_device, half=source.family.half),
         layers=layers,
         settings=settings,
     )
@@ -185,10 +185,18 @@ def pick_device(wanted: str = "auto") -> torch.device:
     return device
 
 
-def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Resolve a dtype name; "auto" is float16 on CUDA and float32 elsewhere."""
+def pick_dtype(wanted: str, device: torch.device, *, half: bool = True) -> torch.dtype:
+    """Resolve a dtype name; "auto" is float16 on CUDA and float32 elsewhere.
+
+    Parameters
+    ----------
+    wanted : str
+    device : torch.device
+    half : bool
+        Whether the family is known to work in float16, see `Family.half`.
+    """
     if wanted == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
+        return torch.float16 if device.type == "cuda" and half else torch.float32
     if wanted not in _DTYPES:
         raise EncoderError(f"dtype must be auto or one of {', '.join(_DTYPES)}, not {wanted!r}")
     return _DTYPES[wanted]

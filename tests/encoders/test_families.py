@@ -17,6 +17,7 @@ from mess_core.encoders import load_encoder
 from mess_core.encoders.collapse import COLLAPSED, clip_similarity
 from mess_core.encoders.control import load_control
 from mess_core.encoders.families import FAMILIES, PUBLISHED
+from mess_core.encoders.loading import pick_dtype
 from mess_core.encoders.native import quiet
 from mess_core.encoders.registry import find_encoder
 from mess_core.errors import EncoderError
@@ -406,3 +407,11 @@ def test_every_published_name_can_be_built_untrained_and_has_a_licence():
 def test_the_trained_encoder_in_the_package_has_not_collapsed():
     similarity = clip_similarity(load_encoder("mess-piano", device="cpu"))
     assert similarity.min() < COLLAPSED
+
+
+def test_float16_is_chosen_on_cuda_only_where_the_family_allows_it():
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert pick_dtype("auto", cuda, half=FAMILIES["mert"].half) == torch.float16
+    assert pick_dtype("auto", cuda, half=FAMILIES["muq"].half) == torch.float32
+    assert pick_dtype("auto", cpu) == torch.float32
+    assert pick_dtype("float16", cuda, half=False) == torch.float16

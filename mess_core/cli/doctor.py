@@ -91,8 +91,10 @@ def diagnose_encoder(name: str) -> list[Check]:
     files = encoder.name.partition("@")[2]
     licence = source.published.licence if source.published else "-"
     rate, settings = encoder.sample_rate, encoder.settings
+    download = [] if source.published is None else [_download(source)]
     checks = [
         Check("encoder", "ok", f"{encoder.name}, family {source.family.name}, licence {licence}"),
+        *download,
         Check("weights", "ok", f"all tensors present, of the right shape and finite ({files})"),
         Check("input", "ok", f"{rate} Hz, windows of {settings.window_s:g} s"),
         Check("states", "ok", f"{len(encoder.layers)} of {encoder.dim}, {encoder.state_names[-1]}"),
@@ -111,6 +113,22 @@ def diagnose_encoder(name: str) -> list[Check]:
     fact = f"{speed:.3g} s of audio per second on {encoder.device}, {encoder.dtype}"
     shape = "x".join(map(str, embedding.segments.shape))
     return [*checks, Check("embedding", "ok", f"{shape} from {seconds:g} s: {fact}")]
+
+
+def _download(source: Any) -> Check:
+    """Compare the downloaded weights with the hub's hash."""
+    from mess_core.encoders.loading import downloaded_intact, fetch
+    from mess_core.encoders.registry import weights_file
+
+    folder, at = fetch(source, revision=None, offline=True)
+    path = weights_file(folder, source.family)
+    intact = downloaded_intact(path)
+    fact = f"{path.name} of {source.published.repository} at {at[:12]}"
+    if intact is None:
+        return Check("download", "note", f"{fact}: the cache does not tell its hash")
+    if not intact:
+        return Check("download", "missing", f"{fact} is damaged", f"Delete {folder}, try again")
+    return Check("download", "ok", f"{fact}, SHA-256 as the hub gives it")
 
 
 def _python() -> Check:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +24,15 @@ from mess_core.encoders.untrained import untrained_checkpoint
 from mess_core.environment import PIANO
 from mess_core.errors import EncoderError
 
-__all__ = ["fetch", "load_encoder", "pick_device", "pick_dtype", "show_licence", "weights_location"]
+__all__ = [
+    "downloaded_intact",
+    "fetch",
+    "load_encoder",
+    "pick_device",
+    "pick_dtype",
+    "show_licence",
+    "weights_location",
+]
 
 _log = logging.getLogger("mess")
 _licence_shown: set[str] = set()
@@ -236,6 +246,30 @@ def fetch(source: EncoderSource, *, revision: str | None, offline: bool | None) 
         ) from error
     # The folder of a snapshot is named by its commit.
     return Path(folder), Path(folder).name if published.revision is None else wanted
+
+
+def downloaded_intact(path: Path) -> bool | None:
+    """Return whether a file in the Hugging Face cache has the hash that the hub gives for it.
+
+    Large files are links to blobs that are named by their SHA-256.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool or None
+        None if the cache does not tell: small files, and systems without links.
+    """
+    expected = path.resolve().name
+    if not re.fullmatch(r"[0-9a-f]{64}", expected):
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == expected
 
 
 def show_licence(weights: str, licence: str, *, non_commercial: bool = True) -> None:

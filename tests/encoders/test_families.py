@@ -1,5 +1,6 @@
 """Every family: states of the reference, strict reading of weights, windows, controls."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -415,3 +416,27 @@ def test_float16_is_chosen_on_cuda_only_where_the_family_allows_it():
     assert pick_dtype("auto", cuda, half=FAMILIES["muq"].half) == torch.float32
     assert pick_dtype("auto", cpu) == torch.float32
     assert pick_dtype("float16", cuda, half=False) == torch.float16
+
+
+def test_doctor_compares_a_download_with_the_hash_of_the_hub(folders, tmp_path, monkeypatch):
+    """As the Hugging Face cache lays it out: links to blobs that are named by their hash."""
+    commit = "a" * 40
+    snapshot, blobs = tmp_path / "snapshots" / commit, tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for file in folders["wav2vec2"].iterdir():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copy(file, blobs / digest)
+        (snapshot / file.name).symlink_to(blobs / digest)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
+    sound = CliRunner().invoke(cli, ["doctor", "--encoder", "wav2vec2-base"])
+    assert sound.exit_code == 0, sound.output
+    assert "SHA-256 as the hub gives it" in " ".join(sound.output.split())
+    assert f"wav2vec2-base@{commit[:12]}" in sound.output
+    weights = snapshot / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.resolve().write_bytes(content)
+    damaged = CliRunner().invoke(cli, ["doctor", "--encoder", "wav2vec2-base"])
+    assert damaged.exit_code == 1
+    assert "is damaged" in " ".join(damaged.output.split())

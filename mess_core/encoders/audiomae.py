@@ -15,8 +15,7 @@ from torch import nn
 
 from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.families import Family
-from mess_core.encoders.front_ends import make_front_end
-from mess_core.encoders.native import NativeStates, quiet, seeded, state_digest
+from mess_core.encoders.native import own_checkpoint, quiet, seeded
 from mess_core.encoders.registry import weights_file
 from mess_core.encoders.weight_files import load_strictly, read_weights
 
@@ -61,7 +60,7 @@ def open_folder(folder: Path, family: Family) -> Checkpoint:
     config = _sizes(state)
     model = _build(config)
     load_strictly(model, state, path, rename=_RENAMED, ignore=(r"head\.",))
-    return _checkpoint(family, model, config)
+    return own_checkpoint(family, model, config, config["hidden_size"], drawn=False)
 
 
 def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0) -> Checkpoint:
@@ -69,7 +68,7 @@ def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0)
     config = {**_BASE, **architecture["config"]}
     with seeded(seed), quiet():
         model = _build(config)
-    return _checkpoint(family, model, config, digest=state_digest(model))
+    return own_checkpoint(family, model, config, config["hidden_size"], drawn=True)
 
 
 def _sizes(state: Mapping[str, torch.Tensor]) -> dict[str, int]:
@@ -111,14 +110,3 @@ def _build(config: Mapping[str, Any]) -> nn.Module:
     )
     model: nn.Module = ViTModel(vit, add_pooling_layer=False)
     return model
-
-
-def _checkpoint(
-    family: Family, model: nn.Module, config: dict[str, Any], *, digest: str = ""
-) -> Checkpoint:
-    architecture = {"family": family.name, "config": config, "preprocessor": {}}
-    front_end = make_front_end(family, {}, config)
-    states = NativeStates(
-        family, model.eval().requires_grad_(False), front_end, architecture, config["hidden_size"]
-    )
-    return Checkpoint(states, False, family.sample_rate, digest)

@@ -42,6 +42,8 @@ class Encoder:
         Dimensions of one hidden state; narrower ones are filled with zeros.
     state_names : tuple of str
         What each layer is, such as "input", "block 1" or "final norm".
+    parameters : int
+        Number of weights of the part that is run.
     architecture : dict
         Fields of the configuration that determine shapes and operations.
     folder : str
@@ -89,6 +91,7 @@ class Encoder:
                 f"layers must be within 0..{self.num_layers - 1}, not {list(layers or ())}"
             )
         self.dim = model.dim
+        self.parameters = model.parameters
         self.state_names = tuple(model.state_names[layer] for layer in self.layers)
         self.shortest = model.shortest
         model.prepare(self.layers, device, dtype)

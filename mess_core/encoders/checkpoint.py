@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
-__all__ = ["Checkpoint", "StateModel"]
+__all__ = ["Checkpoint", "StateModel", "parameter_count"]
 
 
 class StateModel(Protocol):
@@ -21,6 +22,8 @@ class StateModel(Protocol):
         Dimensions of one state.
     state_names : tuple of str
         What each state is.
+    parameters : int
+        Number of weights of the part that is run.
     shortest : int
         Samples that a wave needs at least.
     float32_waves : bool
@@ -34,6 +37,7 @@ class StateModel(Protocol):
     num_layers: int
     dim: int
     state_names: tuple[str, ...]
+    parameters: int
     shortest: int
     float32_waves: bool
 
@@ -67,3 +71,8 @@ class Checkpoint:
     do_normalize: bool
     sample_rate: int
     digest: str = ""
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of weights of a network."""
+    return sum(one.numel() for one in network.parameters())

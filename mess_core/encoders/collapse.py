@@ -15,13 +15,13 @@ __all__ = ["COLLAPSED", "clip_similarity"]
 COLLAPSED = 0.999
 """Mean cosine similarity between different clips above which a state counts as collapsed."""
 
-_SECONDS = 2.0
+_SECONDS = 1.0
 
 
 def clip_similarity(encoder: Encoder) -> NDArray[np.float64]:
     """Return the mean cosine similarity between the pooled states of different clips.
 
-    The clips are a chord, a scale, noise, a click train and a quiet glide, of two seconds each.
+    The clips are a chord, noise and a quiet glide, of one second each.
 
     Parameters
     ----------
@@ -51,13 +51,9 @@ def clip_similarity(encoder: Encoder) -> NDArray[np.float64]:
 
 
 def _clips(sample_rate: int) -> list[NDArray[np.float32]]:
-    """Return five clips that have little in common."""
+    """Return three clips that have little in common."""
     time_s = np.arange(int(_SECONDS * sample_rate)) / sample_rate
     chord = np.sin(2 * np.pi * np.outer([220.0, 277.2, 329.6], time_s)).sum(axis=0)
-    steps = 261.6 * 2 ** (np.floor(time_s * 4) * 2 / 12)
-    scale = np.sin(2 * np.pi * np.cumsum(steps) / sample_rate) * np.exp(-6 * ((time_s * 4) % 1))
     noise = np.random.default_rng(0).standard_normal(len(time_s))
-    clicks = (np.arange(len(time_s)) % (sample_rate // 8) == 0) * 1.0
     glide = 0.02 * np.sin(2 * np.pi * np.cumsum(100 + 1500 * time_s) / sample_rate)
-    loud = (0.1 * chord, 0.3 * scale, 0.1 * noise, 0.5 * clicks, glide)
-    return [clip.astype(np.float32) for clip in loud]
+    return [clip.astype(np.float32) for clip in (0.1 * chord, 0.1 * noise, glide)]

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mess_core.encoders import cpu_frontend
-from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.checkpoint import Checkpoint, parameter_count
 from mess_core.encoders.families import Family
 from mess_core.encoders.registry import weights_file
 from mess_core.encoders.weight_files import load_strictly, read_json, read_weights
@@ -62,6 +62,7 @@ class HubertStates:
         self.model = model
         self._architecture = architecture_of(model)
         self._blocks = len(model.encoder.layers)
+        self.parameters = parameter_count(model)
         self.num_layers = self._blocks + 1
         self.dim = int(model.config.hidden_size)
         # With normalisation before each block, the last state follows the final normalisation.

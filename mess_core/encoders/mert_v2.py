@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.families import Family
-from mess_core.encoders.front_ends import DecibelMel, make_front_end, mel_bank
-from mess_core.encoders.native import NativeStates, seeded, state_digest
+from mess_core.encoders.front_ends import DecibelMel, mel_bank
+from mess_core.encoders.native import own_checkpoint, seeded
 from mess_core.encoders.registry import weights_file
 from mess_core.encoders.weight_files import load_strictly, read_json, read_weights
 from mess_core.errors import EncoderError
@@ -275,7 +275,8 @@ def open_folder(folder: Path, family: Family) -> Checkpoint:
         raise EncoderError("has a window shorter than its transform", path=path)
     model = MertV2Model(config)
     load_strictly(model, read_weights(path), path, rename=_RENAMED)
-    return _checkpoint(family, model, config)
+    model.keep_spectrogram()
+    return own_checkpoint(family, model, config, int(config["hidden_size"]), drawn=False)
 
 
 def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0) -> Checkpoint:
@@ -291,7 +292,8 @@ def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0)
     # As the trained one: decibels are scaled to about -1 to 1.
     model.mel_mean.fill_(architecture.get("mel_mean", 6.8))
     model.mel_std.fill_(architecture.get("mel_std", 18.4))
-    return _checkpoint(family, model, config, digest=state_digest(model))
+    model.keep_spectrogram()
+    return own_checkpoint(family, model, config, int(config["hidden_size"]), drawn=True)
 
 
 def _turned(x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -309,18 +311,3 @@ def _rotation(
     exponent = torch.arange(0, dim, 2, device=like.device, dtype=torch.float32) / dim
     angles = (steps / base**exponent).repeat(1, 2)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-
-def _checkpoint(
-    family: Family, model: MertV2Model, config: dict[str, Any], *, digest: str = ""
-) -> Checkpoint:
-    model.keep_spectrogram()
-    architecture = {"family": family.name, "config": config, "preprocessor": {}}
-    states = NativeStates(
-        family,
-        model.eval().requires_grad_(False),
-        make_front_end(family, {}, config),
-        architecture,
-        int(config["hidden_size"]),
-    )
-    return Checkpoint(states, False, int(config["sampling_rate"]), digest)

@@ -17,8 +17,8 @@ from torch import nn
 
 from mess_core.encoders.checkpoint import Checkpoint
 from mess_core.encoders.families import Family
-from mess_core.encoders.front_ends import DecibelMel, make_front_end, mel_bank
-from mess_core.encoders.native import NativeStates, quiet, seeded, state_digest
+from mess_core.encoders.front_ends import DecibelMel, mel_bank
+from mess_core.encoders.native import own_checkpoint, quiet, seeded
 from mess_core.encoders.registry import weights_file
 from mess_core.encoders.weight_files import load_strictly, read_json, read_weights
 from mess_core.errors import EncoderError
@@ -130,7 +130,7 @@ def open_folder(folder: Path, family: Family) -> Checkpoint:
     state = {key: value for key, value in state.items() if not key.endswith(_FREQUENCIES)}
     state |= {k: v for k, v in model.state_dict().items() if k.endswith(_FREQUENCIES)}
     load_strictly(model, state, path, rename=_RENAMED, ignore=_UNUSED)
-    return _checkpoint(family, model, config)
+    return own_checkpoint(family, model, config, model.projection.out_features, drawn=False)
 
 
 def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0) -> Checkpoint:
@@ -145,7 +145,7 @@ def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0)
     }
     with seeded(seed), quiet():
         model = MuQModel(config)
-    return _checkpoint(family, model, config, digest=state_digest(model))
+    return own_checkpoint(family, model, config, model.projection.out_features, drawn=True)
 
 
 def _muq_config(known: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -178,17 +178,3 @@ def _musicfm_config(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         "num_attention_heads": max(1, hidden[1] // 64),
     }
     return {"channels": channels, "bands": 128, "conformer": conformer}
-
-
-def _checkpoint(
-    family: Family, model: MuQModel, config: dict[str, Any], *, digest: str = ""
-) -> Checkpoint:
-    architecture = {"family": family.name, "config": config, "preprocessor": {}}
-    states = NativeStates(
-        family,
-        model.eval().requires_grad_(False),
-        make_front_end(family, {}, config),
-        architecture,
-        model.projection.out_features,
-    )
-    return Checkpoint(states, False, family.sample_rate, digest)

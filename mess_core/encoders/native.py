@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.checkpoint import Checkpoint, parameter_count
 from mess_core.encoders.families import Family
 from mess_core.encoders.front_ends import FrontEnd, make_front_end
 from mess_core.encoders.registry import weights_file
 from mess_core.encoders.weight_files import check_finite, read_json, read_weights
 from mess_core.errors import EncoderError
 
-__all__ = ["NativeStates", "open_folder", "quiet", "seeded", "state_digest", "untrained"]
+__all__ = ["NativeStates", "open_folder", "own_checkpoint", "quiet", "seeded", "untrained"]
 
 _NOT_ARCHITECTURE = {
     "_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version",
@@ -63,6 +63,7 @@ class NativeStates:
         self.model = model
         self.architecture = architecture
         self.shortest = family.shortest
+        self.parameters = parameter_count(model)
         self._front_end = front_end
         self._layers: tuple[int, ...] = ()
         self._captured: dict[int, torch.Tensor] = {}
@@ -163,7 +164,7 @@ def untrained(family: Family, architecture: Mapping[str, Any], *, seed: int = 0)
     config, preprocessor = dict(architecture["config"]), dict(architecture["preprocessor"])
     with seeded(seed), quiet():
         model = _build(family, config)
-    return _checkpoint(family, model, config, preprocessor, digest=state_digest(model))
+    return _checkpoint(family, model, config, preprocessor, digest=_state_digest(model))
 
 
 @contextlib.contextmanager
@@ -179,16 +180,46 @@ def quiet() -> Iterator[None]:
     """Keep transformers from commenting on what it loads in a block."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
-def state_digest(model: nn.Module) -> str:
+def own_checkpoint(
+    family: Family, model: nn.Module, config: dict[str, Any], dim: int, *, drawn: bool
+) -> Checkpoint:
+    """Return the checkpoint of a model that no class of transformers is.
+
+    Parameters
+    ----------
+    family : Family
+    model : Module
+        Takes what the family's front end gives.
+    config : dict
+        What the family's ``untrained`` builds the same architecture from.
+    dim : int
+        Dimensions of the states.
+    drawn : bool
+        Whether the weights are drawn at random, so that their digest is their identity.
+    """
+    states = NativeStates(
+        family,
+        model.eval().requires_grad_(False),
+        make_front_end(family, {}, config),
+        {"family": family.name, "config": config, "preprocessor": {}},
+        dim,
+    )
+    rate = int(config.get("sampling_rate", family.sample_rate))
+    return Checkpoint(states, False, rate, _state_digest(model) if drawn else "")
+
+
+def _state_digest(model: nn.Module) -> str:
     """Return the SHA-256 of all weights, in hexadecimal."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
@@ -221,8 +252,9 @@ def _checkpoint(
     )
     return Checkpoint(
         model=states,
-        do_normalize=family.front_end == "wave" and bool(preprocessor.get("do_normalize", False))
-        and family.tokens == "time",
+        # Transformers scales unless told otherwise; codecs take samples as they are.
+        do_normalize=family.front_end == "wave" and family.tokens == "time"
+        and bool(preprocessor.get("do_normalize", True)),
         sample_rate=int(preprocessor.get("sampling_rate", family.sample_rate)),
         digest=digest,
     )  # fmt: skip
@@ -250,8 +282,10 @@ def _load(folder: Path, family: Family, config: Mapping[str, Any]) -> nn.Module:
     import transformers
 
     path = weights_file(folder, family)
-    read_weights(path)  # refuses code and damaged files by name, before transformers reads them
+    if path.suffix != ".safetensors":
+        read_weights(path)  # refuses code by name; safetensors cannot contain any
     try:
+        model: nn.Module
         with quiet():
             model, found = getattr(transformers, family.model).from_pretrained(
                 folder,
@@ -289,7 +323,7 @@ def _load(folder: Path, family: Family, config: Mapping[str, Any]) -> nn.Module:
                 remedy="Download the model again; do not mix files of two models",
             )
     check_finite(model, path)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _final_norm(family: Family, model: nn.Module, config: Mapping[str, Any]) -> nn.Module | None:

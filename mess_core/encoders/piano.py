@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mess_core.encoders.checkpoint import Checkpoint
+from mess_core.encoders.checkpoint import Checkpoint, parameter_count
 from mess_core.encoders.families import Family
 from mess_core.encoders.registry import weights_file
 from mess_core.errors import EncoderError
@@ -199,6 +199,7 @@ class PianoStates:
     def __init__(self, model: PianoModel) -> None:
         self._model = model
         self._front_end = LogMel(model.config.bands)
+        self.parameters = parameter_count(model)
         self.num_layers = model.config.blocks + 1
         self.dim = model.config.dim
         self.state_names = ("input", *(f"block {one}" for one in range(1, self.num_layers)))

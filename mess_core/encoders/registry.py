@@ -20,11 +20,10 @@ from mess_core.encoders.families import (
     FAMILIES,
     PIANO_FOLDER,
     PIANO_WEIGHTS,
-    PUBLISHED,
     SETTINGS,
     Family,
-    Published,
 )
+from mess_core.encoders.published import PUBLISHED, Published
 from mess_core.environment import PIANO
 from mess_core.errors import EncoderError
 

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from mess_core.encoders.checkpoint import Checkpoint
-from mess_core.encoders.families import PUBLISHED
 from mess_core.encoders.mert import HubertStates, build_model, ready
 from mess_core.encoders.piano import FAMILY, SAMPLE_RATE, PianoConfig, PianoModel, PianoStates
+from mess_core.encoders.published import PUBLISHED
 from mess_core.encoders.registry import family_named
 from mess_core.errors import EncoderError
 

@@ -172,7 +172,7 @@ def _frames(
     load = cache(partial(matching_encoder, identity, encoder, layout))
     try:
         return library_frames(
-            passages, tracks, layout.rendered, identity=identity, encoder=load, say=say
+            passages, tracks, layout.frames, identity=identity, encoder=load, say=say
         )
     except (AudioError, EncoderError) as error:
         say(f"clips are not compared over time: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -177,17 +178,14 @@ def retrieval_differences(answers: pd.DataFrame) -> pd.DataFrame:
                     "second": second,
                     "criterion": criterion,
                     "metric": OWN_METRIC[objective],
-                    "difference": found.difference,
-                    "low": found.low,
-                    "high": found.high,
-                    "p": found.p,
-                    "n": found.n,
-                    "clusters": found.clusters,
+                    **asdict(found),
                 }
             )
     table = pd.DataFrame(rows)
     if len(table):
-        table.insert(8, "q", false_discovery_rate(table["p"].to_numpy()))
+        table.insert(
+            table.columns.get_loc("p") + 1, "q", false_discovery_rate(table["p"].to_numpy())
+        )
     return table
 
 

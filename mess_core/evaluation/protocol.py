@@ -39,7 +39,12 @@ Say = Callable[[str], None]
 
 
 def evaluate_systems(
-    benchmark: BenchmarkData, split: Split, systems: Sequence[System], *, say: Say = lambda _: None
+    benchmark: BenchmarkData,
+    split: Split,
+    systems: Sequence[System],
+    *,
+    permutations: int | None = None,
+    say: Say = lambda _: None,
 ) -> pd.DataFrame:
     """Fit and evaluate every system in every fold, on true and on permuted labels.
 
@@ -48,6 +53,8 @@ def evaluate_systems(
     benchmark : BenchmarkData
     split : Split
     systems : sequence of System
+    permutations : int, optional
+        Permutations of each objective's labels, the control; `PERMUTATIONS` by default.
     say : callable
         Called with progress messages.
 
@@ -77,8 +84,9 @@ def evaluate_systems(
             "no fold has both training and test passages",
             remedy="Add performances of more works, with MIDI",
         )
-    for objective, number in itertools.product(get_args(Objective), range(PERMUTATIONS)):
-        say(f"permuted {objective} labels: permutation {number + 1} of {PERMUTATIONS}")
+    count = PERMUTATIONS if permutations is None else permutations
+    for objective, number in itertools.product(get_args(Objective), range(count)):
+        say(f"permuted {objective} labels: permutation {number + 1} of {count}")
         permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + number)
         found += _evaluate_folds(permuted, split, systems, objective, say)
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]

@@ -213,6 +213,7 @@ def rendered_clips(
     for number, (name, one) in enumerate(zip(ids, performances, strict=True), start=1):
         key = hashlib.sha256((stamp + performance_sha256(one)).encode()).hexdigest()[:32]
         path = folder / stamp[:12] / f"{key}.npy"
+        wave: Vectors | None = None
         try:
             cached = read_array(path, mmap=False)
             shape = (int(cached[0]), int(cached[1]))
@@ -229,7 +230,9 @@ def rendered_clips(
         try:
             frames.append(read_array(over_time, mmap=False))
         except StoreError:
-            frames.append(clip_frames(encoder(), render(one, engine=engine)))
+            if wave is None:
+                wave = render(one, engine=engine)
+            frames.append(clip_frames(encoder(), wave))
             write_array(over_time, frames[-1])
         vectors.append(np.asarray(vector, dtype=np.float32))
         audio.append(np.asarray(described, dtype=np.float64))

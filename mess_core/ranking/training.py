@@ -108,7 +108,8 @@ class Trained:
     epoch : int
         Epoch of the weights.
     validation : float
-        Soft accuracy of that epoch on the validation triplets.
+        Soft accuracy of that epoch on the validation triplets; of a regression, its
+        cross-validated R² within passages.
     history : tuple of float
         Soft accuracy of all epochs.
     held_out : frozenset of str

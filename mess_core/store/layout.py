@@ -264,6 +264,11 @@ class Layout:
         return self.evaluation / "rendered"
 
     @property
+    def frames(self) -> Any:
+        """Folder of the frames of the library's clips."""
+        return self.evaluation / "frames"
+
+    @property
     def leaderboard(self) -> Any:
         return self.evaluation / "leaderboard"
 

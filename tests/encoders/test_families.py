@@ -17,9 +17,10 @@ from mess_core.cli import cli
 from mess_core.encoders import load_encoder
 from mess_core.encoders.collapse import COLLAPSED, clip_similarity
 from mess_core.encoders.control import load_control
-from mess_core.encoders.families import FAMILIES, PUBLISHED
+from mess_core.encoders.families import FAMILIES
 from mess_core.encoders.loading import pick_dtype
 from mess_core.encoders.native import quiet
+from mess_core.encoders.published import PUBLISHED
 from mess_core.encoders.registry import find_encoder
 from mess_core.errors import EncoderError
 
@@ -408,6 +409,16 @@ def test_every_published_name_can_be_built_untrained_and_has_a_licence():
 def test_the_trained_encoder_in_the_package_has_not_collapsed():
     similarity = clip_similarity(load_encoder("mess-piano", device="cpu"))
     assert similarity.min() < COLLAPSED
+
+
+def test_samples_are_scaled_unless_the_folder_says_otherwise(folders, tmp_path):
+    """As Wav2Vec2FeatureExtractor does where ``do_normalize`` is not given."""
+    folder = tmp_path / "model"
+    shutil.copytree(folders["hubert"], folder)
+    (folder / "preprocessor_config.json").write_text('{"sampling_rate": 16000}')
+    assert load_encoder(folder, device="cpu").do_normalize
+    assert transformers.Wav2Vec2FeatureExtractor().do_normalize
+    assert not load_encoder(folders["encodec"], device="cpu").do_normalize
 
 
 def test_float16_is_chosen_on_cuda_only_where_the_family_allows_it():

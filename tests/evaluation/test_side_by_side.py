@@ -18,6 +18,7 @@ from mess_core.listen.app import create_app
 from mess_core.probing.layer_probing import ProbingSettings
 from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.matrix import build_matrix, load_matrix
+from mess_core.store.stored_encoders import remove_encoder
 from mess_core.store.tables import read_table
 
 QUICK = ProbingSettings(alphas=(1.0, 100.0), resamples=50, folds=3, inner_folds=2, permutations=0)
@@ -161,6 +162,8 @@ def test_the_page_is_served_and_notices_new_embeddings(library):
     assert "<script" not in page.text
     assert check_side_by_side(layout).passed
     build_matrix(layout.of("mess-piano"), read_table(layout.tracks).iloc[1:])
+    assert check_side_by_side(layout).facts["stale"] == ["mess-piano"]
+    remove_encoder(layout, "mess-piano")
     assert not check_side_by_side(layout).passed
 
 

@@ -323,7 +323,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("torch finds no CUDA device; --device cpu --quick rehearses without one")
-    report = Report(torch.device(arguments.device), arguments.quick)
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    report = Report(device, arguments.quick)
     for name in arguments.only:
         began = time.perf_counter()
         try:

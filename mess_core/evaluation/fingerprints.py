@@ -20,7 +20,7 @@ from mess_core.targets.registry import TARGETS_VERSION
 
 __all__ = ["EVALUATION_VERSION", "folder_fingerprint", "library_fingerprint"]
 
-EVALUATION_VERSION = "4"
+EVALUATION_VERSION = "5"
 """Version of the criteria and models; changing it invalidates all cached results."""
 
 _TRACK_COLUMNS = ["track_id", "work_id", "composer", "title", "performer", "audio_sha256"]

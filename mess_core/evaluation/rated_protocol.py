@@ -26,18 +26,19 @@ from mess_core.evaluation.rated_triplets import (
     mean_ratings,
     rated_triplets,
 )
-from mess_core.evaluation.systems import System
+from mess_core.evaluation.systems import System, fit_head
 from mess_core.midi.performance import read_performance
 from mess_core.probing.folds import grouped_folds
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.descriptors import HALF_PEDAL, standardised
-from mess_core.ranking.passage_curves import CURVES
+from mess_core.ranking.frame_alignment import PAIR_FEATURES, PairAlignments
 from mess_core.ranking.perceived import (
     PassageDescription,
     PerceivedDistance,
     describe_passage,
 )
 from mess_core.ranking.scaling import pair_distances
+from mess_core.search.served_heads import Head
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,14 +218,18 @@ def evaluate_on_ratings(
     if make is None:
         return pd.concat(found, ignore_index=True)
     clips = rated_clips(passages, make)
-    from_audio = [_describe_audio(clips[name]) for name in names]
-    cross_validate("audio, learned from ratings", from_audio, answers, groups, CRITERION)
-    training_set = None
+    training_set, head = None, None
     if training_set_without is not None:
         try:
             training_set = training_set_without(rated_works(passages))
+            head = fit_head(training_set, "expression", "regression").head
         except MessError as error:
             say(f"no training set without the rated works: {error.problem}")
+    from_audio = [_describe_audio(clips[name], head) for name in names]
+    learned = "audio, learned from ratings"
+    cross_validate(learned, from_audio, answers, groups, CRITERION)
+    cross_validate(learned, from_audio, answers, movements, BY_MOVEMENT)
+    cross_validate(learned, from_audio, permuted, groups, f"{CRITERION}{PERMUTED}")
     for system in systems:
         say(f"ratings: {system.name}")
         if system.describe is not None:
@@ -250,14 +255,25 @@ def _descriptor_distances(table: Floats) -> Floats:
     return pair_distances(standardised(rows))
 
 
-def _describe_audio(clips: Clips) -> PassageDescription:
-    """Describe a passage by its audio targets and the encoder's mean layer."""
-    table = np.hstack([clips.audio, clips.vectors.mean(axis=1)])
-    rows = [{f"{column:04d}": float(v) for column, v in enumerate(row)} for row in table]
-    no_distance = np.zeros((len(clips), len(clips)))
-    return PassageDescription(
-        tuple(rows[0]), standardised(rows), dict.fromkeys(CURVES, no_distance)
-    )
+def _describe_audio(clips: Clips, head: Head | None) -> PassageDescription:
+    """Describe a passage by what its recordings tell.
+
+    Audio targets, the encoder's mean layer, the descriptors that a regression on other works
+    predicts, and distances by the alignment of frames.
+    """
+    parts = [clips.audio, clips.vectors.mean(axis=1)]
+    if head is not None:
+        parts.append(head(clips.vectors)[:, :-1])
+    rows = [
+        {f"{column:04d}": float(value) for column, value in enumerate(row)}
+        for row in np.hstack(parts)
+    ]
+    curves = {}
+    if clips.frames:
+        aligned = PairAlignments().matrix(clips)
+        curves = {name: aligned[:, :, column] for column, name in enumerate(PAIR_FEATURES)}
+        curves = {name: one / max(one.mean(), 1e-9) for name, one in curves.items()}
+    return PassageDescription(tuple(rows[0]), standardised(rows), curves)
 
 
 def _rows(

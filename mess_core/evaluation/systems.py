@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from mess_core.errors import MessError
 from mess_core.evaluation.data import TrainingSet
+from mess_core.ranking.attention import AttentionSettings, fit_attention
 from mess_core.ranking.clips import Clips
+from mess_core.ranking.invariance import erase_works
 from mess_core.ranking.regression import fit_regression
 from mess_core.ranking.rerank import Reranker, interactions
 from mess_core.ranking.scaling import moments, pair_distances, standardise
@@ -111,6 +113,14 @@ def model_sequence(objective: Objective) -> list[System]:
         for name in MODELS
         if not (objective == "content" and MODELS[name].centred)
     ]
+    if objective == "expression":
+        more: dict[str, Callable[[TrainingSet], Scorer]] = {
+            "linear, adversary": _against_adversary,
+            "linear, works erased": _erased,
+            "attention over time": _attended,
+        }
+        for name, fit in more.items():
+            models.append(System(f"expression: {name}", "head", fit, objective))
     models.append(
         System(f"{objective}: reranker", "head", partial(_reranked, objective), objective)
     )
@@ -164,14 +174,45 @@ def fit_head(
             by_passage=True,
         )
     else:
-        material = Material(
-            training_set.clips.vectors,
-            np.concatenate([training_set.expression, training_set.single_factor]),
-            training_set.passages,
-            training_set.works,
-            by_passage=False,
-        )
+        material = _expression_material(training_set)
     return train_head(material, settings, made_from=made_from)
+
+
+def _expression_material(training_set: TrainingSet) -> Material:
+    return Material(
+        training_set.clips.vectors,
+        np.concatenate([training_set.expression, training_set.single_factor]),
+        training_set.passages,
+        training_set.works,
+        by_passage=False,
+    )
+
+
+def _against_adversary(training_set: TrainingSet) -> Scorer:
+    settings = Settings("linear", "infonce", adversary=1.0, seed=training_set.seed)
+    return _head_scorer(train_head(_expression_material(training_set), settings).head)
+
+
+def _erased(training_set: TrainingSet) -> Scorer:
+    """Train the linear head on vectors that tell the training works apart no more."""
+    material = _expression_material(training_set)
+    erase = erase_works(material.vectors, material.groups)
+    settings = Settings("linear", "infonce", seed=training_set.seed)
+    material = replace(material, vectors=erase(material.vectors))
+    head = train_head(material, settings).head
+    return lambda clips: _cosines(head(erase(clips.vectors)))
+
+
+def _attended(training_set: TrainingSet) -> Scorer:
+    count = training_set.library
+    predict = fit_attention(
+        training_set.clips.frames[:count],
+        training_set.values[:count],
+        training_set.passages[:count],
+        training_set.works[:count],
+        AttentionSettings(seed=training_set.seed),
+    )
+    return lambda clips: -pair_distances(predict(clips.frames))
 
 
 def _head(objective: Objective, model: str, training_set: TrainingSet) -> Scorer:

@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression, standardised
-from mess_core.ranking.passage_curves import (
-    CURVES,
-    curve_distances,
-    passage_curves,
-    shape_descriptors,
-)
+from mess_core.ranking.passage_curves import curve_distances, passage_curves, shape_descriptors
 from mess_core.ranking.scaling import pair_distances
 
 __all__ = ["PassageDescription", "PerceivedDistance", "describe_passage"]
@@ -46,7 +41,7 @@ class PassageDescription:
     descriptors : ndarray, float64, shape [performances, descriptors]
         Standardised within the passage.
     curves : dict of str to ndarray, float64, shape [performances, performances]
-        Distances between curves, as returned by `curve_distances`.
+        Distances between curves, such as `curve_distances` returns; all passages have the same.
     """
 
     names: tuple[str, ...]
@@ -154,7 +149,8 @@ class PerceivedDistance:
         found, _ = nnls(np.hstack([design, constant]), np.concatenate(target))
         if not found[:-1].any():
             found[:] = 1.0
-        self.weights = dict(zip((*self._part_names(),), found[:-1].tolist(), strict=True))
+        names = ["linear", "trees", "descriptors", *passages[0].curves]
+        self.weights = dict(zip(names, found[:-1].tolist(), strict=True))
         self._models = self._regressors(x, ratings)
         return self
 
@@ -183,9 +179,6 @@ class PerceivedDistance:
             axis=0,
         )
         return total
-
-    def _part_names(self) -> list[str]:
-        return ["linear", "trees", "descriptors", *CURVES]
 
     def _choose_alpha(
         self, x: list[Floats], y: Sequence[Floats], folds: NDArray[np.int64]
@@ -218,7 +211,7 @@ def _parts(passage: PassageDescription, predicted: Sequence[Floats]) -> list[Flo
     """Return the distances to be summed, each [performances, performances]."""
     descriptors = pair_distances(passage.descriptors) / np.sqrt(passage.descriptors.shape[1])
     learned = [pair_distances(one) for one in predicted]
-    return [*learned, descriptors, *(passage.curves[name] for name in CURVES)]
+    return [*learned, descriptors, *passage.curves.values()]
 
 
 def _folds(groups: Sequence[str], count: int) -> NDArray[np.int64]:

@@ -8,14 +8,14 @@ descriptors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError
-from mess_core.ranking.triplets import expression_unit
+from mess_core.ranking.triplets import expression_unit, within_passages
 from mess_core.search.served_heads import Head
 
 __all__ = ["fit_regression"]
@@ -71,8 +71,8 @@ def fit_regression(
     >>> head.kind, score > 0.9
     ('regression', True)
     """
-    from sklearn.linear_model import Ridge
-    from sklearn.model_selection import GridSearchCV, GroupKFold
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import GroupKFold
 
     names = np.asarray(passages, dtype=str)
     _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
@@ -87,33 +87,40 @@ def fit_regression(
     mean = vectors.mean(axis=0)
     scale = np.maximum(vectors.std(axis=0), _SCALE_FLOOR)
     flat = ((vectors - mean) / scale).reshape(len(vectors), -1)
-    x = _within(np.asarray(flat, dtype=np.float64), names)[several]
-    y = _within(values / expression_unit(values, passages), names)[several]
+    x = within_passages(np.asarray(flat, dtype=np.float64), names)[several]
+    y = within_passages(values / expression_unit(values, passages), names)[several]
     y = np.where(np.isfinite(y), y, 0.0)
-    search = GridSearchCV(
-        Ridge(fit_intercept=False),
-        {"alpha": list(_ALPHAS)},
-        cv=GroupKFold(min(_FOLDS, present)),
-        scoring="r2",
-    )
-    search.fit(x, y, groups=groups)
+    scores = np.zeros(len(_ALPHAS))
+    folds = GroupKFold(min(_FOLDS, present))
+    for train, test in folds.split(x, y, groups):
+        for number, weights in enumerate(_ridge(x[train], y[train], _ALPHAS)):
+            scores[number] += r2_score(y[test], x[test] @ weights) / folds.get_n_splits()
+    best = int(scores.argmax())
+    (chosen,) = _ridge(x, y, _ALPHAS[best : best + 1])
     arrays = {
         "mean": mean,
         "scale": scale,
-        "first": search.best_estimator_.coef_.reshape(y.shape[1], -1) * _LIFT,
+        "first": chosen.T * _LIFT,
     }
     head = Head(
         "regression",
         {name: np.asarray(one, dtype=np.float32) for name, one in arrays.items()},
         dict(made_from or {}),
     )
-    return head, float(search.best_score_)
+    return head, float(scores[best])
 
 
-def _within(values: Floats, names: NDArray[np.str_]) -> Floats:
-    """Subtract the mean of each passage, ignoring missing values."""
-    import pandas as pd
+def _ridge(x: Floats, y: Floats, alphas: Sequence[float]) -> Iterator[Floats]:
+    """Yield the weights of ridge regression without intercept, [columns, targets], per penalty.
 
-    table = pd.DataFrame(values)
-    centred: Floats = (table - table.groupby(names).transform("mean")).to_numpy(dtype=np.float64)
-    return centred
+    One decomposition serves all penalties: of the rows' products if there are fewer rows than
+    columns, else of the columns'.
+    """
+    if len(x) <= x.shape[1]:
+        values, rotation = np.linalg.eigh(x @ x.T)
+        back, projected = x.T @ rotation, rotation.T @ y
+    else:
+        values, back = np.linalg.eigh(x.T @ x)
+        projected = back.T @ (x.T @ y)
+    for alpha in alphas:
+        yield back @ (projected / (values + alpha)[:, None])

@@ -1,15 +1,15 @@
 """Seeded training of heads on frozen vectors, with early stopping on held-out works.
 
-Losses come from pytorch-metric-learning (Musgrave et al., 2020): the triplet margin loss for
-diagonal weights, NT-Xent (InfoNCE; van den Oord et al., 2018) and SupCon (Khosla et al., 2020)
-for projections. All data fit in memory, so that a step uses all clips, or a random choice of
-whole passages if there are more than `Settings.batch` clips.
+Losses: the triplet margin loss of pytorch-metric-learning (Musgrave et al., 2020) for diagonal
+weights, InfoNCE and SupCon (`mess_core.ranking.contrastive`) for projections. All data fit in
+memory, so that a step uses all clips, or a random choice of whole passages if there are more than
+`Settings.batch` clips.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError
+from mess_core.ranking.contrastive import info_nce, sup_con
 from mess_core.ranking.heads import HeadKind, HeadModule, make_head
+from mess_core.ranking.invariance import Adversary
+from mess_core.ranking.triplets import within_passages
 from mess_core.search.served_heads import Head
 
 __all__ = ["LossName", "Material", "Settings", "Trained", "train_head"]
@@ -30,8 +33,10 @@ _SCALE_FLOOR = 1e-4
 _SOFT = 0.05
 _SMALL = 1_000_000
 
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+Loss = Callable[[torch.Tensor, Ints, Bools | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,10 @@ class Settings:
     centred : bool
         Whether to subtract the mean of each passage's clips in training, so that the head cannot
         use the content.
+    adversary : float
+        Weight of an adversary that tells works apart by the head's vectors; 0 for none.
     batch : int
         Clips per step.
-    negatives : int
-        Random negatives per clip and step, from other passages (InfoNCE for content).
     seed : int
     """
 
@@ -70,8 +75,8 @@ class Settings:
     weight_decay: float = 1e-2
     validation: float = 0.25
     centred: bool = False
+    adversary: float = 0.0
     batch: int = 512
-    negatives: int = 32
     seed: int = 0
 
 
@@ -173,12 +178,17 @@ def _train(material: Material, settings: Settings, made_from: Mapping[str, Any] 
     x = (material.vectors - mean) / scale
     passages = np.unique(np.asarray(material.passages, dtype=str), return_inverse=True)[1]
     if settings.centred:
-        x = x - _passage_means(x, passages)
+        x = within_passages(x.reshape(len(x), -1), passages).reshape(x.shape)
     inputs = torch.from_numpy(x.astype(np.float32))
     model = make_head(settings.kind, x.shape[1], x.shape[2], seed=settings.seed)
     loss = _loss(settings)
+    adversary = None
+    if settings.adversary:
+        adversary = Adversary(model(inputs[:1]).shape[1], groups.tolist(), seed=settings.seed)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        [*model.parameters(), *(adversary.parameters() if adversary else ())],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
     )
     rng = np.random.default_rng(settings.seed)
     rows = np.flatnonzero(inside)
@@ -191,12 +201,17 @@ def _train(material: Material, settings: Settings, made_from: Mapping[str, Any] 
         elif epoch - best_epoch >= settings.patience:
             break
         chosen = _batch(rows, passages, settings.batch, rng)
-        pairs = _pairs(chosen, material, train, passages, settings, rng)
-        if pairs is None:
+        local = _inside(train, chosen)
+        if len(local) == 0:
             continue
         optimiser.zero_grad()
-        value = loss(model(inputs[torch.from_numpy(chosen)]), indices_tuple=pairs)
-        value.backward()
+        other = passages[chosen][:, None] != passages[chosen] if material.by_passage else None
+        positions = torch.from_numpy(chosen)
+        unit = model(inputs[positions])
+        value = loss(unit, local, other)
+        if adversary is not None:
+            value = value + settings.adversary * adversary(unit, positions)
+        torch.autograd.backward(value)
         optimiser.step()
     model.load_state_dict(best_state)
     head = model.export(mean, scale, {**(made_from or {}), "settings": vars(settings)})
@@ -226,13 +241,26 @@ def _split_triplets(
     return train, validation
 
 
-def _loss(settings: Settings) -> Any:
-    from pytorch_metric_learning import distances, losses
-
+def _loss(settings: Settings) -> Loss:
+    """Return the loss of unit vectors, triplets, and a mask of further negatives or None."""
     if settings.loss == "triplet":
-        return losses.TripletMarginLoss(margin=0.1, distance=distances.CosineSimilarity())
-    losses_by_name = {"infonce": losses.NTXentLoss, "supcon": losses.SupConLoss}
-    return losses_by_name[settings.loss](temperature=settings.temperature)
+        from pytorch_metric_learning import distances, losses
+
+        margin = losses.TripletMarginLoss(margin=0.1, distance=distances.CosineSimilarity())
+
+        def by_triplets(unit: torch.Tensor, triplets: Ints, _: Bools | None) -> torch.Tensor:
+            indices = tuple(torch.from_numpy(np.ascontiguousarray(one)) for one in triplets.T)
+            found: torch.Tensor = margin(unit, indices_tuple=indices)
+            return found
+
+        return by_triplets
+    contrast = {"infonce": info_nce, "supcon": sup_con}[settings.loss]
+
+    def by_masks(unit: torch.Tensor, triplets: Ints, other: Bools | None) -> torch.Tensor:
+        positive, negative = _masks(triplets, len(unit), other)
+        return contrast(unit, positive, negative, temperature=settings.temperature)
+
+    return by_masks
 
 
 @torch.no_grad()
@@ -241,8 +269,8 @@ def _soft_accuracy(model: HeadModule, inputs: torch.Tensor, triplets: Ints) -> f
     needed = np.unique(triplets)
     unit = model(inputs[torch.from_numpy(needed)])
     x, near, far = (torch.from_numpy(np.searchsorted(needed, one)) for one in triplets.T)
-    difference = (unit[x] * (unit[near] - unit[far])).sum(dim=1)
-    return float(torch.sigmoid(difference / _SOFT).mean())
+    similarity = unit @ unit.T
+    return float(torch.sigmoid((similarity[x, near] - similarity[x, far]) / _SOFT).mean())
 
 
 def _batch(rows: Ints, passages: Ints, size: int, rng: np.random.Generator) -> Ints:
@@ -257,57 +285,22 @@ def _batch(rows: Ints, passages: Ints, size: int, rng: np.random.Generator) -> I
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _pairs(
-    chosen: Ints,
-    material: Material,
-    triplets: Ints,
-    passages: Ints,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> tuple[torch.Tensor, ...] | None:
-    """Return rows of the batch in the form the loss takes; None if the batch has no triplet.
-
-    The triplet loss takes triplets. The others take (anchors, positives, anchors, negatives). If
-    triplets disagree on whether a clip is near to x or far from it, the majority decides.
-    """
+def _inside(triplets: Ints, chosen: Ints) -> Ints:
+    """Return the triplets within the batch, as positions in it."""
     position = np.full(int(max(triplets.max(), chosen.max())) + 1, -1)
     position[chosen] = np.arange(len(chosen))
     local = position[triplets]
-    local = local[(local >= 0).all(axis=1)]
-    if len(local) == 0:
-        return None
-    if settings.loss == "triplet":
-        return tuple(torch.from_numpy(np.ascontiguousarray(one)) for one in local.T)
-    net = np.zeros((len(chosen), len(chosen)), dtype=np.int64)
-    np.add.at(net, (local[:, 0], local[:, 1]), 1)
-    if material.by_passage:
-        own = passages[chosen]
-        other = own[:, None] != own[None]
-        # The library's InfoNCE compares every positive with every negative pair.
-        most = settings.negatives if settings.loss == "infonce" else len(chosen)
-        negative = torch.from_numpy(_sample_per_row(other, most, rng))
-    else:
-        np.add.at(net, (local[:, 0], local[:, 2]), -1)
-        negative = torch.from_numpy(np.argwhere(net < 0))
-    positive = torch.from_numpy(np.argwhere(net > 0))
-    return positive[:, 0], positive[:, 1], negative[:, 0], negative[:, 1]
+    return local[(local >= 0).all(axis=1)]
 
 
-def _sample_per_row(
-    allowed: NDArray[np.bool_], most: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draw at most `most` allowed entries of each row at random; return indices, [pairs, 2]."""
-    if most < allowed.shape[1]:
-        draw = np.where(allowed, rng.random(allowed.shape), np.inf)
-        nth = np.partition(draw, most - 1, axis=1)[:, most - 1 : most]
-        allowed = allowed & (draw <= nth)
-    return np.argwhere(allowed)
+def _masks(triplets: Ints, count: int, other: Bools | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which clips are positives and negatives of which.
 
-
-def _passage_means(x: Vectors, passages: Ints) -> Vectors:
-    flat = x.reshape(len(x), -1)
-    sums = np.zeros((int(passages.max()) + 1, flat.shape[1]), dtype=np.float64)
-    np.add.at(sums, passages, flat)
-    means = sums / np.bincount(passages)[:, None]
-    found: Vectors = means[passages].reshape(x.shape).astype(np.float32)
-    return found
+    If triplets disagree on whether a clip is near to x or far from it, the majority decides.
+    """
+    net = np.zeros((count, count), dtype=np.int64)
+    np.add.at(net, (triplets[:, 0], triplets[:, 1]), 1)
+    if other is None:
+        np.add.at(net, (triplets[:, 0], triplets[:, 2]), -1)
+    negative = net < 0 if other is None else other
+    return torch.from_numpy(net > 0), torch.from_numpy(negative)

@@ -9,7 +9,7 @@ label comes from a system's own neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ __all__ = [
     "expression_unit",
     "expression_values",
     "shuffled_within",
+    "within_passages",
 ]
 
 Objective = Literal["content", "expression"]
@@ -75,11 +76,7 @@ def expression_unit(values: Floats, passages: Sequence[str]) -> Floats:
     -------
     ndarray, float64, shape [descriptors]
     """
-    import pandas as pd
-
-    table = pd.DataFrame(values)
-    names = np.asarray(passages, dtype=str)
-    centred = (table - table.groupby(names).transform("mean")).to_numpy(dtype=np.float64)
+    centred = within_passages(values, passages)
     known = np.isfinite(centred)
     total = np.where(known, np.square(centred), 0.0).sum(axis=0)
     unit: Floats = np.sqrt(total / np.maximum(known.sum(axis=0), 1))
@@ -183,6 +180,16 @@ def content_triplets(
             remedy="Add other performances of the same works, with MIDI",
         )
     return np.array(found, dtype=np.int64)
+
+
+def within_passages(values: Floats, passages: Sequence[Any] | NDArray[Any]) -> Floats:
+    """Subtract the mean of each passage from its clips' rows, ignoring missing values."""
+    import pandas as pd
+
+    table = pd.DataFrame(values)
+    means = table.groupby(np.asarray(passages)).transform("mean")
+    centred: Floats = (table - means).to_numpy(dtype=np.float64)
+    return centred
 
 
 def shuffled_within(values: Floats, groups: Sequence[str], *, seed: int) -> Floats:

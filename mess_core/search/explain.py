@@ -64,7 +64,7 @@ def explain_hit(
         others = np.delete(values, row_of[query])
         similar = float(values[row_of[hit]])
         below = 100 * float((others < similar).sum()) / max(1, len(others) - 1)
-        for target in ASPECTS[name]:
+        for target in ASPECTS.get(name, ()):
             gap = _value(scaled, hit, target) - _value(scaled, query, target)
             rows.append(
                 {

@@ -18,11 +18,12 @@ from mess_core.search.artifact import load_artifact
 from mess_core.search.aspect_weights import layer_weights
 from mess_core.search.explain import explain_hit
 from mess_core.search.index import TrackIndex, unit_layers
+from mess_core.search.learned_aspect import load_played_alike
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
 from mess_core.search.publishing import served_root
 from mess_core.search.recordings import matching_encoder
-from mess_core.search.subspace import SearchMode, load_subspaces
+from mess_core.search.subspace import SearchMode, Subspaces, load_subspaces
 from mess_core.search.track_ranking import TrackRanking
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -92,6 +93,9 @@ class Library:
         aspects = load_aspects(path) if path.exists() else fallback_aspects(layers)
         ids = [str(track_id) for track_id in rows["track_id"]]
         subspaces = load_subspaces(layout, ids, made_from["matrix_sha256"])
+        if (learned := load_played_alike(layout, made_from, ids, layers)) is not None:
+            aspects = {**aspects, learned[0].name: learned[0]}
+            subspaces = (subspaces or Subspaces({}, {})).extended(*learned)
         return cls(
             layout=layout,
             tracks=tracks,

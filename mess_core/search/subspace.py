@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import SearchError, StoreError
-from mess_core.probing.aspects import ASPECTS
+from mess_core.probing.aspects import ASPECTS, Aspect
 from mess_core.probing.probes import load_probes
 from mess_core.search.faithfulness import MODES, Mode, subspace_distance
 from mess_core.store.layout import Layout
@@ -39,6 +39,11 @@ class Subspaces:
     def has(self, aspect: str) -> bool:
         """Return whether any target of the aspect was probed."""
         return aspect in self.placed
+
+    def extended(self, aspect: Aspect, placed: NDArray[np.float64]) -> Subspaces:
+        """Return these and the positions on another aspect, which is compared by them."""
+        name = aspect.name
+        return Subspaces({**self.placed, name: placed}, {**self.served, name: "subspace"})
 
     def distance(self, aspect: str, row: int) -> NDArray[np.float64]:
         """Return the squared distance of a track to every track, [tracks]."""

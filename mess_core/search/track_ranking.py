@@ -16,6 +16,7 @@ from mess_core.probing.aspects import Aspect
 from mess_core.search.aspect_weights import aspect_parts, layer_weights, weight_notes
 from mess_core.search.faithfulness import Mode
 from mess_core.search.index import TrackIndex, first_allowed, unit_layers
+from mess_core.search.learned_aspect import PLAYED_ALIKE
 from mess_core.search.served_heads import track_scores
 from mess_core.search.subspace import SearchMode, Subspaces, choose_modes, relative_similarity
 from mess_core.store.layout import Layout
@@ -114,6 +115,11 @@ class TrackRanking:
         """
         wanted = dict(aspects or {})
         weights = layer_weights(aspects, self.aspects, self.index.layers)
+        if PLAYED_ALIKE in wanted and not isinstance(query, str):
+            raise SearchError(
+                f"{PLAYED_ALIKE} compares tracks of the library, not recordings from outside",
+                remedy="Rank by the head itself: head='expression-...', or --head",
+            )
         modes = self.modes(wanted, mode if isinstance(query, str) else "cosine")
         mask = self._mask(allowed)
         if isinstance(query, str) and "subspace" in modes.values():

@@ -6,6 +6,7 @@ from upath import UPath
 
 from mess_core.errors import MessError
 from mess_core.ranking.regression import fit_regression
+from mess_core.ranking.triplets import expression_unit
 from mess_core.search.served_heads import load_head, save_head
 
 PASSAGES, PLAYERS, DIM = 30, 5, 12
@@ -74,3 +75,31 @@ def test_a_stored_head_gives_the_same_vectors(clips, tmp_path):
     save_head(UPath(tmp_path), "expression-regression", head)
     loaded = load_head(UPath(tmp_path), "expression-regression")
     np.testing.assert_array_equal(loaded(vectors), head(vectors))
+
+
+@pytest.mark.parametrize("count", [20, None])
+def test_penalty_and_weights_are_those_of_a_grid_search(clips, count):
+    """With fewer clips than dimensions, and with more."""
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+
+    vectors, played, passages, works = clips
+    vectors, played, passages = vectors[:count], played[:count], passages[:count]
+    works = works[:count] if count is None else passages
+    head, score = fit_regression(vectors, played, passages, works)
+    scaled = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    x, y = scaled.reshape(len(vectors), -1), played / expression_unit(played, passages)
+    for name in set(passages):
+        rows = [row for row, one in enumerate(passages) if one == name]
+        x[rows] -= x[rows].mean(axis=0)
+        y[rows] -= y[rows].mean(axis=0)
+    search = GridSearchCV(
+        Ridge(fit_intercept=False),
+        {"alpha": np.logspace(1, 7, 13)},
+        cv=GroupKFold(min(5, len(set(works)))),
+        scoring="r2",
+    ).fit(x, y, groups=works)
+    assert score == pytest.approx(search.best_score_)
+    weights = head.arrays["first"] / np.linalg.norm(head.arrays["first"])
+    expected = search.best_estimator_.coef_ / np.linalg.norm(search.best_estimator_.coef_)
+    assert np.allclose(weights, expected, atol=1e-5)

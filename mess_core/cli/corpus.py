@@ -10,7 +10,7 @@ __all__ = ["corpus"]
 
 
 @click.command()
-@click.argument("midi", type=click.Path(exists=True, file_okay=False))
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option(
     "--soundfont",
@@ -24,14 +24,21 @@ __all__ = ["corpus"]
 @click.option("--seed", default=0, show_default=True)
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
 def corpus(
-    midi: str, out: str, soundfonts: tuple[str, ...], seconds: float, seed: int, jobs: int
+    folders: tuple[str, ...],
+    out: str,
+    soundfonts: tuple[str, ...],
+    seconds: float,
+    seed: int,
+    jobs: int,
 ) -> None:
-    """Render the beginnings of all works of which MIDI holds several performances, into OUT.
+    """Render the beginnings of all works of which FOLDERS hold several performances, into OUT.
 
-    Works are joined by their notes, whatever their files are called. OUT becomes a data set with
-    audio, MIDI and metadata: MESS_DATASETS=NAME=OUT mess run. A stopped call continues.
+    FOLDERS hold MIDI in any layout that MESS reads. Works are joined by their notes, whatever their
+    files are called, and a performance that several folders contain counts once. OUT becomes a data
+    set with audio, MIDI and metadata: MESS_DATASETS=NAME=OUT mess run. A stopped call continues.
     """
     from mess_core.datasets.base import scan_source, track_table
+    from mess_core.datasets.same_performance import copies_of_others
     from mess_core.datasets.shared_works import write_shared_works
     from mess_core.encoders.heard_works import join_by_notes, note_sketches
 
@@ -40,7 +47,9 @@ def corpus(
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True)
 
-    files = track_table({"midi": scan_source(midi, "midi")})
+    sources = {f"midi{number}": scan_source(one, "midi") for number, one in enumerate(folders)}
+    files = track_table(sources)
+    files = files[files["midi_path"].notna()].reset_index(drop=True)
     sketches, unreadable = note_sketches(files["midi_path"].tolist())
     for path, problem in unreadable.items():
         say(f"{path}: left out, {problem}")
@@ -48,6 +57,11 @@ def corpus(
     known = [sketches[path] for path in files["midi_path"]]
     files["work_id"] = join_by_notes(known, files["work_id"].tolist())
     say(f"{len(files)} performances of {files['work_id'].nunique()} works read")
+    copies = copies_of_others(files["midi_path"].tolist(), files["work_id"].tolist(), workers=jobs)
+    for copy, original in copies.items():
+        same = files["midi_path"].iloc[original]
+        say(f"{files['midi_path'].iloc[copy]}: left out, the same performance as {same}")
+    files = files.drop(index=list(copies)).reset_index(drop=True)
     table = write_shared_works(
         files, out, soundfonts, seconds=seconds, seed=seed, jobs=jobs, say=say
     )

@@ -5,12 +5,13 @@ The ground truth never comes from a system's own neighbours. Criteria:
 - ``content``: retrieve the same passage by other performers among clips of other recordings;
 - ``expression``: decide which of two other performances of x's passage is nearer in expression
   (triplets), and retrieve the nearest one;
-- ``single factor: <factor>``: single-factor triplets, whose answer is known exactly.
+- ``single factor: <factor>``: single-factor triplets, whose answer is known exactly;
+- ``moved by``: which factors' changes a system finds large, to be compared with what people notice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.evaluation.metrics import nearest_first, retrieval_metrics
+from mess_core.evaluation.single_factor import NOTICED
 from mess_core.evaluation.splits import Fold, work_groups
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.triplets import (
@@ -133,7 +135,7 @@ class FoldQueries:
         if objective != "content":
             if not uses_ground_truth:
                 found += self._expression(similarity)
-            found += self._factors(score)
+            found += self._factors(score, moved=objective is None)
         return found
 
     @cached_property
@@ -159,15 +161,24 @@ class FoldQueries:
             for x in np.unique(triplets[:, 0])
         ]
 
-    def _factors(self, score: Callable[[Clips], Floats]) -> list[dict[str, Any]]:
+    def _factors(self, score: Callable[[Clips], Floats], *, moved: bool) -> list[dict[str, Any]]:
         if len(self._single_factor) == 0:
             return []
         index = np.arange(len(self._single_factor_clips)).reshape(-1, 3)
-        correct = triplet_values(score(self._single_factor_clips), index)
-        return [
-            self._row(f"single factor: {row.factor}", "triplets", str(row.clip_id), float(value))
-            for row, value in zip(self._single_factor.itertuples(), correct, strict=True)
+        similarity = score(self._single_factor_clips)
+        correct = triplet_values(similarity, index)
+        names = list(self._single_factor[["factor", "clip_id"]].itertuples(index=False))
+        found = [
+            self._row(f"single factor: {factor}", "triplets", str(clip), float(value))
+            for (factor, clip), value in zip(names, correct, strict=True)
         ]
+        if moved:
+            distance = -similarity[index[:, 0], index[:, 2]]
+            found += [
+                self._row("moved by", factor, str(clip), value)
+                for factor, clip, value in _shares(names, distance)
+            ]
+        return found
 
     def _retrieval(
         self, criterion: str, similarity: Floats, relevant: Bools, candidates: Bools
@@ -197,6 +208,22 @@ class FoldQueries:
             "cluster": self._group[query],
             "value": value,
         }
+
+
+def _shares(names: Sequence[tuple[str, str]], distance: Floats) -> Iterator[tuple[str, str, float]]:
+    """Yield, for each factor and clip, the share of other factors whose change counts for less.
+
+    Only factors that people were tested on count, and clips that have all of them.
+    """
+    of_clip: dict[str, dict[str, float]] = {}
+    for (factor, clip), value in zip(names, distance, strict=True):
+        if factor in NOTICED:
+            of_clip.setdefault(str(clip), {})[factor] = float(value)
+    for clip, changes in of_clip.items():
+        if len(changes) == len(NOTICED):
+            for factor, value in changes.items():
+                less = [np.sign(value - one) for name, one in changes.items() if name != factor]
+                yield factor, clip, float(np.mean(less) + 1) / 2
 
 
 def triplet_values(similarity: Floats, triplets: NDArray[np.int64]) -> Floats:

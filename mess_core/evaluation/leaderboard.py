@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mess_core.evaluation.single_factor import NOTICED
 from mess_core.statistics import clustered_mean, compare_paired
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
@@ -33,6 +34,8 @@ OWN_METRIC = {"content": _CONTENT, "expression": _TRIPLETS}
 """The metric by which models of an objective are compared."""
 
 _CHANCE = {_TRIPLETS: 0.5}
+_READS_NOTES = "midi"
+"""How the names of systems begin that compare notes, not audio."""
 
 
 def summarise(answers: pd.DataFrame) -> pd.DataFrame:
@@ -144,18 +147,19 @@ def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dic
         part = summary[(summary["criterion"] == criterion) & (summary["metric"] == metric)]
         part = part.sort_values("mean", ascending=False, kind="stable")
         chance = part["chance"].iloc[0]
-        lines += [
-            "",
-            f"## {criterion} ({metric}, chance {chance:.3f})",
-            "",
-            "| system | mean | 95 % interval | n | clusters |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {row.system} | {row.mean:.3f} | {_interval(row.low, row.high, '.3f')} | {row.n} "
-            f"| {row.clusters} |"
-            for row in part.itertuples()
-        ]
+        lines += ["", f"## {criterion} ({metric}, chance {chance:.3f})", ""]
+        notes_read, whole = (
+            part["system"].str.startswith(_READS_NOTES),
+            part["n"] == part["n"].max(),
+        )
+        lines += _ranking(part[whole & ~notes_read])
+        for title, apart in (
+            ("Read the notes, which the answers come from", part[whole & notes_read]),
+            ("On fewer queries, not comparable", part[~whole]),
+        ):
+            if len(apart):
+                lines += ["", f"{title}:", "", *_ranking(apart)]
+    lines += _noticed(summary)
     lines += [
         "",
         "## Does each model help?",
@@ -172,6 +176,47 @@ def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dic
         for row in models.itertuples()
     ]
     return "\n".join([*lines, ""])
+
+
+def _ranking(part: pd.DataFrame) -> list[str]:
+    return [
+        "| system | mean | 95 % interval | n | clusters |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {row.system} | {row.mean:.3f} | {_interval(row.low, row.high, '.3f')} | {row.n} "
+            f"| {row.clusters} |"
+            for row in part.itertuples()
+        ),
+    ]
+
+
+def _noticed(summary: pd.DataFrame) -> list[str]:
+    """Return the factors by how much they move each system, beside what listeners notice."""
+    from scipy.stats import kendalltau
+
+    moved = summary[summary["criterion"] == "moved by"]
+    if moved.empty:
+        return []
+    table = moved.pivot(index="system", columns="metric", values="mean")[list(NOTICED)]
+    agreement = {
+        name: float(kendalltau(row.to_numpy(), list(NOTICED.values())).statistic)
+        for name, row in table.iterrows()
+    }
+    lines = [
+        "",
+        "## Which changes count for much",
+        "",
+        "Share of the other factors' changes that count for less, of the same clip (0.5: no "
+        "difference), and Kendall's tau of their order with listeners' (arXiv 2401.00471).",
+        "",
+        f"| system | {' | '.join(NOTICED)} | tau |",
+        f"| --- |{' --- |' * (len(NOTICED) + 1)}",
+        f"| listeners notice | {' | '.join(f'{value:.0f} %' for value in NOTICED.values())} | |",
+    ]
+    for name in sorted(table.index, key=lambda one: -np.nan_to_num(agreement[one], nan=-2)):
+        shares = " | ".join(f"{value:.2f}" for value in table.loc[name])
+        lines.append(f"| {name} | {shares} | {agreement[name]:+.2f} |")
+    return lines
 
 
 def leaderboard_png(summary: pd.DataFrame) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mess_core.evaluation.html_page import html_page, image, markdown_html
 from mess_core.evaluation.single_factor import NOTICED
 from mess_core.statistics import clustered_mean, compare_paired
 from mess_core.store.findings import Finding
@@ -20,6 +21,7 @@ __all__ = [
     "OWN_METRIC",
     "check_leaderboard",
     "compare_models",
+    "leaderboard_html",
     "leaderboard_markdown",
     "leaderboard_png",
     "summarise",
@@ -176,6 +178,13 @@ def leaderboard_markdown(summary: pd.DataFrame, models: pd.DataFrame, notes: dic
         for row in models.itertuples()
     ]
     return "\n".join([*lines, ""])
+
+
+def leaderboard_html(markdown: str, png: bytes) -> str:
+    """Return the leaderboard as a page."""
+    picture = image(png, "png", "Means with intervals, one panel per criterion")
+    parts = ["<p><a href='/'>Back to the search</a></p>", markdown_html(markdown), picture]
+    return html_page("MESS: leaderboard", parts, kind="names")
 
 
 def _ranking(part: pd.DataFrame) -> list[str]:

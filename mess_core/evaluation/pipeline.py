@@ -25,6 +25,7 @@ from mess_core.evaluation.data import (
 from mess_core.evaluation.fingerprints import folder_fingerprint, library_fingerprint
 from mess_core.evaluation.leaderboard import (
     compare_models,
+    leaderboard_html,
     leaderboard_markdown,
     leaderboard_png,
     summarise,
@@ -327,6 +328,8 @@ class Evaluation:
         write_table(folder / "models.parquet", models)
         write_bytes(folder / "leaderboard.png", found["png"])
         write_bytes(folder / "leaderboard.md", found["markdown"].encode())
+        page = leaderboard_html(found["markdown"], found["png"])
+        write_bytes(folder / "leaderboard.html", page.encode())
         return found
 
     def _notes(self) -> dict[str, str]:

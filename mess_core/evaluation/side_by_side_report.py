@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable
 from html import escape
@@ -12,6 +11,7 @@ import numpy as np
 
 from mess_core.errors import StoreError
 from mess_core.evaluation.encoder_criteria import SHARED
+from mess_core.evaluation.html_page import html_page, image
 from mess_core.evaluation.leaderboard import OWN_METRIC
 from mess_core.evaluation.side_by_side import SideBySide
 from mess_core.store.arrays import write_bytes
@@ -27,16 +27,6 @@ __all__ = ["check_side_by_side", "page_html", "profiles_figure", "save_side_by_s
 
 _RECORD = "encoders.json"
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee", "#bbbbbb", "#000000")
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c2430; margin: 1.2rem auto; padding: 0 1rem;
-  max-width: 90rem; }
-table { border-collapse: collapse; margin: .6rem 0 1.2rem; }
-th, td { border: 1px solid #d4d9e0; padding: .2rem .5rem; text-align: right; }
-th { background: #f4f5f7; font-weight: 600; } th:first-child { text-align: left; }
-td small { display: block; color: #45505e; font-size: .75rem; white-space: nowrap; }
-.scroll { overflow-x: auto; } .quiet { color: #55606e; } img { max-width: 100%; }
-.best { font-weight: 700; } .none { color: #6b7480; }
-"""
 
 
 def save_side_by_side(layout: Layout, found: SideBySide) -> None:
@@ -82,9 +72,6 @@ def page_html(found: SideBySide) -> str:
     tables = found.tables
     compared = f"{found.tracks} tracks of {found.works} works"
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>MESS: encoders side by side</title><style>{_STYLE}</style></head><body>",
         f"<h1>Encoders side by side</h1><p>{compared}, the same for all encoders; the same folds ",
         "by work and the same penalties. Intervals are 95 %, from a bootstrap over works.</p>",
         _list(found.notes),
@@ -99,7 +86,9 @@ def page_html(found: SideBySide) -> str:
         "<h2>Layers</h2>",
         "<p class='quiet'>R² of every layer over relative depth: 0 is the input of the first "
         "block, 1 the last layer.</p>",
-        f"<img alt='R² by relative depth, one panel per target' src='{_embedded(found)}'>",
+        image(
+            profiles_figure(found, "svg"), "svg+xml", "R² by relative depth, one panel per target"
+        ),
         "<h2>Significant differences</h2>",
         _differences(tables["differences"]),
         "<h2>Does a second encoder add anything?</h2>",
@@ -117,9 +106,8 @@ def page_html(found: SideBySide) -> str:
         _plain(tables["retrieval_differences"]),
         "<h2>Costs of an hour of audio</h2>",
         _plain(tables["costs"]),
-        "</body></html>",
     ]
-    return "\n".join(parts)
+    return html_page("MESS: encoders side by side", parts)
 
 
 def profiles_figure(found: SideBySide, kind: str = "png") -> bytes:
@@ -162,10 +150,6 @@ def _looks(found: SideBySide) -> Iterable[tuple[str, str, str]]:
             yield system, colour[own], "--"
         else:
             yield system, "#777777", ":"
-
-
-def _embedded(found: SideBySide) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(profiles_figure(found, 'svg')).decode()}"
 
 
 def _list(notes: list[str]) -> str:

@@ -51,6 +51,9 @@ _POLICY = (
 _NOT_COMPARED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MESS</title>
 <p>No encoders have been compared in this library. Run <code>mess run --encoder A --encoder B</code>
 and <code>mess compare</code>. <a href="/">Back to the search</a></p></html>"""
+_NOT_EVALUATED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MESS</title>
+<p>Nothing has been evaluated in this library with this encoder. Run <code>mess evaluate</code>.
+<a href="/">Back to the search</a></p></html>"""
 Hits = Annotated[int, Query(ge=1, le=200)]
 Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
@@ -97,7 +100,8 @@ def create_app(
     app.post("/api/query", response_model=None)(_bound(_query, cache))
     app.include_router(listening_test_routes(root), prefix="/api/listening-test")
     page = Layout(root).comparison_page
-    app.get("/encoders.html", response_class=HTMLResponse)(partial(_encoders, page))
+    app.get("/encoders.html", response_class=HTMLResponse)(partial(_report, page, _NOT_COMPARED))
+    app.get("/leaderboard.html", response_class=HTMLResponse)(_bound(_leaderboard, cache))
     # Links to the listening test from before its page was renamed.
     app.get("/judge.html", response_class=RedirectResponse)(lambda: "/listening-test.html")
     app.mount("/", StaticFiles(directory=_STATIC, html=True))
@@ -225,11 +229,16 @@ def _heatmap(cache: LibraryCache) -> dict[str, Any]:
     return heatmap(cache.library().layout)
 
 
-def _encoders(page: Any) -> HTMLResponse:
+def _report(page: Any, absent: str) -> HTMLResponse:
     try:
         return HTMLResponse(page.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return HTMLResponse(_NOT_COMPARED, status_code=404)
+        return HTMLResponse(absent, status_code=404)
+
+
+def _leaderboard(cache: LibraryCache) -> HTMLResponse:
+    page = cache.library().layout.leaderboard / "leaderboard.html"
+    return _report(page, _NOT_EVALUATED)
 
 
 def _peaks(cache: LibraryCache, track: str) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def explain(track: str, hit: str, data: str, encoder: str | None, as_json: bool)
 @encoder_option
 @json_option
 def aspects(data: str, encoder: str | None, as_json: bool) -> None:
-    """List the 13 aspects with their layers, confidence and reason."""
+    """List the aspects with their layers, confidence and reason."""
     import pandas as pd
 
     from mess_core.search import Library

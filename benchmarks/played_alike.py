@@ -43,6 +43,26 @@ def queries(passages: pd.DataFrame, rng: np.random.Generator) -> list[pd.DataFra
     return found
 
 
+def apart_on_shared(passages: pd.DataFrame, values: np.ndarray, tracks: list[str]) -> np.ndarray:
+    """Return how far each track is from the first, [tracks, descriptors].
+
+    Absolute differences, averaged over all passages of the work that both contain.
+    """
+    of_track = {
+        track: dict(zip(rows["passage_id"], values[rows["row"]], strict=True))
+        for track, rows in passages.assign(row=range(len(passages))).groupby("track_id")
+    }
+    found = []
+    for track in tracks:
+        shared = set(of_track[track]) & set(of_track[tracks[0]])
+        found.append(
+            np.nanmean(
+                [np.abs(of_track[track][p] - of_track[tracks[0]][p]) for p in shared], axis=0
+            )
+        )
+    return np.array(found)
+
+
 def main() -> None:
     from matplotlib.figure import Figure
 
@@ -74,8 +94,8 @@ def main() -> None:
         hits = library.similar(query, {PLAYED_ALIKE: 1.0}, k=10**4)["track_id"].astype(str)
         order = [names.index(query), *(names.index(one) for one in hits if one in names)]
         curves = passage_curves([performances[index] for index in order])
-        values = expression_values([performances[index] for index in order]) / unit
-        apart = np.abs(values - values[0])
+        own = passages["work_id"] == table["work_id"].iloc[0]
+        apart = apart_on_shared(passages[own], everything[own] / unit, [names[i] for i in order])
         cells = []
         for name in SHOWN:
             column = EXPRESSION.index(name)
@@ -97,6 +117,7 @@ def main() -> None:
             axis.set_title(f"{work}: {label}", fontsize=8)
             axis.tick_params(labelsize=7)
     axes[0, 0].legend(fontsize=7)
+    axes[-1, 0].set_xlabel("sixteenths of the passage", fontsize=8)
     figure.savefig(args.out)
     means = np.mean(totals, axis=0)
     print(f"\nmean over ten: nearest {means[0]:.2f}, others {means[1]:.2f}, "

@@ -27,8 +27,9 @@ from mess_core.datasets.base import scan_source, track_table
 from mess_core.datasets.demo import write_midi
 from mess_core.datasets.rendering import play_soundfont
 from mess_core.datasets.synthesis import Notes
-from mess_core.encoders.heard_works import HeardWorks, join_by_notes, note_sketches
+from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.piano import WORKS
+from mess_core.midi.note_sketches import join_by_notes, note_sketches
 from mess_core.midi.performance import read_performance
 
 SECONDS = 40.0

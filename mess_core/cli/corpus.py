@@ -40,7 +40,7 @@ def corpus(
     from mess_core.datasets.base import scan_source, track_table
     from mess_core.datasets.same_performance import copies_of_others
     from mess_core.datasets.shared_works import write_shared_works
-    from mess_core.encoders.heard_works import join_by_notes, note_sketches
+    from mess_core.midi.note_sketches import join_by_notes, note_sketches
 
     began = time.perf_counter()
 

@@ -1,151 +1,30 @@
 """Works that an encoder was trained on, recognised by their notes.
 
 A score on music that the encoder was trained on is not a score. Titles are spelt in many ways and
-may be missing, so each work is also known by a sketch of its notes: of all runs of seven highest
-notes (one per chord), those whose hash is divisible by 8. Two performances of one work share many,
-two works hardly any. The fixed sampling of hashes follows Broder (1997), "On the resemblance and
-containment of documents".
+may be missing, so works are also known by sketches of notes (`mess_core.midi.note_sketches`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from numpy.typing import NDArray
 
 from mess_core.audio import file_sha256
 from mess_core.encoders.piano import WORKS
-from mess_core.errors import MessError
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.note_sketches import Sketch, note_sketches, same_music, shared_notes
 from mess_core.store.cache import CachedTable, fingerprint
 from mess_core.store.tables import read_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HeardWorks", "heard_tracks", "join_by_notes", "note_sketch", "note_sketches"]
+__all__ = ["HeardWorks", "heard_tracks"]
 
 _IDENTIFYING = ["track_id", "work_id", "midi_path", "audio_sha256"]
-_RUN = 7
-_KEPT = np.uint64(8)
-_FEWEST, _SHARE = 6, 0.06  # of performances of many pages, by which chance is rare
-_FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 3, 0.5
-
-Sketch = NDArray[np.uint64]
-
-
-def note_sketch(performance: Performance) -> Sketch:
-    """Sketch of the notes of a performance.
-
-    Parameters
-    ----------
-    performance : Performance
-
-    Returns
-    -------
-    ndarray, uint64, shape [any]
-        Sorted, each once. Independent of tempo, dynamics and pedal; a transposed piece is another.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from mess_core.midi.performance import Performance
-    >>> onset = np.arange(400) * 0.25
-    >>> pitch = np.random.default_rng(0).integers(40, 80, 400)
-    >>> velocity, pedal = np.full(400, 64), np.empty((0, 2))
-    >>> one = Performance(onset, onset + 0.2, pitch, velocity, pedal)
-    >>> slow = Performance(2 * onset, 2 * onset + 0.2, pitch, velocity // 2, pedal)
-    >>> np.array_equal(note_sketch(one), note_sketch(slow))
-    True
-    """
-    chord = performance.chord_of_note
-    top = np.full(int(chord.max()) + 1 if len(chord) else 0, -1, dtype=np.int64)
-    np.maximum.at(top, chord, performance.pitch)
-    if len(top) < _RUN:
-        return np.empty(0, dtype=np.uint64)
-    runs = np.lib.stride_tricks.sliding_window_view(top, _RUN)
-    steps = np.diff(runs, axis=1)
-    distinct = 1 + (np.diff(np.sort(runs, axis=1), axis=1) > 0).sum(axis=1)
-    # Trills and scales are in every work.
-    runs = runs[(distinct > 3) & (steps > 0).any(axis=1) & (steps < 0).any(axis=1)]
-    weights = np.uint64(128) ** np.arange(_RUN, dtype=np.uint64)
-    mixed = (runs.astype(np.uint64) * weights).sum(axis=1)
-    # The finaliser of splitmix64: neighbouring runs get unrelated hashes.
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return np.unique(mixed[mixed % _KEPT == 0])
-
-
-def note_sketches(
-    paths: Sequence[str], *, workers: int = 2
-) -> tuple[dict[str, Sketch], dict[str, str]]:
-    """Sketches of MIDI files, read in several processes.
-
-    Parameters
-    ----------
-    paths : sequence of str
-    workers : int
-
-    Returns
-    -------
-    sketches : dict
-        Path to sketch, in the order of `paths`.
-    problems : dict
-        Path to why the file cannot be read.
-    """
-    found = dict(
-        zip(paths, Parallel(n_jobs=workers)(delayed(_read)(path) for path in paths), strict=True)
-    )
-    return (
-        {path: one for path, one in found.items() if not isinstance(one, str)},
-        {path: one for path, one in found.items() if isinstance(one, str)},
-    )
-
-
-def _read(path: str) -> Sketch | str:
-    try:
-        return note_sketch(read_performance(path))
-    except MessError as error:
-        return str(error)
-
-
-def join_by_notes(sketches: Sequence[Sketch], names: Sequence[str]) -> list[str]:
-    """Name of the work of each performance, joined by title and by notes.
-
-    Parameters
-    ----------
-    sketches : sequence of ndarray
-    names : sequence of str
-        Works by title.
-
-    Returns
-    -------
-    list of str
-        Performances that share a title or notes get one name: the first of theirs in order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> a, b = np.arange(100, dtype=np.uint64), np.arange(500, 600, dtype=np.uint64)
-    >>> join_by_notes([a, b, a], ["sonata", "waltz", "Sonata in C"])
-    ['sonata', 'waltz', 'sonata']
-    """
-    from scipy.sparse.csgraph import connected_components
-
-    _, title = np.unique(np.asarray(names), return_inverse=True)
-    links = title[:, None] == title[None, :]
-    shared = _shared(sketches, sketches)
-    sizes = np.array([len(one) for one in sketches])
-    links |= _same(shared, np.minimum(sizes[:, None], sizes[None, :]))
-    _, group = connected_components(links, directed=False)
-    first = {int(one): position for position, one in reversed(list(enumerate(group)))}
-    return [names[first[int(one)]] for one in group]
 
 
 @dataclass(frozen=True)
@@ -161,7 +40,7 @@ class HeardWorks:
     use : tuple of str
         "training", or "held out" for works that chose the weights.
     sketches : tuple of ndarray
-        See `note_sketch`.
+        See `mess_core.midi.note_sketches.note_sketch`.
 
     Examples
     --------
@@ -186,10 +65,10 @@ class HeardWorks:
         works : sequence of str
             Works by title; an equal title is a heard work, too.
         """
-        shared = _shared(sketches, self.sketches)
+        shared = shared_notes(sketches, self.sketches)
         own = np.array([len(one) for one in sketches])
         theirs = np.array([len(one) for one in self.sketches])
-        same = _same(shared, np.minimum(own[:, None], theirs[None, :]))
+        same = same_music(shared, np.minimum(own[:, None], theirs[None, :]))
         titles = set(self.works)
         found: list[str | None] = []
         for row, work in enumerate(works):
@@ -257,28 +136,3 @@ def heard_tracks(tracks: pd.DataFrame, folder: Path, cached: CachedTable) -> dic
         table = pd.DataFrame({"track_id": tracks["track_id"], "work": found}).dropna()
         cached.save(made_from, table)
     return dict(zip(table["track_id"], table["work"], strict=True))
-
-
-def _same(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray[np.bool_]:
-    long = (shared >= _FEWEST) & (shared >= _SHARE * smaller)
-    return long | ((shared >= _FEWEST_OF_EXCERPT) & (shared >= _SHARE_OF_EXCERPT * smaller))
-
-
-def _shared(rows: Sequence[Sketch], columns: Sequence[Sketch]) -> NDArray[np.int64]:
-    """Number of hashes that each row shares with each column."""
-    if not rows or not columns:
-        return np.zeros((len(rows), len(columns)), dtype=np.int64)
-    vocabulary = np.unique(np.concatenate([*rows, *columns]))
-    left, right = _incidence(rows, vocabulary), _incidence(columns, vocabulary)
-    counts: NDArray[np.int64] = (left @ right.T).toarray().astype(np.int64)
-    return counts
-
-
-def _incidence(sketches: Iterable[Sketch], vocabulary: Sketch) -> Any:
-    from scipy.sparse import csr_matrix
-
-    sketches = list(sketches)
-    columns = np.concatenate([np.searchsorted(vocabulary, one) for one in sketches])
-    rows = np.repeat(np.arange(len(sketches)), [len(one) for one in sketches])
-    ones = np.ones(len(rows), dtype=np.int32)
-    return csr_matrix((ones, (rows, columns)), shape=(len(sketches), len(vocabulary)))

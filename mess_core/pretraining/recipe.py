@@ -13,11 +13,12 @@ from joblib import Parallel, delayed
 
 from mess_core.audio import file_sha256
 from mess_core.datasets.base import scan_source, track_table
-from mess_core.encoders.heard_works import HeardWorks, join_by_notes, note_sketches
+from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.loading import load_encoder, pick_device
 from mess_core.encoders.piano import WORKS
 from mess_core.encoders.registry import PIANO_WEIGHTS
 from mess_core.errors import EncoderError, MessError
+from mess_core.midi.note_sketches import join_by_notes, note_sketches
 from mess_core.pretraining.clip_rendering import (
     RENDERING_VERSION,
     Instrument,

@@ -210,8 +210,9 @@ def test_probing_compares_with_the_untrained_counterpart(workbench, trained):
 
 
 def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(workbench, tmp_path):
-    from mess_core.encoders.heard_works import HeardWorks, note_sketches
+    from mess_core.encoders.heard_works import HeardWorks
     from mess_core.encoders.piano import WORKS
+    from mess_core.midi.note_sketches import note_sketches
 
     tracks = read_table(workbench.layout.tracks)
     heard = tracks[tracks["work_id"] == "demo:work3"]

@@ -42,6 +42,7 @@ describe = dg.define_asset_job(
 tables = dg.define_asset_job(
     "tables",
     selection=(dg.AssetSelection.groups("features", "discovery", "search") - _PER_TRACK)
+    | dg.AssetSelection.assets("work_labels")
     | dg.AssetSelection.checks_for_assets(
         dg.AssetKey("embeddings"), dg.AssetKey("track_targets"), dg.AssetKey("tracks")
     ),

@@ -43,6 +43,7 @@ _COMMANDS = {
     "train-encoder": "mess_core.cli.train_encoder:train_encoder",
     "tracks": "mess_core.cli.tracks:tracks",
     "validate": "mess_core.cli.targets:validate",
+    "works": "mess_core.cli.works:works",
 }
 """Maps the name of each command to the module and function that define it."""
 

@@ -134,7 +134,9 @@ def work_id(composer: str, title: str) -> str:
 
 
 def leak_safe_groups(
-    work_ids: Sequence[str], audio: Sequence[str | None] | None = None
+    work_ids: Sequence[str],
+    audio: Sequence[str | None] | None = None,
+    music: Sequence[str | None] | None = None,
 ) -> list[str]:
     """Return groups for folds, in which the pieces of an opus join its complete recordings.
 
@@ -144,6 +146,9 @@ def leak_safe_groups(
     audio : sequence of str or None, optional
         Hashes of the recordings. Works that share a recording are one group, since a file
         that is duplicated under two names would otherwise be on both sides of a fold.
+    music : sequence of str or None, optional
+        Music by notes, as returned by `mess_core.datasets.shared_music.music_groups`: tracks
+        that share music are one group, whatever they are called.
 
     Returns
     -------
@@ -162,7 +167,9 @@ def leak_safe_groups(
     for name in work_ids:
         whole = re.sub(r"-\d+$", "", name)
         groups.append(whole if whole in present else name)
-    return groups if audio is None else joined_by(groups, audio)
+    for shared in (audio, music):
+        groups = groups if shared is None else joined_by(groups, shared)
+    return groups
 
 
 def joined_by(groups: Sequence[str], shared: Sequence[str | None]) -> list[str]:

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import DatasetError, StoreError
-from mess_core.evaluation.splits import Fold, Split, SplitBy, load_split, spelled_works
+from mess_core.evaluation.splits import (
+    Fold,
+    Split,
+    SplitBy,
+    load_split,
+    shared_music,
+    spelled_works,
+)
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -104,6 +111,8 @@ def track_leaks(tracks: pd.DataFrame, fold: Fold, by: SplitBy) -> list[Leak]:
         found += overlap("work", groups[:count], groups[count:])
         spelled = [[one for one in spelled_works(side) if one is not None] for side in sides]
         found += overlap("work", *spelled)
+        music = [[one for one in shared_music(side) if one is not None] for side in sides]
+        found += overlap("music", *music)
     if by in {"performer", "both"}:
         found += overlap("performer", *(side["performer"].dropna() for side in sides))
     return list(dict.fromkeys(found))

@@ -28,6 +28,7 @@ __all__ = [
     "load_split",
     "make_split",
     "save_split",
+    "shared_music",
     "spelled_works",
     "work_groups",
 ]
@@ -198,12 +199,20 @@ def spelled_works(tracks: pd.DataFrame) -> list[str | None]:
 def work_groups(tracks: pd.DataFrame) -> list[str]:
     """Return a group per track; tracks that may contain the same music have the same group.
 
-    Tracks are grouped by work id, by composer and title, and by recording.
+    Tracks are grouped by work id, by composer and title, by recording, and by shared notes.
     """
     from mess_core.datasets.works import joined_by, leak_safe_groups
 
-    groups = leak_safe_groups(tracks["work_id"].astype(str).tolist(), _audio(tracks))
+    works = tracks["work_id"].astype(str).tolist()
+    groups = leak_safe_groups(works, _audio(tracks), shared_music(tracks))
     return joined_by(groups, spelled_works(tracks))
+
+
+def shared_music(tracks: pd.DataFrame) -> list[str | None]:
+    """Return the music of each track by its notes, or None where it is not known."""
+    if "music" not in tracks:
+        return [None] * len(tracks)
+    return [one if isinstance(one, str) else None for one in tracks["music"]]
 
 
 def _audio(tracks: pd.DataFrame) -> list[str | None]:

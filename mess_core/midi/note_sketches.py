@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance, read_performance
 
-__all__ = ["Sketch", "join_by_notes", "note_sketch", "note_sketches", "same_music", "shared_notes"]
+__all__ = [
+    "Sketch",
+    "incidence",
+    "join_by_notes",
+    "note_sketch",
+    "note_sketches",
+    "same_music",
+    "shared_notes",
+]
 
 _RUN = 7
 _KEPT = np.uint64(8)
@@ -161,12 +169,20 @@ def shared_notes(rows: Sequence[Sketch], columns: Sequence[Sketch]) -> NDArray[n
     if not rows or not columns:
         return np.zeros((len(rows), len(columns)), dtype=np.int64)
     vocabulary = np.unique(np.concatenate([*rows, *columns]))
-    left, right = _incidence(rows, vocabulary), _incidence(columns, vocabulary)
+    left, right = incidence(rows, vocabulary), incidence(columns, vocabulary)
     counts: NDArray[np.int64] = (left @ right.T).toarray().astype(np.int64)
     return counts
 
 
-def _incidence(sketches: Iterable[Sketch], vocabulary: Sketch) -> Any:
+def incidence(sketches: Iterable[Sketch], vocabulary: Sketch) -> Any:
+    """Return which sketch has which hash, as a sparse matrix of int32, [sketches, vocabulary].
+
+    Parameters
+    ----------
+    sketches : iterable of ndarray, uint64
+    vocabulary : ndarray, uint64
+        All hashes, sorted.
+    """
     from scipy.sparse import csr_matrix
 
     sketches = list(sketches)

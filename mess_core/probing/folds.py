@@ -81,8 +81,8 @@ def grouped_folds(groups: Sequence[str], folds: int, *, seed: int = 0) -> NDArra
 def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str]:
     """Return the group of each row of ``track_id, work_id, performer``, for use with folds.
 
-    Works that share a recording form one group. Each track without a performer is a group of
-    its own.
+    Works that share a recording or music form one group. Each track without a performer is a
+    group of its own.
 
     Raises
     ------
@@ -93,7 +93,9 @@ def grouping(layout: Layout, rows: pd.DataFrame, group_by: Grouping) -> list[str
         tracks = read_table(layout.tracks).set_index("track_id")
         hashes = rows["track_id"].map(tracks["audio_sha256"])
         recordings = [one if isinstance(one, str) else None for one in hashes]
-        return leak_safe_groups(rows["work_id"].tolist(), recordings)
+        music = rows["track_id"].map(tracks["music"]) if "music" in tracks else [None] * len(rows)
+        named = [one if isinstance(one, str) else None for one in music]
+        return leak_safe_groups(rows["work_id"].tolist(), recordings, named)
     if group_by in ("track", "as first published"):
         return [str(track) for track in rows["track_id"]]
     if group_by != "performer":

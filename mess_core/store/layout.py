@@ -142,6 +142,21 @@ class Layout:
         return self.root / "metadata" / "audio_hashes.parquet"
 
     @property
+    def note_sketches(self) -> Any:
+        """What is known of the notes of each MIDI file, to recognise shared music."""
+        return self.root / "metadata" / "note_sketches.parquet"
+
+    @property
+    def work_overrides(self) -> Any:
+        """A person's corrections of works, a CSV of ``track_id,work_id``."""
+        return self.root / "metadata" / "work_overrides.csv"
+
+    @property
+    def label_findings(self) -> Any:
+        """Where titles and notes disagree."""
+        return self.root / "metadata" / "label_findings.parquet"
+
+    @property
     def control(self) -> Layout:
         """Layout of the untrained counterpart's embeddings."""
         return Layout(self.root / "control", self.encoder)

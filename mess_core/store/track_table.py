@@ -13,6 +13,7 @@ from mess_core.store.embeddings import EmbeddingStore
 from mess_core.store.failures import clear_failures, failures_table, settled_cause
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout, escape_track_id
+from mess_core.store.music import apply_overrides, with_music
 from mess_core.store.renames import find_renames, follow_renames
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
@@ -33,7 +34,8 @@ def refresh_tracks(
     -------
     tracks : DataFrame
     report : dict
-        Report of `read_tracks`, with the track ids ``added``, ``removed`` and ``changed``
+        Report of `read_tracks`, with ``unknown_overrides`` (corrected tracks that the library
+        lacks), and the track ids ``added``, ``removed`` and ``changed``
         since the last table, and ``renamed``: pairs of old and new id with the same audio,
         whose embeddings and targets were moved to the new name. A renamed track counts as
         neither added nor removed.
@@ -48,6 +50,8 @@ def refresh_tracks(
     known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
     before = read_table(layout.tracks) if layout.tracks.exists() else None
     tracks, report, hashes = read_tracks(sources, known_hashes=known)
+    tracks, report["unknown_overrides"] = apply_overrides(layout, tracks)
+    tracks = with_music(layout, tracks)
     old = (
         {} if before is None else dict(zip(before["track_id"], before["audio_sha256"], strict=True))
     )

@@ -1,0 +1,133 @@
+"""Which tracks of a library share music, from cached sketches of their notes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mess_core.datasets.shared_music import compare_labels, music_groups
+from mess_core.errors import DatasetError, StoreError
+from mess_core.midi.note_sketches import Sketch, note_sketches
+from mess_core.paths import locate
+from mess_core.store.findings import EXAMPLES, Finding
+from mess_core.store.layout import Layout
+from mess_core.store.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["apply_overrides", "check_labels", "library_sketches", "store_labels", "with_music"]
+
+_SUSPICIOUS = ("high", "medium")
+_REMEDY = "Write a header `track_id,work_id` and one row per track to correct"
+
+
+def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
+    """Return the sketch of each track's notes, empty for tracks without readable MIDI.
+
+    Files are read once, in several processes, and again when their size or time has changed.
+
+    Parameters
+    ----------
+    layout : Layout
+    tracks : DataFrame
+        The track table.
+    """
+    import pandas as pd
+
+    stamps: dict[str, tuple[int, float]] = {}
+    for path in tracks["midi_path"].dropna().astype(str):
+        with contextlib.suppress(OSError):
+            status = locate(path).stat()
+            stamps[path] = (int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
+    known: dict[str, Sketch] = {}
+    with contextlib.suppress(StoreError):
+        for row in read_table(layout.note_sketches).itertuples():
+            if stamps.get(row.path) == (row.size, row.modified):
+                known[row.path] = np.frombuffer(row.sketch, dtype="<u8").astype(np.uint64)
+    missing = [path for path in stamps if path not in known]
+    if missing:
+        found, _ = note_sketches(missing)
+        nothing = np.empty(0, dtype=np.uint64)
+        known |= {path: found.get(path, nothing) for path in missing}
+        rows = [
+            (path, *stamp, known[path].astype("<u8").tobytes()) for path, stamp in stamps.items()
+        ]
+        columns = ["path", "size", "modified", "sketch"]
+        write_table(layout.note_sketches, pd.DataFrame(rows, columns=columns))
+    empty = np.empty(0, dtype=np.uint64)
+    return [known.get(str(path), empty) for path in tracks["midi_path"]]
+
+
+def with_music(layout: Layout, tracks: pd.DataFrame) -> pd.DataFrame:
+    """Return the track table with its column ``music``: equal where tracks share music."""
+    names = tracks["track_id"].astype(str).tolist()
+    groups = music_groups(library_sketches(layout, tracks), names)
+    return tracks.assign(music=groups).astype({"music": "string"})
+
+
+def apply_overrides(layout: Layout, tracks: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the track table with the works that ``metadata/work_overrides.csv`` corrects.
+
+    Returns
+    -------
+    tracks : DataFrame
+    unknown : list of str
+        Track ids of the file that the library lacks.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, lacks a column, or names a track twice or without a work.
+    """
+    import pandas as pd
+
+    path = layout.work_overrides
+    if not path.exists():
+        return tracks, []
+    try:
+        with path.open("rb") as file:
+            rows = pd.read_csv(file, dtype="string", encoding="utf-8-sig", skipinitialspace=True)
+    except (ValueError, OSError) as error:
+        raise DatasetError(f"cannot be read ({error})", path=str(path), remedy=_REMEDY) from error
+    rows.columns = [str(name).strip().lower() for name in rows.columns]
+    if not {"track_id", "work_id"} <= set(rows.columns):
+        named = ", ".join(rows.columns)
+        raise DatasetError(f"has columns {named}", path=str(path), remedy=_REMEDY)
+    wrong = rows[rows["track_id"].duplicated() | rows[["track_id", "work_id"]].isna().any(axis=1)]
+    if len(wrong):
+        line = int(wrong.index[0]) + 2
+        raise DatasetError(
+            f"line {line} repeats a track, or lacks a track or a work", path=str(path),
+            remedy=_REMEDY,
+        )  # fmt: skip
+    corrected = dict(zip(rows["track_id"], rows["work_id"].str.strip(), strict=True))
+    known = set(tracks["track_id"].astype(str))
+    works = tracks["track_id"].astype(str).map(corrected).fillna(tracks["work_id"])
+    unknown = sorted(str(one) for one in corrected if one not in known)
+    return tracks.assign(work_id=works.astype("string")), unknown
+
+
+def store_labels(layout: Layout) -> pd.DataFrame:
+    """Write where titles and notes disagree, and return it; see `compare_labels`."""
+    tracks = read_table(layout.tracks)
+    found = compare_labels(tracks, library_sketches(layout, tracks))
+    write_table(layout.label_findings, found)
+    return found
+
+
+def check_labels(layout: Layout) -> Finding:
+    """Check that no titles disagree with the notes, except where that may be another movement."""
+    table = read_table(layout.label_findings)
+    suspicious = table[table["confidence"].isin(_SUSPICIOUS)]
+    return Finding(suspicious.empty, {"findings": len(table), "suspicious": _told(suspicious)})
+
+
+def _told(table: pd.DataFrame) -> Sequence[Any]:
+    return [
+        f"{row.finding}: {row.track_id} ({row.title}) and {row.other} ({row.other_title})"
+        for row in table.head(EXAMPLES).itertuples()
+    ]

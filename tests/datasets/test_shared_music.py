@@ -1,0 +1,143 @@
+"""Music is recognised by its notes, however it is played and called; other music is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mess_core.datasets.shared_music import compare_labels, music_groups, shared_pairs
+from mess_core.midi.note_sketches import note_sketch, shared_notes
+from mess_core.midi.performance import Performance
+from tests.fixtures.pieces import piece
+
+NOTHING = np.empty(0, dtype=np.uint64)
+
+
+def same(one, other):
+    return music_groups([note_sketch(one), note_sketch(other)], ["a", "b"]) == ["a", "a"]
+
+
+def sorted_notes(onset, length, pitch, velocity):
+    order = np.lexsort((pitch, onset))
+    return Performance(
+        onset[order], (onset + length)[order], pitch[order], velocity[order], np.empty((0, 2))
+    )
+
+
+def with_ornaments(one, share, seed):
+    """Add short upper neighbours before some notes."""
+    rng = np.random.default_rng(seed)
+    chosen = np.flatnonzero(rng.random(len(one)) < share)
+    onset = np.concatenate([one.onset_s, one.onset_s[chosen] - 0.06])
+    pitch = np.concatenate([one.pitch, one.pitch[chosen] + 2])
+    length = np.full(len(onset), 0.05)
+    return sorted_notes(onset + 1.0, length, pitch, np.full(len(onset), 60))
+
+
+def with_wrong_notes(one, share, seed):
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(len(one)) < share
+    return replace(one, pitch=one.pitch + wrong * rng.choice([-1, 1], len(one)))
+
+
+@given(seed=st.integers(0, 200), tempo=st.floats(0.5, 2.0), first=st.integers(0, 600))
+@settings(max_examples=30, deadline=None)
+def test_a_cut_at_another_tempo_is_the_same_music(seed, tempo, first):
+    assert same(piece(seed), piece(seed, tempo=tempo, first=first, last=first + 500))
+
+
+@given(seed=st.integers(0, 200))
+@settings(max_examples=20, deadline=None)
+def test_ornaments_and_wrong_notes_leave_it_the_same(seed):
+    assert same(piece(seed), with_ornaments(piece(seed), 0.05, seed))
+    assert same(piece(seed), with_wrong_notes(piece(seed), 0.05, seed))
+
+
+@given(seed=st.integers(0, 200), start=st.integers(0, 500))
+@settings(max_examples=20, deadline=None)
+def test_a_repeat_leaves_it_the_same(seed, start):
+    one = piece(seed)
+    again = slice(start, start + 400)
+    shift = one.onset_s[again.stop - 1] - one.onset_s[start] + 0.2
+    later = one.onset_s + np.where(np.arange(len(one)) >= again.stop, shift, 0.0)
+    onset = np.concatenate([later, one.onset_s[again] + shift])
+    pitch = np.concatenate([one.pitch, one.pitch[again]])
+    repeated = sorted_notes(onset, np.full(len(onset), 0.09), pitch, np.full(len(onset), 60))
+    assert same(one, repeated)
+
+
+def test_other_works_do_not_merge():
+    groups = music_groups(
+        [note_sketch(piece(seed)) for seed in range(80)], list(map(str, range(80)))
+    )
+    assert groups == list(map(str, range(80)))
+
+
+def test_a_suite_joins_its_movements_and_their_other_performances():
+    whole, first, last = piece(1), piece(1, last=600, tempo=1.2), piece(1, first=600, tempo=0.8)
+    sketches = [note_sketch(one) for one in (piece(2), first, last, whole)]
+    assert music_groups([*sketches, NOTHING], ["x", "f", "l", "w", "n"]) == [
+        "x", "f", "f", "f", None
+    ]  # fmt: skip
+
+
+def test_pairs_are_those_that_a_dense_product_finds():
+    sketches = [note_sketch(piece(seed % 7, first=40 * seed)) for seed in range(14)]
+    dense = shared_notes(sketches, sketches)
+    found = shared_pairs(sketches)
+    first, second = np.nonzero(np.triu(dense, k=1))
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == set(
+        zip(first.tolist(), second.tolist(), strict=True)
+    )
+    np.testing.assert_array_equal(found.shared, dense[found.first, found.second])
+
+
+def test_figures_that_much_music_has_do_not_count():
+    figure = np.arange(40, dtype=np.uint64)
+    own = [np.arange(1000 * n, 1000 * n + 60, dtype=np.uint64) for n in range(1, 41)]
+    sketches = [np.union1d(figure, one) for one in own]
+    assert not shared_pairs(sketches).same.any()
+
+
+def library():
+    tracks = [
+        ("a1", "liszt:s161-7", "Tarantella", piece(1)),
+        ("a2", "liszt:s161-7", "Tarantella", piece(1, tempo=1.3)),
+        ("b1", "liszt:venezia", "Venezia e Napoli", piece(1, first=300)),
+        ("c1", "chopin:nocturne", "Nocturne in Db", piece(3)),
+        ("c2", "chopin:nocturne", "Nocturne in Db", piece(3, tempo=0.9)),
+        ("c3", "chopin:nocturne", "Nocturne in Db", piece(4)),
+        ("d1", "balakirev:islamey", "Islamey", piece(4, tempo=1.1)),
+        ("d2", "balakirev:islamey", "Islamey", piece(5)),
+        ("e1", "bach:bwv846", "Prelude", None),
+    ]
+    table = pd.DataFrame([one[:3] for one in tracks], columns=["track_id", "work_id", "title"])
+    return table, [NOTHING if one[3] is None else note_sketch(one[3]) for one in tracks]
+
+
+def test_disagreements_of_titles_and_notes_are_found():
+    found = compare_labels(*library())
+    other_title = found[found["finding"] == "other title, same music"]
+    pairs = {
+        frozenset(one)
+        for one in zip(other_title["work_id"], other_title["other_work"], strict=True)
+    }
+    assert pairs == {
+        frozenset({"liszt:s161-7", "liszt:venezia"}),
+        frozenset({"chopin:nocturne", "balakirev:islamey"}),
+    }
+    assert set(other_title["confidence"]) == {"high"}
+    (wrong,) = found[found["finding"] == "same title, other music"].itertuples()
+    assert wrong.track_id == "c3"
+    assert wrong.confidence == "medium"  # its music has another title
+
+
+def test_agreement_is_an_empty_table():
+    table, sketches = library()
+    rows = [0, 1, 3, 4, 8]
+    found = compare_labels(table.iloc[rows], [sketches[row] for row in rows])
+    assert found.empty
+    assert "confidence" in found
+    assert compare_labels(table.iloc[:0], []).empty

@@ -48,6 +48,7 @@ def test_every_asset_has_description_owner_group_and_version():
         "track_index",
         "passage_index",
         "targets_report",
+        "work_labels",
         "trained_encoder",
         "splits",
         "passages",

@@ -1,0 +1,73 @@
+"""Works by titles against works by titles and notes, on a folder of MIDI.
+
+Prints how many tracks that share music are in different groups of folds and on both sides of a
+split, where titles and notes disagree, and the time of each step.
+
+    python benchmarks/work_identity.py maestro-v3.0.0
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import numpy as np
+import pandas as pd
+
+from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets.shared_music import compare_labels, music_groups, shared_pairs
+from mess_core.evaluation.splits import make_split, work_groups
+from mess_core.midi.note_sketches import Sketch, note_sketches
+
+
+def leaks(tracks: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tuple[str, ...]:
+    """Return the cells of a row: pairs, tracks and sides that share music across groups."""
+    groups = np.array(work_groups(tracks))
+    apart = groups[first] != groups[second]
+    fold = make_split(tracks, "work", folds=5, seed=0).fold_of()
+    side = np.array([fold.get(one, -1) for one in tracks["track_id"].astype(str)])
+    across = side[first] != side[second]
+
+    def touched(pairs: np.ndarray) -> str:
+        return f"{len({*first[pairs], *second[pairs]}) / len(tracks):.1%}"
+
+    shares = f"{1 - apart.mean():.1%}", str(int(apart.sum())), touched(apart), touched(across)
+    return (str(len(set(groups))), *shares)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("midi")
+    began = time.perf_counter()
+    tracks = track_table({"midi": scan_source(parser.parse_args().midi, "midi")})
+    tracks = tracks[tracks["midi_path"].notna()].reset_index(drop=True)
+    found, unreadable = note_sketches(tracks["midi_path"].tolist())
+    nothing: Sketch = np.empty(0, dtype=np.uint64)
+    sketches = [found.get(path, nothing) for path in tracks["midi_path"]]
+    read = time.perf_counter()
+    pairs = shared_pairs(sketches)
+    music = music_groups(sketches, tracks["track_id"].astype(str).tolist())
+    joined = time.perf_counter()
+    labels = compare_labels(tracks, sketches)
+    same = pairs.same
+    first, second = pairs.first[same], pairs.second[same]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{len(tracks)} files, {len(unreadable)} unreadable; {len(first)} pairs share music; "
+        f"reading {read - began:.0f} s, joining {joined - read:.2f} s, {peak:.0f} MB\n"
+    )
+    print("| works by | groups | sharing pairs in one group | in two | tracks touched | tracks "
+          "with their music on the other side of 5 folds |")  # fmt: skip
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, table in (("titles", tracks), ("titles and notes", tracks.assign(music=music))):
+        print(f"| {name} | {' | '.join(leaks(table, first, second))} |")
+    print("\n| finding | confidence | runs shared | title | other title |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in labels.itertuples():
+        print(f"| {row.finding} | {row.confidence} | {row.shared} ({row.share:.0%}) "
+              f"| {row.title} | {row.other_title} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -20,15 +20,13 @@ def works(data: str, limit: int, as_json: bool) -> None:
     wrong work in metadata/work_overrides.csv of the data root (track_id,work_id), and run `mess
     run` again.
     """
-    from mess_core.datasets.shared_music import compare_labels
     from mess_core.store import Layout, read_table
-    from mess_core.store.music import library_sketches
+    from mess_core.store.music import find_labels
 
     layout = Layout(data)
-    tracks = read_table(layout.tracks)
-    table = compare_labels(tracks, library_sketches(layout, tracks))
-    shown = ["finding", "confidence", "shared", "share", "track_id", "title", "other"]
-    show_table(table[[*shown, "other_title"]], f"{len(table)} disagreements", limit, as_json)
+    tracks, table = read_table(layout.tracks), find_labels(layout)
+    shown = ["finding", "confidence", "share", "track_id", "title", "other", "other_title"]
+    show_table(table[[*shown, "stretches"]], f"{len(table)} disagreements", limit, as_json)
     if not as_json and tracks["midi_path"].isna().any():
         without = int(tracks["midi_path"].isna().sum())
         note(f"{without} tracks without MIDI are known by their titles alone.")

@@ -9,7 +9,7 @@ notes tell: tracks that share many runs of notes are of the same music, whatever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -17,18 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.datasets.works import leak_safe_groups
-from mess_core.midi.note_sketches import Sketch, incidence
+from mess_core.midi.note_sketches import Sketch, incidence, note_runs
+from mess_core.midi.performance import Performance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SharedNotes", "compare_labels", "music_groups", "shared_pairs"]
+__all__ = [
+    "SharedNotes",
+    "Stretch",
+    "compare_labels",
+    "music_groups",
+    "shared_pairs",
+    "shared_stretches",
+]
 
 _FEWEST, _SHARE = 8, 0.07
 _FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 4, 0.5
 _SURE, _SURE_SHARE = 12, 0.12
 _COMMON = 0.05
 _ENOUGH = 24
+_GAP_S = 20.0
+_FEWEST_RUNS = 12
 
 Ints = NDArray[np.int64]
 
@@ -193,6 +203,66 @@ def compare_labels(tracks: pd.DataFrame, sketches: Sequence[Sketch]) -> pd.DataF
         .drop(columns="order")
         .reset_index(drop=True)
     )
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of music that two performances share, in seconds of each.
+
+    Attributes
+    ----------
+    start_s, end_s : float
+        Of the first performance.
+    other_start_s, other_end_s : float
+        Of the second.
+    runs : int
+        Runs of notes in common, in the same order.
+    """
+
+    start_s: float
+    end_s: float
+    other_start_s: float
+    other_end_s: float
+    runs: int
+
+
+def shared_stretches(first: Performance, second: Performance) -> list[Stretch]:
+    """Return the stretches that two performances share, in the order of the first.
+
+    Runs of notes that occur once in each are matched; a stretch is a chain of them that advances
+    in both, without a gap of over 20 s in either. A repeat that one of the two leaves out is not
+    found, since its runs occur twice in the other.
+
+    Parameters
+    ----------
+    first, second : Performance
+
+    Returns
+    -------
+    list of Stretch
+        Of at least twelve runs each.
+    """
+    ours, theirs = (_once(*note_runs(one)) for one in (first, second))
+    common = sorted(set(ours) & set(theirs), key=ours.__getitem__)
+    chains: list[Stretch] = []
+    for run in common:
+        here, there = ours[run], theirs[run]
+        # The last chain that it continues: a run of chance between two others parts nothing.
+        for number in range(len(chains) - 1, max(-1, len(chains) - 6), -1):
+            one = chains[number]
+            if here - one.end_s < _GAP_S and 0 < there - one.other_end_s < _GAP_S:
+                chains[number] = replace(one, end_s=here, other_end_s=there, runs=one.runs + 1)
+                break
+        else:
+            chains.append(Stretch(here, here, there, there, 1))
+    return [one for one in chains if one.runs >= _FEWEST_RUNS]
+
+
+def _once(hashes: Sketch, onset_s: NDArray[np.float64]) -> dict[int, float]:
+    """Return when each run begins that occurs once."""
+    known, index, count = np.unique(hashes, return_index=True, return_counts=True)
+    single = count == 1
+    return dict(zip(known[single].tolist(), onset_s[index[single]].tolist(), strict=True))
 
 
 _Row = tuple[str, int, int, int, float, str]

@@ -21,6 +21,7 @@ __all__ = [
     "Sketch",
     "incidence",
     "join_by_notes",
+    "note_runs",
     "note_sketch",
     "note_sketches",
     "same_music",
@@ -59,23 +60,41 @@ def note_sketch(performance: Performance) -> Sketch:
     >>> np.array_equal(note_sketch(one), note_sketch(slow))
     True
     """
+    hashes, _ = note_runs(performance)
+    return np.unique(hashes[hashes % _KEPT == 0])
+
+
+def note_runs(performance: Performance) -> tuple[Sketch, NDArray[np.float64]]:
+    """Return the hash of every run of seven highest notes, and when it begins.
+
+    Trills, scales and other runs that every piece has are left out.
+
+    Parameters
+    ----------
+    performance : Performance
+
+    Returns
+    -------
+    hashes : ndarray, uint64, shape [runs]
+        In the order of time.
+    onset_s : ndarray, float64, shape [runs]
+    """
     chord = performance.chord_of_note
     top = np.full(int(chord.max()) + 1 if len(chord) else 0, -1, dtype=np.int64)
     np.maximum.at(top, chord, performance.pitch)
     if len(top) < _RUN:
-        return np.empty(0, dtype=np.uint64)
+        return np.empty(0, dtype=np.uint64), np.empty(0)
     runs = np.lib.stride_tricks.sliding_window_view(top, _RUN)
     steps = np.diff(runs, axis=1)
     distinct = 1 + (np.diff(np.sort(runs, axis=1), axis=1) > 0).sum(axis=1)
-    # Trills and scales are in every work.
-    runs = runs[(distinct > 3) & (steps > 0).any(axis=1) & (steps < 0).any(axis=1)]
+    telling = (distinct > 3) & (steps > 0).any(axis=1) & (steps < 0).any(axis=1)
     weights = np.uint64(128) ** np.arange(_RUN, dtype=np.uint64)
-    mixed = (runs.astype(np.uint64) * weights).sum(axis=1)
+    mixed = (runs[telling].astype(np.uint64) * weights).sum(axis=1)
     # The finaliser of splitmix64: neighbouring runs get unrelated hashes.
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    return np.unique(mixed[mixed % _KEPT == 0])
+    return mixed, performance.chord_onset_s[: len(runs)][telling]
 
 
 def note_sketches(

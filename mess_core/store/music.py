@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.datasets.shared_music import compare_labels, music_groups
-from mess_core.errors import DatasetError, StoreError
+from mess_core.datasets.shared_music import compare_labels, music_groups, shared_stretches
+from mess_core.errors import DatasetError, MessError, StoreError
 from mess_core.midi.note_sketches import Sketch, note_sketches
+from mess_core.midi.performance import read_performance
 from mess_core.paths import locate
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout
@@ -19,7 +20,14 @@ from mess_core.store.tables import read_table, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["apply_overrides", "check_labels", "library_sketches", "store_labels", "with_music"]
+__all__ = [
+    "apply_overrides",
+    "check_labels",
+    "find_labels",
+    "library_sketches",
+    "store_labels",
+    "with_music",
+]
 
 _SUSPICIOUS = ("high", "medium")
 _REMEDY = "Write a header `track_id,work_id` and one row per track to correct"
@@ -112,11 +120,45 @@ def apply_overrides(layout: Layout, tracks: pd.DataFrame) -> tuple[pd.DataFrame,
 
 
 def store_labels(layout: Layout) -> pd.DataFrame:
-    """Write where titles and notes disagree, and return it; see `compare_labels`."""
-    tracks = read_table(layout.tracks)
-    found = compare_labels(tracks, library_sketches(layout, tracks))
+    """Write where titles and notes disagree, and return it, as `find_labels` does."""
+    found = find_labels(layout)
     write_table(layout.label_findings, found)
     return found
+
+
+def find_labels(layout: Layout) -> pd.DataFrame:
+    """Return where titles and notes disagree.
+
+    Returns
+    -------
+    DataFrame
+        As returned by `compare_labels`, with ``stretches``: what the two tracks share, as minutes
+        and seconds of both.
+    """
+    tracks = read_table(layout.tracks)
+    found = compare_labels(tracks, library_sketches(layout, tracks))
+    midi = dict(zip(tracks["track_id"].astype(str), tracks["midi_path"], strict=True))
+    told = [
+        _stretches(midi[row.track_id], midi[row.other]) if row.shared else ""
+        for row in found.itertuples()
+    ]
+    return found.assign(stretches=told)
+
+
+def _stretches(first: str, second: str) -> str:
+    try:
+        shared = shared_stretches(read_performance(first), read_performance(second))
+    except MessError:  # removed since the sketches were made
+        return ""
+    return ", ".join(
+        f"{_clock(one.start_s)}-{_clock(one.end_s)} = "
+        f"{_clock(one.other_start_s)}-{_clock(one.other_end_s)}"
+        for one in shared
+    )
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def check_labels(layout: Layout) -> Finding:

@@ -4,10 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mess_core.datasets.shared_music import compare_labels, music_groups, shared_pairs
+from mess_core.datasets.shared_music import (
+    compare_labels,
+    music_groups,
+    shared_pairs,
+    shared_stretches,
+)
 from mess_core.midi.note_sketches import note_sketch, shared_notes
 from mess_core.midi.performance import Performance
 from tests.fixtures.pieces import piece
@@ -141,3 +147,30 @@ def test_agreement_is_an_empty_table():
     assert found.empty
     assert "confidence" in found
     assert compare_labels(table.iloc[:0], []).empty
+
+
+def test_the_shared_stretch_is_found_in_seconds_of_both():
+    whole, part = piece(1), piece(1, first=400, last=900, tempo=1.25)
+    (stretch,) = shared_stretches(whole, part)
+    assert stretch.start_s == pytest.approx(whole.onset_s[400], abs=3)
+    assert stretch.end_s == pytest.approx(whole.onset_s[893], abs=3)
+    assert stretch.other_start_s == pytest.approx(part.onset_s[0], abs=3)
+    assert stretch.other_end_s == pytest.approx(part.onset_s[-1], abs=5)
+
+
+def test_movements_in_another_order_are_two_stretches():
+    one, other = piece(1, last=500), piece(2, last=500)
+
+    def after(first, second):
+        shift = first.onset_s[-1] + 30.0
+        return Performance(
+            *(np.concatenate([getattr(first, name), getattr(second, name) + add])
+              for name, add in (("onset_s", shift), ("offset_s", shift), ("pitch", 0),
+                                ("velocity", 0))),
+            np.empty((0, 2)),
+        )  # fmt: skip
+
+    found = shared_stretches(after(one, other), after(other, one))
+    assert len(found) == 2
+    assert found[0].other_start_s > found[1].other_start_s
+    assert shared_stretches(one, other) == []

@@ -1,6 +1,7 @@
 """The track table knows shared music; folds keep it together; a person's corrections count."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,7 @@ def test_disagreements_are_stored_and_a_correction_settles_them(library):
     refresh_tracks(layout, sources)
     (found,) = store_labels(layout).itertuples()
     assert {found.track_id, found.other} == {"one", "two"}
+    assert re.fullmatch(r"0:\d\d-[34]:\d\d = 0:\d\d-[34]:\d\d", found.stretches)
     assert not check_labels(layout).passed
     work = read_table(layout.tracks).set_index("track_id").loc["one", "work_id"]
     layout.work_overrides.write_text(f"\ufefftrack_id, work_id\ntwo, {work}\ngone,{work}\n")

@@ -28,6 +28,7 @@ __all__ = [
     "Track",
     "scan_source",
     "scanner",
+    "shown_name",
     "track_table",
     "validate_track_table",
 ]
@@ -109,7 +110,7 @@ class Scan:
 
     def skip(self, path: Any, reason: str) -> None:
         """Record that `path` does not become a track."""
-        self.skipped.append(Skipped(str(path), reason))
+        self.skipped.append(Skipped(shown_name(path), reason))
 
     def metadata(
         self, where: Any, *, year: Any = None, split: Any = None, duration_s: Any = None
@@ -152,7 +153,7 @@ YEARS = (1800, 2200)
 
 
 def _year(text: str) -> int:
-    year = int(text) if text.isascii() else 0
+    year = int(text.removesuffix(".0")) if text.isascii() else 0
     if not YEARS[0] <= year <= YEARS[1]:
         raise ValueError
     return year
@@ -367,6 +368,18 @@ def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
             f"{first['check']!r}, for example {examples} ({len(cases)} in all)"
         ) from error
     return checked
+
+
+def shown_name(path: Any) -> str:
+    r"""Return a path as text that every file and terminal takes.
+
+    Examples
+    --------
+    >>> print(shown_name(b"liesm\xfc.txt".decode(errors="surrogateescape")))
+    liesm\xfc.txt
+    """
+    raw = str(path).encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _scanners() -> dict[str, _Scanner]:

@@ -8,15 +8,13 @@ separate work, unless its name has the form ``WORK__PLAYER`` (two underscores).
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import PurePosixPath
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
 from mess_core.datasets.base import Scan, Track, scanner
+from mess_core.datasets.text_tables import read_text_table
 from mess_core.datasets.works import work_id
-from mess_core.errors import DatasetError
 
 __all__ = ["scan_folder"]
 
@@ -102,16 +100,11 @@ def _track(
 def _metadata(path: Any, scan: Scan) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"is not a readable table ({error})", path=str(path)) from error
-    if rows and "track_id" not in rows[0]:
-        raise DatasetError(
-            "lacks the column 'track_id'", path=str(path), remedy=f"Known: {', '.join(_METADATA)}"
-        )
+    found = read_text_table(path, required=("track_id",), known=_METADATA)
+    for note in found.notes:
+        scan.skip(path, note)
     table: dict[str, dict[str, str]] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in found.rows:
         track_id = row["track_id"]
         if not track_id:
             scan.skip(path, f"row {line} has no track_id")

@@ -15,20 +15,22 @@ The metadata names no players, and titles are not normalised: see `works.work_id
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from pathlib import PurePosixPath
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
 from mess_core.datasets.base import Scan, Track, scanner
+from mess_core.datasets.text_tables import read_text_table
 from mess_core.datasets.works import work_id
 from mess_core.errors import DatasetError
 
 __all__ = ["scan_maestro"]
 
+_MIDI_SUFFIXES = (".midi", ".mid")
 _COLUMNS = ("canonical_composer", "canonical_title", "split", "year", "midi_filename")
+_OTHER_COLUMNS = ("audio_filename", "duration")
 
 
 def _metadata_file(root: Any) -> Any | None:
@@ -57,18 +59,15 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
     scan = Scan(dataset, "maestro", str(root))
     metadata = _metadata_file(root)
     assert metadata is not None, "scan_maestro is only called if the metadata exists"
-    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    by_stem: dict[str, str] = {}
-    for name in sorted(files):
-        if PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES:
-            by_stem.setdefault(str(PurePosixPath(name).with_suffix("")), name)
+    files = _files(root)
+    audio, midi = _by_stem(files, AUDIO_SUFFIXES), _by_stem(files, _MIDI_SUFFIXES)
     seen: set[str] = set()
-    for row in _rows(metadata):
-        midi_name = str(row["midi_filename"] or "")
+    for row in _rows(metadata, scan):
+        midi_name = _posix(row["midi_filename"])
         if not midi_name or not row["canonical_composer"] or not row["canonical_title"]:
             scan.skip(metadata, f"a row lacks its file, composer or title: {list(row.values())}")
             continue
-        audio_name = str(row.get("audio_filename") or "")
+        audio_name = _posix(row.get("audio_filename"))
         for name in (midi_name, audio_name):
             if name.startswith("/") or ".." in PurePosixPath(name).parts:
                 raise DatasetError(f"names a file outside its folder: {name!r}", path=str(metadata))
@@ -78,9 +77,9 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
             continue
         seen.add(stem)
         if audio_name not in files:
-            audio_name = by_stem.get(
-                str(PurePosixPath(audio_name or midi_name).with_suffix("")), ""
-            )
+            audio_name = audio.get(_stem(audio_name or midi_name), "")
+        if midi_name not in files:
+            midi_name = midi.get(_stem(midi_name), midi_name)
         if midi_name not in files and not audio_name:
             scan.skip(midi_name, "neither its audio nor its MIDI is in the folder")
             continue
@@ -105,27 +104,63 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
     return scan
 
 
-def _rows(metadata: Any) -> list[dict[str, Any]]:
-    try:
-        text = metadata.read_text(encoding="utf-8-sig")
-        if metadata.suffix == ".csv":
-            rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
-        else:
-            content = json.loads(text)
-            if isinstance(content, dict):  # v3: {column: {row: value}}
-                columns = list(content)
-                keys = list(content[columns[0]]) if columns else []
-                rows = [{name: content[name].get(key) for name in columns} for key in keys]
-            else:  # v2: [{column: value}]
-                rows = content
-    except (ValueError, OSError, AttributeError) as error:
-        raise DatasetError(
-            f"is not readable MAESTRO metadata ({error})",
-            path=str(metadata),
-            remedy="Download it again",
-        ) from error
+def _files(root: Any) -> set[str]:
+    """Return all files below the folder, also in year folders that are symbolic links."""
+    linked = [one for one in root.iterdir() if isinstance(one, Path) and one.is_symlink()]
+    return {
+        PurePosixPath(path.relative_to(root)).as_posix()
+        for folder in (root, *(one for one in linked if one.is_dir()))
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def _by_stem(files: set[str], suffixes: Collection[str]) -> dict[str, str]:
+    """Return the files with these suffixes, in upper or lower case, by their name without it."""
+    found: dict[str, str] = {}
+    for name in sorted(files):
+        if PurePosixPath(name).suffix.lower() in suffixes:
+            found.setdefault(_stem(name), name)
+    return found
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _posix(name: Any) -> str:
+    """Return a file name of the metadata; tables saved on Windows may have backslashes."""
+    return str(name or "").replace("\\", "/")
+
+
+def _rows(metadata: Any, scan: Scan) -> list[dict[str, Any]]:
+    if metadata.suffix == ".csv":
+        table = read_text_table(metadata, required=_COLUMNS, known=_OTHER_COLUMNS)
+        for note in table.notes:
+            scan.skip(metadata, note)
+        rows: list[dict[str, Any]] = [dict(row) for _, row in table.rows]
+    else:
+        rows = _json_rows(metadata)
     missing = [name for name in _COLUMNS if rows and name not in rows[0]]
     if missing or not rows:
         what = f"lacks the column {missing[0]!r}" if missing else "lists no performances"
         raise DatasetError(what, path=str(metadata), remedy="Download it again")
     return rows
+
+
+def _json_rows(metadata: Any) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(
+            metadata.read_text(encoding="utf-8-sig"), parse_constant=lambda _: None
+        )
+        if isinstance(content, dict):  # v3: {column: {row: value}}
+            columns = list(content)
+            keys = list(content[columns[0]]) if columns else []
+            return [{name: content[name].get(key) for name in columns} for key in keys]
+        return list(content)  # v2: [{column: value}]
+    except (ValueError, OSError, AttributeError, TypeError) as error:
+        raise DatasetError(
+            f"is not readable MAESTRO metadata ({error})",
+            path=str(metadata),
+            remedy="Download it again",
+        ) from error

@@ -205,18 +205,28 @@ def _scan(source: Source) -> Scan:
     usable = []
     for track in scan.tracks:
         reason = _unusable_name(track.track_id)
+        if reason is None and not all(map(_is_text, (track.audio_path, track.midi_path))):
+            reason = "a folder in its path is not valid UTF-8: rename it"
         if reason is not None:
-            scan.skip(repr(track.audio_path or track.midi_path), reason)
+            scan.skip(track.audio_path or track.midi_path, reason)
             continue
         usable.append(replace(track, work_id=track.work_id or f"{source.name}:{track.track_id}"))
     scan.tracks[:] = usable
     return scan
 
 
+def _is_text(path: str | None) -> bool:
+    try:
+        (path or "").encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _unusable_name(track_id: str) -> str | None:
     """Return why a name cannot be a file name and partition key once escaped, or None."""
     if not track_id.isprintable():
-        return "its name has control characters or is not valid Unicode"
+        return "its name has control characters or is not valid UTF-8: rename it"
     if len(quote(track_id, safe="")) > _LONGEST_NAME:
         return f"its name takes over {_LONGEST_NAME} characters once escaped"
     return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.datasets.shared_music import compare_labels, music_groups, shared_stretches
+from mess_core.datasets.text_tables import read_text_table
 from mess_core.errors import DatasetError, MessError, StoreError
 from mess_core.midi.note_sketches import Sketch, note_sketches
 from mess_core.midi.performance import read_performance
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 _SUSPICIOUS = ("high", "medium")
-_REMEDY = "Write a header `track_id,work_id` and one row per track to correct"
 
 
 def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
@@ -91,28 +91,19 @@ def apply_overrides(layout: Layout, tracks: pd.DataFrame) -> tuple[pd.DataFrame,
     DatasetError
         If the file cannot be read, lacks a column, or names a track twice or without a work.
     """
-    import pandas as pd
-
     path = layout.work_overrides
     if not path.exists():
         return tracks, []
-    try:
-        with path.open("rb") as file:
-            rows = pd.read_csv(file, dtype="string", encoding="utf-8-sig", skipinitialspace=True)
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"cannot be read ({error})", path=str(path), remedy=_REMEDY) from error
-    rows.columns = [str(name).strip().lower() for name in rows.columns]
-    if not {"track_id", "work_id"} <= set(rows.columns):
-        named = ", ".join(rows.columns)
-        raise DatasetError(f"has columns {named}", path=str(path), remedy=_REMEDY)
-    wrong = rows[rows["track_id"].duplicated() | rows[["track_id", "work_id"]].isna().any(axis=1)]
-    if len(wrong):
-        line = int(wrong.index[0]) + 2
-        raise DatasetError(
-            f"line {line} repeats a track, or lacks a track or a work", path=str(path),
-            remedy=_REMEDY,
-        )  # fmt: skip
-    corrected = dict(zip(rows["track_id"], rows["work_id"].str.strip(), strict=True))
+    table = read_text_table(path, required=("track_id", "work_id"))
+    corrected: dict[str, str] = {}
+    for line, row in table.rows:
+        if row["track_id"] in corrected or not row["track_id"] or not row["work_id"]:
+            raise DatasetError(
+                f"line {line} repeats a track, or lacks a track or a work",
+                path=str(path),
+                remedy="Write a header `track_id,work_id` and one row per track to correct",
+            )
+        corrected[row["track_id"]] = row["work_id"]
     known = set(tracks["track_id"].astype(str))
     works = tracks["track_id"].astype(str).map(corrected).fillna(tracks["work_id"])
     unknown = sorted(str(one) for one in corrected if one not in known)

@@ -107,11 +107,11 @@ def test_disagreements_are_stored_and_a_correction_settles_them(library):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("track,work\na,b\n", "has columns track, work"),
-        ("track_id,work_id\none,\n", "line 2"),
+        ("track,work\na,b\n", "lacks the column 'track_id'; it has track, work"),
+        ("track_id;work_id\none;\n", "line 2"),
         ("track_id,work_id\none,a\none,b\n", "line 3"),
-        ('track_id,work_id\n"one,a\n', "cannot be read|line 2"),
-        ("", "cannot be read"),
+        ('track_id,work_id\n"one,a\n', "line 2: a quotation mark is not closed"),
+        ("", "empty table"),
     ],
 )
 def test_a_wrong_file_of_corrections_names_the_line(library, text, message):

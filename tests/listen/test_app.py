@@ -7,6 +7,7 @@ import pytest
 import soundfile as sf
 from fastapi.testclient import TestClient
 
+from mess_core.evaluation.leaderboard import leaderboard_html
 from mess_core.listen.app import create_app
 from mess_core.listen.media import peaks
 from mess_core.listen.moments import chroma_map
@@ -198,3 +199,18 @@ def test_a_head_ranks_tracks_and_uploaded_recordings(workbench, corpus):
         answer = client.get("/api/similar", params={"track": track, "head": name})
         assert answer.status_code == 422
         assert message in answer.json()["problem"]
+
+
+def test_the_leaderboard_is_served_once_there_is_one(workbench):
+    served = TestClient(create_app(workbench.root), base_url="http://127.0.0.1")
+    missing = served.get("/leaderboard.html")
+    assert missing.status_code == 404
+    assert "mess evaluate" in missing.text
+    markdown = "# Leaderboard\n\n| system | mean |\n| --- | --- |\n| <b>random</b> | 0.5 |\n"
+    folder = Library.open(workbench.root).layout.leaderboard
+    folder.mkdir(parents=True)
+    (folder / "leaderboard.html").write_text(leaderboard_html(markdown, b"png"), encoding="utf-8")
+    page = served.get("/leaderboard.html")
+    assert page.status_code == 200
+    assert "<td>&lt;b&gt;random&lt;/b&gt;</td>" in page.text
+    assert "<script" not in page.text

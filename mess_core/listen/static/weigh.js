@@ -20,7 +20,7 @@ export function addSliders(aspects, changed) {
       changed();
     });
     const details = aspect.available
-      ? `confidence ${aspect.confidence}${aspect.r2 === null ? '' : `, R² ${aspect.r2.toFixed(2)}`}`
+      ? `confidence ${aspect.confidence}, ${aspect.r2 === null ? aspect.reason : `R² ${aspect.r2.toFixed(2)}`}`
       : `unavailable: ${aspect.reason}`;
     row.append(create('label', aspect.name.replace('_', ' '), { for: id }), slider, shown, create('small', details, { id: `${id}-said` }));
     return row;

@@ -91,15 +91,5 @@ class Adversary(nn.Module):
 
     def forward(self, unit: torch.Tensor, clips: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy of the works of some clips, given their vectors [clips, dim]."""
-        reversed_: torch.Tensor = _Reversed.apply(unit)  # type: ignore[no-untyped-call]
-        return nn.functional.cross_entropy(self._network(reversed_), self._work[clips])
-
-
-class _Reversed(torch.autograd.Function):
-    @staticmethod
-    def forward(_ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return -gradient
+        seen = 2 * unit.detach() - unit  # equal to `unit`, with the opposite gradient
+        return nn.functional.cross_entropy(self._network(seen), self._work[clips])

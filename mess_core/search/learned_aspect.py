@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from mess_core.errors import MessError
 from mess_core.probing.aspects import Aspect, Confidence
 from mess_core.search.served_heads import Head, list_heads, load_head
+from mess_core.search.subspace import Subspaces
 from mess_core.store.layout import Layout
 from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_table
 
-__all__ = ["PLAYED_ALIKE", "load_played_alike"]
+__all__ = ["PLAYED_ALIKE", "load_played_alike", "with_learned"]
 
 PLAYED_ALIKE = "played_alike"
 """Name of the aspect."""
@@ -86,6 +87,19 @@ def load_played_alike(
     equal = dict.fromkeys(map(int, layers), 1.0 / len(layers))
     aspect = Aspect(PLAYED_ALIKE, equal, confidence, float("nan"), float("nan"), reason)
     return aspect, _spread(placed)
+
+
+def with_learned(
+    learned: tuple[Aspect, NDArray[np.float64]] | None,
+    aspects: dict[str, Aspect],
+    subspaces: Subspaces | None,
+) -> tuple[dict[str, Aspect], Subspaces | None]:
+    """Return aspects and positions with the learned aspect, if there is one, among them."""
+    if learned is None:
+        return aspects, subspaces
+    aspect, placed = learned
+    more = (subspaces or Subspaces({}, {})).extended(aspect, placed)
+    return {**aspects, aspect.name: aspect}, more
 
 
 def _system(head: Head) -> str:

@@ -18,12 +18,12 @@ from mess_core.search.artifact import load_artifact
 from mess_core.search.aspect_weights import layer_weights
 from mess_core.search.explain import explain_hit
 from mess_core.search.index import TrackIndex, unit_layers
-from mess_core.search.learned_aspect import load_played_alike
+from mess_core.search.learned_aspect import load_played_alike, with_learned
 from mess_core.search.passage_index import PassageIndex
 from mess_core.search.passages import PassageRows, allowed_tracks, load_passages, passage_hits
 from mess_core.search.publishing import served_root
 from mess_core.search.recordings import matching_encoder
-from mess_core.search.subspace import SearchMode, Subspaces, load_subspaces
+from mess_core.search.subspace import SearchMode, load_subspaces
 from mess_core.search.track_ranking import TrackRanking
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -86,25 +86,24 @@ class Library:
             If there is no track table or index, a file is damaged, or the encoder is not there.
         """
         layout = choose_encoder(Layout(served_root(root)), encoder)
-        tracks = read_table(layout.tracks)
         index, rows, manifest = load_artifact(layout.indices, "track")
         layers = [int(layer) for layer in manifest["made_from"]["layers"]]
         path, made_from = layout.probing / "aspects.json", manifest["made_from"]
         aspects = load_aspects(path) if path.exists() else fallback_aspects(layers)
         ids = [str(track_id) for track_id in rows["track_id"]]
         subspaces = load_subspaces(layout, ids, made_from["matrix_sha256"])
-        if (learned := load_played_alike(layout, made_from, ids, layers)) is not None:
-            aspects = {**aspects, learned[0].name: learned[0]}
-            subspaces = (subspaces or Subspaces({}, {})).extended(*learned)
+        learned = load_played_alike(layout, made_from, ids, layers)
+        aspects, subspaces = with_learned(learned, aspects, subspaces)
+        ranking = TrackRanking(
+            layout, made_from, TrackIndex(index, layers), ids, aspects, subspaces
+        )
         return cls(
             layout=layout,
-            tracks=tracks,
+            tracks=read_table(layout.tracks),
             aspects=aspects,
             encoder=str(made_from["encoder"]),
             identity=made_from,
-            _ranking=TrackRanking(
-                layout, made_from, TrackIndex(index, layers), ids, aspects, subspaces
-            ),
+            _ranking=ranking,
         )
 
     def similar(

@@ -1,10 +1,10 @@
-"""Plant leaks of each kind into a library that `mess evaluate` has prepared: are they caught?
+"""Insert leaks of each kind into a library that `mess evaluate` has prepared: are they caught?
 
-Nothing is written. Without a plant every check has to pass; with one it has to fail. The last plant
+Nothing is written. Without a leak every check has to pass; with one it has to fail. The last leak
 is a system that has seen the labels of the test tracks: no check of the data can see that, but it
 is above chance on permuted labels.
 
-    python benchmarks/planted_leaks.py DATA
+    python benchmarks/inserted_leaks.py DATA
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def changed(tracks: pd.DataFrame, track: str, **values: str) -> pd.DataFrame:
     return found
 
 
-def planted_tracks(tracks: pd.DataFrame, fold: Fold) -> dict[str, tuple[pd.DataFrame, Fold, str]]:
+def tracks_with_leaks(
+    tracks: pd.DataFrame, fold: Fold
+) -> dict[str, tuple[pd.DataFrame, Fold, str]]:
     """Return track tables and folds with one leak each, and the split that they are of."""
     known = tracks.assign(track_id=tracks["track_id"].astype(str)).set_index("track_id")
     titled = known[["composer", "title"]].notna().all(axis=1)
@@ -67,7 +69,7 @@ def planted_tracks(tracks: pd.DataFrame, fold: Fold) -> dict[str, tuple[pd.DataF
     }  # fmt: skip
 
 
-def planted_numbers(benchmark: BenchmarkData, fold: Fold) -> dict[str, tuple[list[Leak], str]]:
+def numbers_with_leaks(benchmark: BenchmarkData, fold: Fold) -> dict[str, tuple[list[Leak], str]]:
     """Return what is found with leaks in segments, scalers and choices, and without."""
     table = benchmark.passages.assign(audio_sha256=benchmark.passages["track_id"].astype(str))
     inside = table["track_id"].astype(str).isin(fold.train).to_numpy()
@@ -126,11 +128,13 @@ def main() -> None:
     benchmark, split = evaluation.benchmark, evaluation.split
     fold = split.folds[0]
     rows: list[tuple[str, bool, bool, str]] = []
-    for name, (tracks, own, by) in planted_tracks(benchmark.tracks, fold).items():
+    for name, (tracks, own, by) in tracks_with_leaks(benchmark.tracks, fold).items():
         found = track_leaks(tracks, own, by)
-        rows.append((name, name != "nothing", bool(found), ", ".join({o.kind for o in found})))
-    for name, (found, planted) in planted_numbers(benchmark, fold).items():
-        rows.append((name, planted == "yes", bool(found), ", ".join({o.kind for o in found})))
+        rows.append(
+            (name, name != "nothing", bool(found), ", ".join(sorted({o.kind for o in found})))
+        )
+    for name, (found, leaks) in numbers_with_leaks(benchmark, fold).items():
+        rows.append((name, leaks == "yes", bool(found), ", ".join(sorted({o.kind for o in found}))))
     scored = partial(FoldQueries, fold=fold, seed=split.seed)
     heard = set(benchmark.heard) & set(fold.test)
     clips = len(scored(benchmark).clips), len(scored(replace(benchmark, heard={})).clips)
@@ -140,12 +144,12 @@ def main() -> None:
     )  # fmt: skip
     for name, suspicious in in_controls(benchmark, split).items():
         rows.append((name, name.startswith("has seen"), suspicious, "permuted labels"))
-    print("| planted | leaks | caught | as |\n| --- | --- | --- | --- |")
-    for name, planted, caught, kind in rows:
-        mark = "" if planted == caught else " **wrong**"
-        print(f"| {name} | {'yes' if planted else 'no'} | {'yes' if caught else 'no'}{mark} "
+    print("| inserted | leaks | caught | as |\n| --- | --- | --- | --- |")
+    for name, leaks, caught, kind in rows:
+        mark = "" if leaks == caught else " **wrong**"
+        print(f"| {name} | {'yes' if leaks else 'no'} | {'yes' if caught else 'no'}{mark} "
               f"| {kind} |")  # fmt: skip
-    if any(planted != caught for _, planted, caught, _ in rows):
+    if any(leaks != caught for _, leaks, caught, _ in rows):
         raise SystemExit(1)
 
 

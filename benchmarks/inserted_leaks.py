@@ -121,6 +121,10 @@ def in_controls(benchmark: BenchmarkData, split: Split) -> dict[str, bool]:
     return {str(name): bool(found) for name, found in own.items()}
 
 
+def kinds(found: list[Leak]) -> str:
+    return ", ".join(sorted({one.kind for one in found}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
@@ -134,7 +138,7 @@ def main() -> None:
             (name, name != "nothing", bool(found), ", ".join(sorted({o.kind for o in found})))
         )
     for name, (found, leaks) in numbers_with_leaks(benchmark, fold).items():
-        rows.append((name, leaks == "yes", bool(found), ", ".join(sorted({o.kind for o in found}))))
+        rows.append((name, leaks == "yes", bool(found), kinds(found)))
     scored = partial(FoldQueries, fold=fold, seed=split.seed)
     heard = set(benchmark.heard) & set(fold.test)
     clips = len(scored(benchmark).clips), len(scored(replace(benchmark, heard={})).clips)

@@ -24,7 +24,7 @@ from mess_core.search.passages import PassageRows, allowed_tracks, load_passages
 from mess_core.search.publishing import served_root
 from mess_core.search.recordings import matching_encoder
 from mess_core.search.subspace import SearchMode, load_subspaces
-from mess_core.search.track_ranking import TrackRanking
+from mess_core.search.track_ranking import TrackRanking, check_request
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
 
@@ -155,7 +155,7 @@ class Library:
             the filters.
         """
         self._ranking.row(track)
-        _checked(k, head=head, aspects=aspects)
+        check_request(k, head=head, aspects=aspects)
         allowed = allowed_tracks(
             self.tracks,
             set(self._ranking.ids),
@@ -211,7 +211,7 @@ class Library:
             If the track is unknown, `start_s` is outside it, k < 1, or no track passes the
             filters.
         """
-        _checked(k)
+        check_request(k)
         index, rows = self._opened_passages()
         self._ranking.row(track)
         query_row = rows.at(track, start_s)
@@ -296,7 +296,7 @@ class Library:
         AudioError
             If the audio cannot be read or is too short.
         """
-        _checked(k, head=head, aspects=aspects, start_s=start_s)
+        check_request(k, head=head, aspects=aspects, start_s=start_s)
         # Raise errors in the weights before embedding, which is slow.
         layer_weights(aspects, self.aspects, self._ranking.index.layers)
         embedding = matching_encoder(self.identity, encoder, self.layout).embed(path)
@@ -386,18 +386,3 @@ class Library:
     def _opened_passages(self) -> tuple[PassageIndex, PassageRows]:
         self._passages = self._passages or load_passages(self.layout.indices)
         return self._passages
-
-
-def _checked(
-    k: int,
-    *,
-    head: str | None = None,
-    aspects: Mapping[str, float] | None = None,
-    start_s: float | None = None,
-) -> None:
-    if k < 1:
-        raise SearchError(f"k must be at least 1, not {k}")
-    if head is not None and aspects:
-        raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
-    if head is not None and start_s is not None:
-        raise SearchError("a head ranks whole tracks", remedy="Give either a start or a head")

@@ -24,7 +24,7 @@ from mess_core.store.layout import Layout
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TrackRanking"]
+__all__ = ["TrackRanking", "check_request"]
 
 
 @dataclass(frozen=True)
@@ -189,3 +189,19 @@ class TrackRanking:
 
         hits = pd.DataFrame({"track_id": [self.ids[row] for row in rows]}, dtype="str")
         return hits.assign(score=scores, **parts)
+
+
+def check_request(
+    k: int,
+    *,
+    head: str | None = None,
+    aspects: Mapping[str, float] | None = None,
+    start_s: float | None = None,
+) -> None:
+    """Raise a `SearchError` if parts of a request exclude each other, or k is less than 1."""
+    if k < 1:
+        raise SearchError(f"k must be at least 1, not {k}")
+    if head is not None and aspects:
+        raise SearchError("a head has no aspects", remedy="Give either aspects or a head")
+    if head is not None and start_s is not None:
+        raise SearchError("a head ranks whole tracks", remedy="Give either a start or a head")

@@ -4,13 +4,16 @@ Prints how many tracks that share music are in different groups of folds and on 
 split, where titles and notes disagree, and the time of each step.
 
     python benchmarks/work_identity.py maestro-v3.0.0
+    python benchmarks/work_identity.py asap-dataset --pieces  # one folder per piece, the truth
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,11 +39,25 @@ def leaks(tracks: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tuple[
     return (str(len(set(groups))), *shares)
 
 
+def against_folders(paths: pd.Series, music: np.ndarray) -> None:
+    """Print how many pairs of files of one piece, and of two, the notes join."""
+    piece = np.array([re.sub(r"(_no)?_repeat$", "", str(Path(one).parent)) for one in paths])
+    first, second = np.triu_indices(len(piece), k=1)
+    one_piece, joined = piece[first] == piece[second], music[first] == music[second]
+    print(
+        f"{len(piece)} files of {len(set(piece))} pieces: notes alone join "
+        f"{(joined & one_piece).sum() / one_piece.sum():.1%} of {one_piece.sum()} pairs of one "
+        f"piece, and {(joined & ~one_piece).sum()} pairs of two"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("midi")
+    parser.add_argument("--pieces", action="store_true", help="Folders are pieces: score notes.")
+    arguments = parser.parse_args()
     began = time.perf_counter()
-    tracks = track_table({"midi": scan_source(parser.parse_args().midi, "midi")})
+    tracks = track_table({"midi": scan_source(arguments.midi, "midi")})
     tracks = tracks[tracks["midi_path"].notna()].reset_index(drop=True)
     found, unreadable = note_sketches(tracks["midi_path"].tolist())
     nothing: Sketch = np.empty(0, dtype=np.uint64)
@@ -49,6 +66,9 @@ def main() -> None:
     pairs = shared_pairs(sketches)
     music = music_groups(sketches, tracks["track_id"].astype(str).tolist())
     joined = time.perf_counter()
+    if arguments.pieces:
+        against_folders(tracks["midi_path"], np.array(music, dtype=str))
+        return
     labels = compare_labels(tracks, sketches)
     same = pairs.same
     first, second = pairs.first[same], pairs.second[same]

@@ -148,6 +148,7 @@ class Scan:
         }
 
 
+_DEEPEST = 5
 SPLITS = ("train", "validation", "test")
 YEARS = (1800, 2200)
 
@@ -271,12 +272,16 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
         if layout not in scanners:
             raise DatasetError(f"unknown layout {layout!r}; known are {', '.join(scanners)}")
         return scanners[layout].scan(folder, dataset)
-    for candidate in sorted(scanners.values(), key=lambda one: (one.priority, one.layout)):
-        if candidate.recognises(folder):
-            return candidate.scan(folder, dataset)
-    raise DatasetError(
-        "holds no audio or MIDI", path=str(root), remedy="Put audio files into the folder"
-    )
+    *known, plain = sorted(scanners.values(), key=lambda one: (one.priority, one.layout))
+    for where in _with_folders_below(folder):
+        if found := next((one for one in known if one.recognises(where)), None):
+            return found.scan(where, dataset)
+    scan = plain.scan(folder, dataset)
+    for part in sorted(filter(_is_visible_folder, folder.iterdir()), key=str):
+        if found := next((one for one in known if one.recognises(part)), None):
+            reason = f"could be a data set of its own ({found.layout}), with its metadata: "
+            scan.skip(part, f"{reason}name it in MESS_DATASETS")
+    return scan
 
 
 def track_table(scans: Mapping[str, Scan]) -> pd.DataFrame:
@@ -380,6 +385,21 @@ def shown_name(path: Any) -> str:
     """
     raw = str(path).encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "backslashreplace")
+
+
+def _with_folders_below(folder: Any) -> list[Any]:
+    """Return a folder, the only one within it, and so on, as unpacked archives nest them."""
+    chain = [folder]
+    while len(chain) < _DEEPEST:
+        within = list(filter(_is_visible_folder, chain[-1].iterdir()))
+        if len(within) != 1:
+            break
+        chain += within
+    return chain
+
+
+def _is_visible_folder(path: Any) -> bool:
+    return not path.name.startswith((".", "__MACOSX")) and path.is_dir()
 
 
 def _scanners() -> dict[str, _Scanner]:

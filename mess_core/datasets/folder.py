@@ -1,13 +1,16 @@
 """Any folder of audio files, optionally with MIDI files.
 
 Audio and MIDI files whose paths differ only in their suffix are one track; the track id is the
-file's stem. An optional ``metadata.csv`` with a column ``track_id`` adds any of
-``composer, title, work_id, performer, year, split``. Without it, every track counts as a
-separate work, unless its name has the form ``WORK__PLAYER`` (two underscores).
+file's stem, or, where several folders have files of that stem, its path: ``CD1/01``. An optional
+``metadata.csv`` with a column ``track_id`` adds any of ``composer, title, work_id, performer, year,
+split``. Without it, every track counts as a separate work, unless its name has the form
+``WORK__PLAYER`` (two underscores).
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -51,30 +54,34 @@ def scan_folder(root: Any, dataset: str) -> Scan:
             if relative.name != "metadata.csv" and relative.suffix.lower() not in {".csv", ".json"}:
                 scan.skip(path, "neither audio nor MIDI by its suffix")
             continue
-        key = str(relative.with_suffix(""))
+        # An archive made on a Mac may spell one umlaut in two ways.
+        key = unicodedata.normalize("NFC", str(relative.with_suffix("")))
         if key in kind:
             scan.skip(path, f"the same track as {kind[key]}")
             continue
         kind[key] = str(path)
-    taken: dict[str, str] = {}
+    of_stem: dict[str, list[str]] = defaultdict(list)
     for key in sorted({*audio, *midi}):
-        track_id = PurePosixPath(key).name
-        first_path = audio.get(key) or midi[key]
-        if track_id in taken:
-            scan.skip(first_path, f"its name is taken by {taken[track_id]}")
-            continue
-        taken[track_id] = first_path
-        row = metadata.get(track_id, {})
-        scan.tracks.append(_track(scan, track_id, audio.get(key), midi.get(key), row))
-    for track_id in sorted(set(metadata) - set(taken)):
-        scan.skip(root / "metadata.csv", f"row {track_id!r} has no file")
+        of_stem[PurePosixPath(key).name].append(key)
+    taken = set()
+    for stem, keys in of_stem.items():
+        for key in keys:
+            track_id = stem if len(keys) == 1 else key
+            taken.add(track_id)
+            row = metadata.get(track_id, {})
+            scan.tracks.append(_track(scan, track_id, audio.get(key), midi.get(key), row))
+    for track_id in sorted(set(metadata) - taken):
+        several = " or ".join(of_stem.get(track_id, [])[:2])
+        reason = f"could be {several}: write the folder too" if several else "has no file"
+        scan.skip(root / "metadata.csv", f"row {track_id!r} {reason}")
     return scan
 
 
 def _track(
     scan: Scan, track_id: str, audio: str | None, midi: str | None, row: dict[str, str]
 ) -> Track:
-    work, _, player = track_id.partition("__")
+    name, _, player = PurePosixPath(track_id).name.partition("__")
+    work = name if player else track_id
     composer, title = row.get("composer") or None, row.get("title") or None
     if row.get("work_id"):
         identity = row["work_id"]
@@ -88,7 +95,7 @@ def _track(
         audio_path=audio,
         midi_path=midi,
         composer=composer,
-        title=title or work,
+        title=title or name,
         work_id=identity,
         performer=row.get("performer") or player or None,
         **scan.metadata(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -92,7 +93,7 @@ def write_shared_works(
         folder,
         {"soundfonts": [Path(font).name for font in fonts], "seconds": seconds, "seed": seed},
     )
-    draws = np.random.default_rng(seed).integers(0, len(fonts), len(chosen))
+    draws = [_draw(track, seed, len(fonts)) for track in chosen["track_id"]]
     table = chosen[["track_id", "composer", "title", "work_id"]].assign(
         soundfont=[Path(fonts[draw]).name for draw in draws]
     )
@@ -135,6 +136,14 @@ def excerpt_notes(performance: Performance, start_s: float, seconds: float) -> N
         part.velocity,
         (part.pedal_s - start_s).clip(0),
     )
+
+
+def _draw(track_id: str, seed: int, count: int) -> int:
+    """Return a number below `count` that depends on nothing but the track and the seed.
+
+    A folder to which performances are added keeps what was rendered.
+    """
+    return int(np.random.default_rng([seed, zlib.crc32(track_id.encode())]).integers(count))
 
 
 def _file_name(track_id: str) -> str:

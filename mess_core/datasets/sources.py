@@ -7,8 +7,10 @@ subfolders of ``<data root>/datasets``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Source", "configured_sources", "list_track_ids", "parse_sources", "read_tracks"]
 
 _LONGEST_NAME = 190  # the store allows 200, and escapes a few more characters
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ def configured_sources(data_root: str | PathLike[str], datasets: str | None = No
         return sources
     parent = locate(data_root) / "datasets"
     if parent.is_dir():
-        for folder in sorted(parent.iterdir(), key=str):
-            if folder.is_dir() and _NAME.fullmatch(folder.name):
-                sources.append(Source(folder.name, str(folder)))
+        folders = [one for one in sorted(parent.iterdir(), key=str) if one.is_dir()]
+        visible = [one.name for one in folders if not one.name.startswith(".")]
+        sources = [Source(name, str(parent / text)) for text, name in _source_names(visible)]
     if not sources:
         raise DatasetError(
             "no data set is configured",
@@ -198,6 +200,23 @@ def list_track_ids(sources: Sequence[Source]) -> list[str]:
     """
     tracks = track_table({source.name: _scan(source) for source in sources})
     return [str(track_id) for track_id in tracks["track_id"]]
+
+
+def _source_names(folders: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each folder's name with the name of the data set that it becomes."""
+    taken = {folder for folder in folders if _NAME.fullmatch(folder)}
+    names = []
+    for folder in folders:
+        name = folder
+        if folder not in taken:
+            plain = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:57] or "dataset"
+            if name in taken or name == "dataset":
+                raw = folder.encode("utf-8", "surrogateescape")
+                name = f"{name}-{hashlib.sha256(raw).hexdigest()[:6]}"
+            taken.add(name)
+        names.append((folder, name))
+    return names
 
 
 def _scan(source: Source) -> Scan:

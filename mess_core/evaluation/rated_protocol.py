@@ -165,7 +165,7 @@ def evaluate_on_ratings(
     -------
     DataFrame
         ``system, criterion, metric, fold, query, cluster, value``. Queries are passages; clusters
-        are groups of passages that share bars. For "PercePiano (permuted)", the players of each
+        are groups of passages that share bars. For criteria "(permuted)", the players of each
         passage are permuted once, for fitting and for evaluation alike.
 
     Raises
@@ -184,7 +184,8 @@ def evaluate_on_ratings(
         CRITERION: rated_triplets(passages, answers, seed=seed),
         f"{CRITERION}{PERMUTED}": rated_triplets(passages, permuted, seed=seed),
     }
-    triplets[BY_MOVEMENT] = triplets[CRITERION]
+    for suffix in ("", PERMUTED):
+        triplets[f"{BY_MOVEMENT}{suffix}"] = triplets[f"{CRITERION}{suffix}"]
     groups, movements = [one.group for one in passages], [one.movement for one in passages]
     names = [one.passage for one in passages]
     found = [_rows("raters, other half", CRITERION, passages, triplets[CRITERION], None)]
@@ -193,16 +194,12 @@ def evaluate_on_ratings(
         for criterion in criteria or (CRITERION, f"{CRITERION}{PERMUTED}"):
             found.append(_rows(system, criterion, passages, triplets[criterion], distances))
 
-    def cross_validate(
-        system: str,
-        descriptions: Sequence[PassageDescription],
-        ratings: pd.DataFrame,
-        by: Sequence[str],
-        criterion: str,
-    ) -> None:
-        say(f"{system}: {criterion}")
-        distances = nested_distances(passages, descriptions, ratings, by=by, seed=seed)
-        evaluate(system, distances, criterion)
+    def cross_validate(system: str, descriptions: Sequence[PassageDescription]) -> None:
+        for criterion, by in ((CRITERION, groups), (BY_MOVEMENT, movements)):
+            for suffix, ratings in (("", answers), (PERMUTED, permuted)):
+                say(f"{system}: {criterion}{suffix}")
+                distances = nested_distances(passages, descriptions, ratings, by=by, seed=seed)
+                evaluate(system, distances, f"{criterion}{suffix}")
 
     say("describing passages")
     descriptions = [
@@ -211,10 +208,7 @@ def evaluate_on_ratings(
     ]
     curves = [np.sum(list(one.curves.values()), axis=0) for one in descriptions]
     evaluate("midi, curves", dict(zip(names, curves, strict=True)))
-    learned = "midi, learned from ratings"
-    cross_validate(learned, descriptions, answers, groups, CRITERION)
-    cross_validate(learned, descriptions, answers, movements, BY_MOVEMENT)
-    cross_validate(learned, descriptions, permuted, groups, f"{CRITERION}{PERMUTED}")
+    cross_validate("midi, learned from ratings", descriptions)
     if make is None:
         return pd.concat(found, ignore_index=True)
     clips = rated_clips(passages, make)
@@ -226,10 +220,7 @@ def evaluate_on_ratings(
         except MessError as error:
             say(f"no training set without the rated works: {error.problem}")
     from_audio = [_describe_audio(clips[name], head) for name in names]
-    learned = "audio, learned from ratings"
-    cross_validate(learned, from_audio, answers, groups, CRITERION)
-    cross_validate(learned, from_audio, answers, movements, BY_MOVEMENT)
-    cross_validate(learned, from_audio, permuted, groups, f"{CRITERION}{PERMUTED}")
+    cross_validate("audio, learned from ratings", from_audio)
     for system in systems:
         say(f"ratings: {system.name}")
         if system.describe is not None:

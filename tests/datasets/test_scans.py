@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -111,6 +112,72 @@ def test_folder_pairs_audio_with_midi_and_reads_metadata(tmp_path):
     assert (by_id["c__anna"].work_id, by_id["c__anna"].performer) == ("mine:c", "anna")
     reasons = sorted(skipped.reason for skipped in scan.skipped)
     assert reasons == ["neither audio nor MIDI by its suffix", "row 'zz' has no file"]
+
+
+def test_equal_names_in_different_folders_are_different_tracks(tmp_path):
+    for name in (
+        "CD1/01.wav",
+        "CD2/01.wav",
+        "CD2/01.mid",
+        "CD2/02.wav",
+        "a/x__ann.wav",
+        "x__ann.mid",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    (tmp_path / "metadata.csv").write_text("track_id,year\n01,1999\nCD2/01,1962\n")
+    scan = scan_source(tmp_path, "discs")
+    by_id = {track.track_id: track for track in scan.tracks}
+    assert set(by_id) == {"CD1/01", "CD2/01", "02", "a/x__ann", "x__ann"}
+    assert (by_id["CD2/01"].midi_path is not None, by_id["CD2/01"].year) == (True, 1962)
+    assert by_id["CD1/01"].work_id != by_id["CD2/01"].work_id
+    assert {by_id[name].work_id for name in ("a/x__ann", "x__ann")} == {"discs:x"}
+    (skipped,) = scan.skipped
+    assert skipped.reason == "row '01' could be CD1/01 or CD2/01: write the folder too"
+
+
+@pytest.mark.parametrize("depth", ["archive", "archive/unpacked/again"])
+def test_archive_one_folder_deeper_keeps_its_layout(tmp_path, depth):
+    _maestro(tmp_path / depth / "maestro-v3.0.0")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "archive" / "LICENSE").write_text("x")
+    scan = scan_source(tmp_path, "maestro")
+    assert (scan.layout, len(scan.tracks)) == ("maestro", 3)
+
+
+def test_data_set_within_a_plain_folder_is_named(tmp_path):
+    _maestro(tmp_path / "maestro-v3.0.0")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.wav").write_bytes(b"x")
+    scan = scan_source(tmp_path, "all")
+    assert (scan.layout, len(scan.tracks)) == ("folder", 4)
+    reasons = [skipped.reason for skipped in scan.skipped if "maestro-v3.0.0" in skipped.path]
+    assert "a data set of its own (maestro)" in reasons[0]
+
+
+def test_folders_are_data_sets_whatever_their_names(tmp_path):
+    names = ("maestro-v3.0.0", "My Takes", "Schöne Stücke", "Чайковский", "my_own", ".hidden")
+    for name in (*names, "My-Takes"):
+        (tmp_path / "datasets" / name).mkdir(parents=True)
+    found = {source.root.rpartition("/")[2]: source.name for source in configured_sources(tmp_path)}
+    assert found.pop("Чайковский").startswith("dataset-")
+    assert found.pop("My Takes") != found.pop("My-Takes") == "My-Takes"
+    assert found == {
+        "maestro-v3.0.0": "maestro-v3.0.0",
+        "Schöne Stücke": "Schone-Stucke",
+        "my_own": "my_own",
+    }
+    for source in configured_sources(tmp_path):
+        assert parse_sources(f"{source.name}={source.root}")[0].name == source.name
+
+
+def test_two_spellings_of_one_umlaut_are_one_track(tmp_path):
+    for form, suffix in (("NFC", "wav"), ("NFD", "mid")):
+        (tmp_path / f"{unicodedata.normalize(form, 'Händel')}.{suffix}").write_bytes(b"x")
+    (track,) = scan_source(tmp_path, "mine").tracks
+    assert track.audio_path is not None
+    assert track.midi_path is not None
 
 
 def test_real_maestro_folder(real_data):

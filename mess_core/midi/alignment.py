@@ -1,10 +1,11 @@
 """Score-free, note-by-note alignment of two performances of the same work.
 
-Dynamic time warping (librosa's) first aligns chords: each chord is a pitch vector at its mean
-onset, so the cost depends on the notes and not on the clock. Notes of one pitch are then matched
-near that path, twice with a decreasing tolerance, and the time map is drawn through the chords
-with matched notes, in ascending order in both performances. Notes without a counterpart (a repeat
-that only one plays, a wrong or omitted note) are not matched, and the confidence shows where.
+A path is found through the chords of both: first by their notes, with gaps where only one plays
+(`mess_core.midi.gapped_path`), then, between the gaps, by notes and time, since notes alone cannot
+tell repeated chords apart (`mess_core.midi.timed_path`). Notes of one pitch are matched near that
+path, and the time map is drawn through the chords with matched notes, in ascending order in both
+performances. Notes without a counterpart (a repeat that only one plays, a wrong or omitted note)
+are not matched, and the confidence shows where.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import MidiError
+from mess_core.midi.gapped_path import gapped_path
 from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.timed_path import timed_path
 
 __all__ = ["TRUSTED", "Alignment", "align"]
 
@@ -25,7 +28,10 @@ TRUSTED = 0.5
 
 _MAX_CELLS = 250_000_000
 _CONFIDENCE_CHORDS = 9
-_TOLERANCES_S = (0.6, 0.25)
+_UNLIKE = 0.3  # similarity of chords that do not anchor the time map
+_TOLERANCE_S = 0.25
+_LONG_GAP = 12  # chords
+_PASSES = 2  # the second begins where the first corrected slips of seconds
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -118,40 +124,51 @@ def align(a: str | PathLike[str] | Performance, b: str | PathLike[str] | Perform
             raise MidiError("has fewer than two chords: nothing to align", path=path)
         sides.append(one)
     first, second = sides
-    a_s, b_s = _warped(first, second)
-    for tolerance_s in _TOLERANCES_S:
-        mapped = _interpolated(first.onset_s, a_s, b_s)
-        a_note, b_note = _matched_notes(first, second, mapped, tolerance_s)
-        chords, times = _chord_times(first, second, a_note, b_note)
-        if len(chords) < 2:
-            raise MidiError("has no two notes in common with the other performance")
-        a_s, b_s = first.chord_onset_s[chords], times
+    a_s, b_s = _anchors(first, second)
+    mapped_s = _interpolated(first.onset_s, a_s, b_s)
+    a_note, b_note = _matched_notes(first, second, mapped_s, _TOLERANCE_S)
+    chords, times = _chord_times(first, second, a_note, b_note)
+    if len(chords) < 2:
+        raise MidiError("has no two notes in common with the other performance")
+    a_s, b_s = first.chord_onset_s[chords], times
     agreement = np.minimum(_matched_share(first, a_note, a_s), _matched_share(second, b_note, b_s))
     return Alignment(a_s, b_s, agreement, a_note, b_note)
 
 
-def _warped(first: Performance, second: Performance) -> tuple[Floats, Floats]:
-    """Return the times of chords on the dynamic time warping path, ascending in both."""
-    import librosa
+def _anchors(first: Performance, second: Performance) -> tuple[Floats, Floats]:
+    """Return the times of corresponding chords, ascending in both performances.
 
+    Between two gaps, the path by notes is found again by notes and time.
+    """
     x, y = _chord_features(first), _chord_features(second)  # [chords, 140]
     if len(x) * len(y) > _MAX_CELLS:
         raise MidiError(
             f"the performances are too long to align as a whole ({len(x)} and {len(y)} chords)",
             remedy="Split them at movements",
         )
-    _, path = librosa.sequence.dtw(
-        X=x.T,
-        Y=y.T,
-        metric="cosine",
-        step_sizes_sigma=np.array([[1, 1], [1, 0], [0, 1]]),
-        weights_mul=np.array([2.0, 1.0, 1.0]),
-        weights_add=np.array([0.0, 0.15, 0.15]),
-    )
-    path = path[::-1]  # [steps, 2] ascending
-    similarity = (x[path[:, 0]] * y[path[:, 1]]).sum(axis=1)
-    path = path[_best_per_chord(path, similarity)]
-    return first.chord_onset_s[path[:, 0]], second.chord_onset_s[path[:, 1]]
+    a_s, b_s = first.chord_onset_s, second.chord_onset_s
+    a, b = gapped_path(x, y)
+    gap = np.flatnonzero((np.diff(a) > _LONG_GAP) | (np.diff(b) > _LONG_GAP)) + 1
+    found = []
+    for part in np.split(np.arange(len(a)), gap):
+        if len(part) < 2:
+            continue
+        # The first chords and the last may have slipped out of the path.
+        reach = _LONG_GAP * (part[0] == 0), _LONG_GAP * (part[-1] == len(a) - 1)
+        mine, theirs = (
+            slice(max(0, one[part[0]] - reach[0]), one[part[-1]] + 1 + reach[1]) for one in (a, b)
+        )
+        i, j = a[part], b[part]
+        for _ in range(_PASSES):
+            mapped_s = _interpolated(a_s[mine], a_s[i], b_s[j])
+            i, j = timed_path(a_s[mine], b_s[theirs], x[mine], y[theirs], mapped_s)
+            i, j = i + mine.start, j + theirs.start
+        found.append(np.stack([i, j]))
+    i, j = np.hstack([np.empty((2, 0), dtype=np.int64), *found])
+    alike = (x[i] * y[j]).sum(axis=1) > _UNLIKE
+    if alike.sum() < 2:
+        raise MidiError("has no two chords in common with the other performance")
+    return a_s[i[alike]], b_s[j[alike]]
 
 
 def _chord_features(performance: Performance) -> Floats:
@@ -164,20 +181,6 @@ def _chord_features(performance: Performance) -> Floats:
     features = np.concatenate([keys, classes], axis=1)
     unit: Floats = features / np.linalg.norm(features, axis=1, keepdims=True)
     return unit
-
-
-def _best_per_chord(path: Ints, similarity: Floats) -> Ints:
-    """Return indices of path steps that ascend strictly on both sides, preferring similar ones."""
-    chosen: list[int] = []
-    for step in range(len(path)):
-        if chosen and (path[step] <= path[chosen[-1]]).any():
-            if similarity[step] > similarity[chosen[-1]] and (
-                len(chosen) < 2 or (path[step] > path[chosen[-2]]).all()
-            ):
-                chosen[-1] = step
-            continue
-        chosen.append(step)
-    return np.asarray(chosen, dtype=np.int64)
 
 
 def _matched_notes(

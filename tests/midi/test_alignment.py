@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.errors import MidiError
-from mess_core.midi import align
+from mess_core.midi import align, timed_path
+from mess_core.validation.played_again import played_again, repeated_chords
 
 
 @pytest.fixture
@@ -63,3 +66,45 @@ def test_nothing_to_align_is_an_error(pair, tmp_path):
     with pytest.raises(MidiError, match="fewer than two chords") as raised:
         align(pair[0][0], tmp_path / "one.mid")
     assert "one.mid" in str(raised.value)
+
+
+def test_repeated_chords_do_not_slip():
+    """Chords that are struck again and again differ in nothing but their time."""
+    errors, trusted = [], []
+    for seed in range(12):
+        first = repeated_chords(seed)
+        second, truth_s = played_again(first, seed=1000 + seed)
+        alignment = align(first, second)
+        errors.append(np.abs(alignment.map_time(first.onset_s) - truth_s))
+        trusted.append(alignment.trusted(first.onset_s))
+    error_s = np.concatenate(errors)
+    assert np.percentile(error_s, 99) < 0.06
+    assert (np.concatenate(trusted) & (error_s > 0.25)).mean() < 0.003
+
+
+def test_compiled_and_interpreted_paths_are_one(monkeypatch):
+    first = repeated_chords(3, notes=150)
+    second, _ = played_again(first, seed=4)
+    compiled = align(first, second)
+    monkeypatch.setattr(timed_path, "_compiled", lambda: timed_path._best_path)
+    interpreted = align(first, second)
+    assert np.array_equal(compiled.a_s, interpreted.a_s)
+    assert np.array_equal(compiled.b_s, interpreted.b_s)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    shift=st.floats(-3, 3),
+    seed=st.integers(0, 99),
+)
+def test_paths_ascend_for_any_map(shape, shift, seed):
+    rng = np.random.default_rng(seed)
+    a_s, b_s = (np.cumsum(rng.uniform(0.01, 1.5, count)) for count in shape)
+    chords = [rng.random((count, 5)) for count in shape]
+    chords = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in chords]
+    a, b = timed_path.timed_path(a_s, b_s, *chords, a_s + shift)
+    assert len(a) == len(b) >= 1
+    assert (np.diff(a) > 0).all()
+    assert (np.diff(b) > 0).all()
+    assert 0 <= a[0] <= a[-1] < shape[0]
+    assert 0 <= b[0] <= b[-1] < shape[1]

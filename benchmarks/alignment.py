@@ -24,7 +24,7 @@ import numpy as np
 
 from mess_core.datasets.asap import read_asap
 from mess_core.midi import Performance, align
-from mess_core.validation.beats import random_pairs
+from mess_core.validation.beats import on_note, random_pairs
 from mess_core.validation.played_again import played_again, repeated_chords
 
 Map = tuple[np.ndarray, np.ndarray]
@@ -158,12 +158,8 @@ def main() -> None:
 
 
 def struck(a: Performance, b: Performance, beats_a: np.ndarray, beats_b: np.ndarray) -> Pair:
-    """Keep the beats that fall on a note, within 30 ms, in both performances."""
-    on_note = [
-        np.abs(one.onset_s[:, None] - beats).min(axis=0) < 0.03
-        for one, beats in ((a, beats_a), (b, beats_b))
-    ]
-    both = on_note[0] & on_note[1]
+    """Keep the beats that fall on a note in both performances."""
+    both = on_note(a, beats_a) & on_note(b, beats_b)
     return a, b, beats_a[both], beats_b[both]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mess_core.midi.performance import Performance
 from mess_core.midi.rhythm import log2_tempo, tempo_spread
+from mess_core.midi.together import struck_together
 from mess_core.targets.registry import target
 
 __all__ = [
@@ -89,13 +90,16 @@ def articulation_ratio_pedal(performance: Performance) -> float:
 def onset_timing_std(performance: Performance) -> float:
     """Root mean square deviation of onsets from their chord's mean onset (asynchrony).
 
-    NaN where no two notes are struck together.
+    Chords are the notes within 0.6 of the local interval between chords, 30 to 90 ms
+    (`mess_core.midi.together`). NaN where no two notes are struck together.
     """
-    chord = performance.chord_of_note
-    together = np.bincount(chord)[chord] > 1
+    chord = struck_together(performance)
+    size = np.bincount(chord)
+    together = size[chord] > 1
     if not together.any():
         return float("nan")
-    deviation = (performance.onset_s - performance.chord_onset_s[chord])[together]
+    mean_s = np.bincount(chord, weights=performance.onset_s) / size
+    deviation = (performance.onset_s - mean_s[chord])[together]
     return float(1000.0 * np.sqrt(np.mean(np.square(deviation))))
 
 

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "beat_table",
+    "on_note",
     "random_pairs",
     "timing_correlations",
     "transfer_table",
 ]
+
+_ON_NOTE_S = 0.03
 
 Floats = NDArray[np.float64]
 WAYS = {
@@ -100,7 +103,7 @@ def transfer_table(
     pairs : DataFrame
         ``piece, notes, seconds, beats, gated`` (share of beats outside trusted regions).
     errors : DataFrame
-        ``piece, error_ms, trusted``: one row per beat.
+        ``piece, error_ms, trusted, struck`` (whether both play a note there): one row per beat.
     """
     import pandas as pd
 
@@ -120,9 +123,19 @@ def transfer_table(
                 "gated": float(1 - trusted.mean()),
             }
         )
-        errors.append(pd.DataFrame({"piece": piece, "error_ms": error_ms, "trusted": trusted}))
+        struck = on_note(a, beats_a) & on_note(b, beats_b)
+        row = {"piece": piece, "error_ms": error_ms, "trusted": trusted, "struck": struck}
+        errors.append(pd.DataFrame(row))
         say(f"{piece}: median {np.median(error_ms):.1f} ms")
     return pd.DataFrame(pairs), pd.concat(errors, ignore_index=True)
+
+
+def on_note(performance: Performance, beats_s: Floats) -> NDArray[np.bool_]:
+    """Return which beats (s) fall on a note, within 30 ms: the others were placed by a rule."""
+    after = np.clip(np.searchsorted(performance.onset_s, beats_s), 1, len(performance) - 1)
+    near = np.stack([performance.onset_s[after - 1], performance.onset_s[after]]) - beats_s
+    found: NDArray[np.bool_] = np.abs(near).min(axis=0) <= _ON_NOTE_S
+    return found
 
 
 def random_pairs(

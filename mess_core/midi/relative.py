@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from mess_core.errors import MidiError
 from mess_core.midi.alignment import TRUSTED, align
 from mess_core.midi.performance import Performance
-from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_spread
+from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_trend
 
 __all__ = ["AlignedPerformance", "AlignedPerformances", "align_performances"]
 
@@ -27,6 +28,7 @@ _SAME_MOMENT = -6.0  # log2 units between chords that no performance separates
 _UNLIKELY = 1.0  # octaves between a beat's relative tempo and its neighbours' median
 _FAR_BEATS = 2.0  # from a beat to the nearest matched chord
 _MEDIAN_BEATS = 9
+_COMMON_WEIGHT, _COMMON_MOST = 0.7, 0.3  # octaves
 
 Floats = NDArray[np.float64]
 
@@ -67,8 +69,22 @@ class AlignedPerformances:
     log2_length: Floats
 
     def spread(self, performance: int) -> tuple[float, float]:
-        """Return rubato and tempo variability of one performance in octaves; see `tempo_spread`."""
-        return tempo_spread(self.log2_tempo[performance])
+        """Return rubato and tempo variability of one performance in octaves; see `tempo_spread`.
+
+        What all performances have in common counts less than what is a player's own, since a wrong
+        note value moves the tempo of all of them there: it is limited to 0.3 octaves around its
+        median and weighted by 0.7.
+        """
+        if np.isfinite(self.log2_tempo[performance]).sum() < _MEDIAN_BEATS + 1:
+            return float("nan"), float("nan")
+        trend, fine = self._parts
+        return float(np.nanstd(fine[performance])), float(np.nanstd(trend[performance]))
+
+    @cached_property
+    def _parts(self) -> tuple[Floats, Floats]:
+        """The slow trend of each tempo curve and what is left, [performances, beats - 1]."""
+        trend = tempo_trend(self.log2_tempo)
+        return _common_limited(trend), _common_limited(self.log2_tempo - trend, around=0.0)
 
     def relative(self, curve: Floats) -> Floats:
         """Return curves minus the mean of the other performances, [performances, beats - 1]."""
@@ -194,6 +210,18 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
         velocity=_per_beat(velocity, bins, len(beats) - 1),
         log2_length=_per_beat(length, bins, len(beats) - 1) + tempo,
     )
+
+
+def _common_limited(curves: Floats, around: float | None = None) -> Floats:
+    """Return curves in which what they have in common is limited and weighted less."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # beats that no performance plays
+        common = np.nanmedian(curves, axis=0)
+        middle = np.nanmedian(common) if around is None else around
+    limited = _COMMON_WEIGHT * np.clip(common - middle, -_COMMON_MOST, _COMMON_MOST)
+    return curves - common + limited
 
 
 def _fill(

@@ -16,7 +16,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NoteValues", "beat_times", "log2_tempo", "note_values", "tempo_spread"]
+__all__ = [
+    "NoteValues",
+    "beat_times",
+    "log2_tempo",
+    "note_values",
+    "tempo_spread",
+    "tempo_trend",
+]
 
 Floats = NDArray[np.float64]
 
@@ -135,16 +142,29 @@ def tempo_spread(log2_tempo: Floats) -> tuple[float, float]:
     rubato, variability : float
         Standard deviations; the trend is the mean over 9 beats. NaN with fewer than 10 beats.
     """
+    if np.isfinite(log2_tempo).sum() < _TREND_BEATS + 1:
+        return float("nan"), float("nan")
+    trend = tempo_trend(log2_tempo)
+    trusted = np.isfinite(trend)
+    return float(np.std((log2_tempo - trend)[trusted])), float(np.std(trend[trusted]))
+
+
+def tempo_trend(log2_tempo: Floats) -> Floats:
+    """Return the mean tempo over 9 beats, NaN where the tempo there is not known.
+
+    Parameters
+    ----------
+    log2_tempo : ndarray, float64, shape [..., beats]
+        NaN where the tempo is not known.
+    """
     from scipy.ndimage import uniform_filter1d
 
     known = np.isfinite(log2_tempo)
-    if known.sum() < _TREND_BEATS + 1:
-        return float("nan"), float("nan")
     weight = uniform_filter1d(known.astype(float), _TREND_BEATS, mode="nearest")
     total = uniform_filter1d(np.where(known, log2_tempo, 0.0), _TREND_BEATS, mode="nearest")
-    trusted = known & (weight > 0.3)
-    trend = total[trusted] / weight[trusted]
-    return float(np.std(log2_tempo[trusted] - trend)), float(np.std(trend))
+    trend: Floats = np.full(log2_tempo.shape, np.nan)
+    np.divide(total, weight, out=trend, where=known & (weight > 0.3))
+    return trend
 
 
 @numba.njit(cache=True)

@@ -37,12 +37,11 @@ def struck_together(performance: Performance) -> NDArray[np.int64]:
     --------
     A chord spread over 60 ms in slow music, and a scale of one note every 60 ms:
 
-    >>> slow = np.array([0.0, 0.03, 0.06, 0.5, 1.0, 1.5])
-    >>> fast = 2.0 + 0.06 * np.arange(20)
-    >>> onset = np.concatenate([slow, fast])
-    >>> pitch, velocity = 40 + np.arange(26), np.full(26, 64)
+    >>> slow = np.concatenate([[0.0, 0.03, 0.06], 0.5 * np.arange(1, 13)])
+    >>> onset = np.concatenate([slow, 7.0 + 0.06 * np.arange(20)])
+    >>> pitch, velocity = 40 + np.arange(35), np.full(35, 64)
     >>> chord = struck_together(Performance(onset, onset + 0.1, pitch, velocity, np.empty((0, 2))))
-    >>> chord[:6].tolist(), len(np.unique(chord[6:]))
+    >>> chord[:6].tolist(), len(np.unique(chord[15:]))
     ([0, 0, 0, 1, 2, 3], 20)
     """
     from scipy.ndimage import median_filter
@@ -50,7 +49,7 @@ def struck_together(performance: Performance) -> NDArray[np.int64]:
     starts = performance.chord_onset_s
     if len(starts) < 2:
         return performance.chord_of_note
-    pace_s = median_filter(np.diff(starts), size=_AROUND, mode="nearest")
+    pace_s = median_filter(np.diff(starts), size=_AROUND, mode="reflect")
     window_s = np.clip(_SHARE * np.append(pace_s, pace_s[-1]), _LEAST_S, _MOST_S)
     allowed_s = window_s[performance.chord_of_note].tolist()
     chord = np.zeros(len(performance), dtype=np.int64)

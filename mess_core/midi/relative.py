@@ -19,6 +19,7 @@ from mess_core.errors import MidiError
 from mess_core.midi.alignment import TRUSTED, align
 from mess_core.midi.performance import Performance
 from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_trend
+from mess_core.midi.unshared import Unshared, unshared_stretches
 
 __all__ = ["AlignedPerformance", "AlignedPerformances", "align_performances"]
 
@@ -49,6 +50,8 @@ class AlignedPerformances:
         Mean MIDI velocity of the corresponding notes.
     log2_length : ndarray, float64, shape [performances, beats - 1]
         Mean log2 of key-down time over the beat's duration, of the corresponding notes.
+    unshared : tuple of tuple of Unshared
+        Per performance, the repeats and cuts in which it and the reference ("a") differ.
 
     Examples
     --------
@@ -67,6 +70,7 @@ class AlignedPerformances:
     log2_tempo: Floats
     velocity: Floats
     log2_length: Floats
+    unshared: tuple[tuple[Unshared, ...], ...] = ()
 
     def spread(self, performance: int) -> tuple[float, float]:
         """Return rubato and tempo variability of one performance in octaves; see `tempo_spread`.
@@ -170,6 +174,7 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
     chords = len(first.chord_onset_s)
     shape = (len(performances), chords)
     time_s, velocity, length = (np.full(shape, np.nan) for _ in range(3))
+    unshared: list[tuple[Unshared, ...]] = [()] * len(performances)
     for row, other in enumerate(performances):
         if row == reference:
             notes = np.arange(len(first))
@@ -182,6 +187,7 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
             continue  # nothing in common: its rows stay NaN
         if alignment.agreement.mean() < TRUSTED:
             continue
+        unshared[row] = tuple(unshared_stretches(first, other, alignment))
         anchor = np.searchsorted(first.chord_onset_s, alignment.a_s - 1e-9)
         usable = alignment.agreement >= TRUSTED
         time_s[row, anchor[usable]] = alignment.b_s[usable]
@@ -209,6 +215,7 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
         log2_tempo=tempo,
         velocity=_per_beat(velocity, bins, len(beats) - 1),
         log2_length=_per_beat(length, bins, len(beats) - 1) + tempo,
+        unshared=tuple(unshared),
     )
 
 

@@ -1,7 +1,8 @@
 """Targets that compare the performances of one work, next to the score-free targets.
 
 They are computed per work and stored with the hashes of its MIDI files, so a work is aligned
-again only when one of its performances is changed, added or removed.
+again only when one of its performances is changed, added or removed. The record also says which
+repeats and cuts only some of them play.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def check_aligned_targets(layout: Layout) -> Finding:
     with_midi = tracks[tracks["midi_path"].notna()]
     count = with_midi["work_id"].value_counts()
     several = [str(work_id) for work_id in count.index[count > 1]]
-    missing, problems = [], {}
+    missing, problems, differ = [], {}, 0
     for work_id in several:
         record: dict[str, Any] = {}
         with contextlib.suppress(StoreError):
@@ -157,9 +158,9 @@ def check_aligned_targets(layout: Layout) -> Finding:
             missing.append(work_id)
         elif record["problem"] is not None:
             problems[work_id] = record["problem"]
-    return Finding(
-        not missing, {"works": len(several), "missing": missing[:5], "not_aligned": problems}
-    )
+        differ += len(record.get("repeats_and_cuts", {}))
+    facts = {"works": len(several), "missing": missing[:5], "not_aligned": problems}
+    return Finding(not missing, {**facts, "performances_with_other_repeats_or_cuts": differ})
 
 
 def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork:
@@ -181,12 +182,18 @@ def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork
         with contextlib.suppress(MidiError):
             performances[track_id] = read_performance(path)
     values: dict[str, dict[str, float]] = {}
+    differences: dict[str, list[str]] = {}
     problem = None
     try:
         together = align_performances(list(performances.values()))
     except MidiError as error:
         problem = error.problem
     else:
+        names = list(performances)
+        reference = names[together.reference]
+        for track_id, stretches in zip(names, together.unshared, strict=True):
+            if stretches:
+                differences[track_id] = [f"a is {reference}, b is {track_id}", *map(str, stretches)]
         for index, track_id in enumerate(performances):
             one = AlignedPerformance(together, index)
             values[track_id] = {
@@ -198,6 +205,7 @@ def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork
         "midi": digests,
         "problem": problem,
         "values": values,
+        "repeats_and_cuts": differences,
     }
     write_json(record_path, record)
     return AlignedWork(work_id, len(digests), True, problem, time.perf_counter() - began)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mess_core.midi import Performance, align
+from mess_core.midi import Performance, align, align_performances
 from mess_core.midi.unshared import unshared_stretches
 from mess_core.validation.played_again import played_again
 from tests.fixtures.pieces import piece
@@ -40,3 +40,12 @@ def test_the_same_notes_played_differently_leave_nothing(seed):
     first = piece(seed)
     second, _ = played_again(first, seed=seed, left_out=0.08, added=0.08)
     assert unshared_stretches(first, second, align(first, second)) == []
+
+
+def test_works_record_repeats_that_only_some_play():
+    parts = [piece(1, first=at, last=at + 300) for at in (0, 300)]
+    short = [played_again(_joined(*parts), seed=seed)[0] for seed in range(3)]
+    repeated, _ = played_again(_joined(parts[0], *parts), seed=9)
+    together = align_performances([*short, repeated])
+    assert [len(one) for one in together.unshared] == [0, 0, 0, 1]
+    assert str(together.unshared[3][0]).endswith("a repeat")

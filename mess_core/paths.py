@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from upath import UPath
@@ -15,6 +16,8 @@ _LISTED = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 def locate(path: str | PathLike[str]) -> Any:
     """Return the UPath of a file, folder or URL, without cached listings of an object store.
 
+    A path that begins with ``~/`` is in the home folder.
+
     fsspec caches listings of an object store for the lifetime of a process: a server, or a sensor
     next to the runs, would never see what other processes write.
 
@@ -23,6 +26,9 @@ def locate(path: str | PathLike[str]) -> Any:
     >>> locate("memory://library/tracks.parquet").name
     'tracks.parquet'
     """
+    text = fspath(path)
+    if text == "~" or text.startswith("~/"):  # settings are not always expanded by a shell
+        return UPath(str(Path(text).expanduser()))
     found = UPath(path)
     if found.protocol not in _LISTED:
         return found

@@ -1,6 +1,11 @@
-"""Changes that others make in an object store are visible at once."""
+"""Home folders are expanded; changes that others make in an object store are visible at once."""
 
 import pytest
+
+from mess_core.datasets import parse_sources, read_tracks
+from mess_core.datasets.demo import write_demo_corpus
+from mess_core.paths import locate
+from mess_core.store import Layout
 
 
 def test_listings_are_not_cached(monkeypatch):
@@ -33,3 +38,13 @@ def test_listings_are_not_cached(monkeypatch):
         assert failures_table(layout)["track_id"].tolist() == ["second"]
     finally:
         server.stop()
+
+
+def test_paths_in_the_home_folder_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_demo_corpus(tmp_path / "takes", works=1, players=2, bars=1)
+    tracks, _, _ = read_tracks(parse_sources("takes=~/takes"))
+    assert tracks["audio_path"].str.startswith(str(tmp_path)).all()
+    assert str(Layout("~/library").tracks).startswith(str(tmp_path))
+    assert str(locate("~")) == str(tmp_path)
+    assert str(locate("~backup/a.wav")) == "~backup/a.wav"

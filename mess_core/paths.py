@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def locate(path: str | PathLike[str]) -> Any:
     >>> locate("memory://library/tracks.parquet").name
     'tracks.parquet'
     """
-    text = fspath(path)
+    text = str(path)
     if text == "~" or text.startswith("~/"):  # settings are not always expanded by a shell
         return UPath(str(Path(text).expanduser()))
     found = UPath(path)

@@ -23,7 +23,7 @@ import soundfile as sf
 from joblib import Parallel, delayed
 
 from mess_core import encoders
-from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets import scan_source, track_table
 from mess_core.datasets.demo import write_midi
 from mess_core.datasets.rendering import play_soundfont
 from mess_core.datasets.synthesis import Notes

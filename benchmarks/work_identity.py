@@ -4,7 +4,7 @@ Prints how many tracks that share music are in different groups of folds and on 
 split, where titles and notes disagree, and the time of each step.
 
     python benchmarks/work_identity.py maestro-v3.0.0
-    python benchmarks/work_identity.py asap-dataset --pieces  # one folder per piece, the truth
+    python benchmarks/work_identity.py asap-dataset --pieces  # one folder per piece
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets import scan_source, track_table
 from mess_core.datasets.shared_music import compare_labels, music_groups, shared_pairs
 from mess_core.evaluation.splits import make_split, work_groups
 from mess_core.midi.note_sketches import Sketch, note_sketches

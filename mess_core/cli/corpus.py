@@ -37,7 +37,7 @@ def corpus(
     files are called, and a performance that several folders contain counts once. OUT becomes a data
     set with audio, MIDI and metadata: MESS_DATASETS=NAME=OUT mess run. A stopped call continues.
     """
-    from mess_core.datasets.base import scan_source, track_table
+    from mess_core.datasets import scan_source, track_table
     from mess_core.datasets.same_performance import copies_of_others
     from mess_core.datasets.shared_works import write_shared_works
     from mess_core.midi.note_sketches import join_by_notes, note_sketches

@@ -4,11 +4,10 @@ from mess_core.datasets.base import (
     Scan,
     Skipped,
     Track,
-    scan_source,
-    scanner,
     track_table,
     validate_track_table,
 )
+from mess_core.datasets.layouts import scan_source, scanner
 from mess_core.datasets.sources import (
     Source,
     configured_sources,

@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
-from mess_core.datasets.base import Scan, Track, scanner
+from mess_core.datasets.base import Scan, Track
+from mess_core.datasets.layouts import scanner
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.datasets.works import work_id
 from mess_core.errors import DatasetError

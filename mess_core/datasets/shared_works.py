@@ -91,7 +91,12 @@ def write_shared_works(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(
         folder,
-        {"soundfonts": [Path(font).name for font in fonts], "seconds": seconds, "seed": seed},
+        {
+            "soundfonts": [Path(font).name for font in fonts],
+            "drawn": "per track",  # in earlier versions in the order of the tracks
+            "seconds": seconds,
+            "seed": seed,
+        },
     )
     draws = [_draw(track, seed, len(fonts)) for track in chosen["track_id"]]
     table = chosen[["track_id", "composer", "title", "work_id"]].assign(

@@ -15,7 +15,8 @@ import re
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
-from mess_core.datasets.base import Scan, Track, scanner
+from mess_core.datasets.base import Scan, Track
+from mess_core.datasets.layouts import scanner
 from mess_core.datasets.works import work_id
 
 __all__ = ["scan_smd"]

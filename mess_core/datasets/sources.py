@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mess_core.audio import audio_info, file_sha256
-from mess_core.datasets.base import Scan, scan_source, track_table
+from mess_core.datasets.base import Scan, track_table
+from mess_core.datasets.layouts import scan_source
 from mess_core.errors import AudioError, DatasetError
 from mess_core.paths import locate
 

@@ -12,7 +12,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from mess_core.audio import file_sha256
-from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets import scan_source, track_table
 from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.loading import load_encoder, pick_device
 from mess_core.encoders.piano import WORKS

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from mess_core.datasets import base, configured_sources, parse_sources, read_tracks, scan_source
-from mess_core.datasets.base import Track, scanner, track_table, validate_track_table
+from mess_core.datasets import base, configured_sources, layouts, parse_sources, read_tracks
+from mess_core.datasets.base import Track, track_table, validate_track_table
+from mess_core.datasets.layouts import scan_source, scanner
 from mess_core.errors import DatasetError
 
 ROWS = [
@@ -244,11 +245,11 @@ def test_every_registered_layout_can_be_named_in_the_settings():
     def scan(root, dataset): ...
 
     try:
-        for layout in base._SCANNERS:
+        for layout in layouts._SCANNERS:
             (source,) = parse_sources(f"a={layout}:/y")
             assert (source.layout, source.root) == (layout, "/y")
     finally:
-        del base._SCANNERS["pieces_tsv"]
+        del layouts._SCANNERS["pieces_tsv"]
     for impossible in ("c", "pieces.tsv", "two words"):
         with pytest.raises(ValueError, match="identifier"):
             scanner(impossible, recognises=lambda root: False)
@@ -269,7 +270,6 @@ def test_schema_names_column_and_value(corpus):
 
 
 def test_a_new_layout_is_one_function(tmp_path):
-    from mess_core.datasets import base
 
     (tmp_path / "takes.list").write_text("x")
 
@@ -282,7 +282,7 @@ def test_a_new_layout_is_one_function(tmp_path):
     try:
         assert scan_source(tmp_path, "new").layout == "listed"
     finally:
-        del base._SCANNERS["listed"]
+        del layouts._SCANNERS["listed"]
 
 
 def test_paths_in_the_table_are_absolute(corpus, monkeypatch):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from mess_core.datasets.base import scan_source
+from mess_core.datasets import scan_source
 from mess_core.datasets.sources import parse_sources, read_tracks
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.errors import DatasetError

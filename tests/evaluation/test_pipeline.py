@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mess_core.datasets.base import scan_source, track_table
+from mess_core.datasets import scan_source, track_table
 from mess_core.datasets.demo import write_demo_corpus
 from mess_core.encoders.extraction import embed_tracks
 from mess_core.errors import AudioError, DatasetError, StoreError, TooLittleError

@@ -3,7 +3,7 @@
 For one random pair of every third ASAP piece, beats of one performance are mapped to the other;
 those count that fall on a note in both, since the others were placed between notes by a rule. Then,
 without ASAP's annotations, notes of chords that are struck again and again, and of the same ASAP
-performances, are mapped to synthetic performances of them, of which the truth is known.
+performances, are mapped to synthetic performances of them, with known ground truth.
 synctoolbox (MrMsDTW on chroma and onsets, 50 frames per second) and parangonar (TheGlueNote,
 packaged weights) are compared if they are installed:
 
@@ -25,7 +25,7 @@ import numpy as np
 from mess_core.datasets.asap import read_asap
 from mess_core.midi import Performance, align
 from mess_core.validation.beats import on_note, random_pairs
-from mess_core.validation.played_again import played_again, repeated_chords
+from mess_core.validation.synthetic_performances import perform_again, repeated_chords
 
 Map = tuple[np.ndarray, np.ndarray]
 Pair = tuple[Performance, Performance, np.ndarray, np.ndarray]
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("asap", type=Path)
     parser.add_argument("--longest", type=int, default=2500, help="most notes of a performance")
     parser.add_argument("--every", type=int, default=3, help="use every n-th piece")
+    parser.add_argument("--first", type=int, default=0, help="from this one on")
     parser.add_argument("--synthetic", type=int, default=40, help="pieces of repeated chords")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -124,7 +125,7 @@ def main() -> None:
         if importlib.util.find_spec(one.__name__)
     }
     performances = read_asap(arguments.asap)
-    pieces = sorted(performances["piece"].unique())[:: arguments.every]
+    pieces = sorted(performances["piece"].unique())[arguments.first :: arguments.every]
     chosen = [
         pair[1:]
         for pair in random_pairs(performances[performances["piece"].isin(pieces)])
@@ -164,7 +165,7 @@ def struck(a: Performance, b: Performance, beats_a: np.ndarray, beats_b: np.ndar
 
 
 def known(performance: Performance, seed: int) -> Pair:
-    again, onset_s = played_again(performance, seed=seed)
+    again, onset_s = perform_again(performance, seed=seed)
     return performance, again, performance.onset_s, onset_s
 
 

@@ -134,9 +134,7 @@ def main() -> None:
     rows: list[tuple[str, bool, bool, str]] = []
     for name, (tracks, own, by) in tracks_with_leaks(benchmark.tracks, fold).items():
         found = track_leaks(tracks, own, by)
-        rows.append(
-            (name, name != "nothing", bool(found), ", ".join(sorted({o.kind for o in found})))
-        )
+        rows.append((name, name != "nothing", bool(found), kinds(found)))
     for name, (found, leaks) in numbers_with_leaks(benchmark, fold).items():
         rows.append((name, leaks == "yes", bool(found), kinds(found)))
     scored = partial(FoldQueries, fold=fold, seed=split.seed)

@@ -2,7 +2,7 @@
 
 A path is found through the chords of both: first by their notes, with gaps where only one plays
 (`mess_core.midi.gapped_path`), then, between the gaps, by notes and time, since notes alone cannot
-tell repeated chords apart (`mess_core.midi.timed_path`). Notes of one pitch are matched near that
+distinguish repeated chords (`mess_core.midi.timed_path`). Notes of one pitch are matched near that
 path, and the time map is drawn through the chords with matched notes, in ascending order in both
 performances. Notes without a counterpart (a repeat that only one plays, a wrong or omitted note)
 are not matched, and the confidence shows where.

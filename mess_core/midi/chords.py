@@ -1,7 +1,7 @@
 """Which notes are struck together, however far they are spread.
 
-A fixed window cannot tell: 30 ms cut the spread of slow chords off, and 90 ms join the notes of a
-fast scale. What counts as together depends on how far apart chords are around them.
+No fixed window fits: 30 ms cut off the spread of slow chords, and 90 ms join the notes of a fast
+scale. What counts as together depends on how far apart the chords around are.
 """
 
 from __future__ import annotations
@@ -11,11 +11,38 @@ from numpy.typing import NDArray
 
 from mess_core.midi.performance import Performance
 
-__all__ = ["struck_together"]
+__all__ = ["asynchrony_ms", "struck_together"]
 
 _SHARE = 0.6  # of the median interval around a chord
 _AROUND = 15  # intervals
 _LEAST_S, _MOST_S = 0.03, 0.09
+
+
+def asynchrony_ms(onset_s: NDArray[np.float64], chord: NDArray[np.int64]) -> float:
+    """Return the root mean square deviation of onsets from their chord's mean onset, in ms.
+
+    Parameters
+    ----------
+    onset_s : ndarray, float64, shape [notes]
+    chord : ndarray, int64, shape [notes]
+        Index of each note's chord. Notes that are alone in theirs do not count.
+
+    Returns
+    -------
+    float
+        NaN where no chord has two notes.
+
+    Examples
+    --------
+    >>> asynchrony_ms(np.array([0.0, 0.02, 1.0]), np.array([0, 0, 1]))
+    10.0
+    """
+    size = np.bincount(chord)
+    together = size[chord] > 1
+    if not together.any():
+        return float("nan")
+    mean_s = np.bincount(chord, weights=onset_s) / np.maximum(size, 1)
+    return float(1000.0 * np.sqrt(np.mean(np.square((onset_s - mean_s[chord])[together]))))
 
 
 def struck_together(performance: Performance) -> NDArray[np.int64]:

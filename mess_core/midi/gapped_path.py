@@ -4,7 +4,8 @@ Global alignment with affine gap costs (Gotoh, "An improved algorithm for matchi
 sequences", Journal of Molecular Biology 1982): to open a gap costs much and to extend it little,
 so a repeat that only one performance plays is one gap, and not many small ones between chords that
 happen to be alike, as in dynamic time warping. Time grows with the product of the numbers of
-chords, memory by one byte for each pair.
+chords, memory by one byte for each pair. (Libraries for biological sequences take an alphabet and
+a substitution matrix, and not a similarity of any two chords.)
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mess_core.errors import MidiError
 from mess_core.midi.alignment import TRUSTED, align
 from mess_core.midi.performance import Performance
+from mess_core.midi.repeats_and_cuts import Unshared, unshared_stretches
 from mess_core.midi.rhythm import beat_times, log2_tempo, note_values, tempo_trend
-from mess_core.midi.unshared import Unshared, unshared_stretches
 
 __all__ = ["AlignedPerformance", "AlignedPerformances", "align_performances"]
 

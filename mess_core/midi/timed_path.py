@@ -1,14 +1,14 @@
 """The most probable path through the chords of two performances, by their notes and by time.
 
-Chords that are struck again and again look the same, so notes alone cannot tell which of them
-correspond: a path may slip by one and stay there until the harmony changes. Time can tell. Given a
+Chords that are struck again and again look the same, so notes alone do not show which of them
+correspond: a path may slip by one and stay there until the harmony changes. Time shows it. Given a
 rough time map, a second dynamic programming pass within a band around it also compares intervals:
 from one pair of corresponding chords to the next, both performances should take the same time at
 their local tempo. Chords that only one of them plays are passed over at a cost.
 
-Intervals in the cost of a path follow Dixon, "Live tracking of musical performances using on-line
-time warping", DAFx 2005, and Nakamura et al., "Performance error detection and post-processing for
-fast and accurate symbolic music alignment", ISMIR 2017, in that time decides what notes leave open.
+That a matcher should use time as well as the order of notes was shown by Gingras and McAdams,
+"Improved score-performance matching using both structural and temporal information from MIDI
+recordings", Journal of New Music Research 40 (1), 2011.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def timed_path(
 
     Examples
     --------
-    A chord struck eight times; b leaves out the third, which the time of the others tells.
+    A chord struck eight times, of which b leaves out the third:
 
     >>> a_s = np.arange(8.0)
     >>> b_s = np.delete(a_s, 2)

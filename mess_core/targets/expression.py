@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.midi.chords import asynchrony_ms, struck_together
 from mess_core.midi.performance import Performance
 from mess_core.midi.rhythm import log2_tempo, tempo_spread
-from mess_core.midi.together import struck_together
 from mess_core.targets.registry import target
 
 __all__ = [
@@ -91,16 +91,9 @@ def onset_timing_std(performance: Performance) -> float:
     """Root mean square deviation of onsets from their chord's mean onset (asynchrony).
 
     Chords are the notes within 0.6 of the local interval between chords, 30 to 90 ms
-    (`mess_core.midi.together`). NaN where no two notes are struck together.
+    (`mess_core.midi.chords`). NaN where no two notes are struck together.
     """
-    chord = struck_together(performance)
-    size = np.bincount(chord)
-    together = size[chord] > 1
-    if not together.any():
-        return float("nan")
-    mean_s = np.bincount(chord, weights=performance.onset_s) / size
-    deviation = (performance.onset_s - mean_s[chord])[together]
-    return float(1000.0 * np.sqrt(np.mean(np.square(deviation))))
+    return asynchrony_ms(performance.onset_s, struck_together(performance))
 
 
 @target("pedal_fraction", dimension="expression", unit="1", source="midi", extra=True)

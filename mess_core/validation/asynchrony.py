@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.midi.alignment import align
+from mess_core.midi.chords import asynchrony_ms
 from mess_core.midi.performance import Performance, read_performance
 from mess_core.targets.expression import onset_timing_std
 
@@ -30,7 +31,6 @@ _NEIGHBOURS = 7  # notes that follow one and may be of its chord
 _TOGETHER_S = 0.04  # the players' median: melody and bass are often that far apart
 _AGREED_S = 0.04  # the players' median deviation from it
 _FEWEST_KNOWN = 4
-_SLIP_S = 0.3
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def asynchrony_table(
     Returns
     -------
     DataFrame
-        ``piece, truth_ms, measured_ms, fixed_ms``: from `chords_in_common`, the target
+        ``piece, ground_truth_ms, measured_ms, fixed_ms``: from `chords_in_common`, the target
         onset_timing_std, and chords of 30 ms.
     """
     import pandas as pd
@@ -64,13 +64,11 @@ def asynchrony_table(
         read = [one for one in map(read_performance, paths) if len(one) <= _MOST_NOTES]
         if len(read) < _FEWEST:
             continue
-        for one, truth_ms in zip(read, chords_in_common(read), strict=True):
-            deviation = one.onset_s - one.chord_onset_s[one.chord_of_note]
-            together = np.bincount(one.chord_of_note)[one.chord_of_note] > 1
-            fixed_ms = 1000 * float(np.sqrt(np.mean(np.square(deviation[together]))))
-            rows.append((piece, truth_ms, onset_timing_std(one), fixed_ms))
+        for one, ground_truth_ms in zip(read, chords_in_common(read), strict=True):
+            fixed_ms = asynchrony_ms(one.onset_s, one.chord_of_note)
+            rows.append((piece, ground_truth_ms, onset_timing_std(one), fixed_ms))
         say(str(piece))
-    return pd.DataFrame(rows, columns=["piece", "truth_ms", "measured_ms", "fixed_ms"])
+    return pd.DataFrame(rows, columns=["piece", "ground_truth_ms", "measured_ms", "fixed_ms"])
 
 
 def chords_in_common(performances: Sequence[Performance]) -> list[float]:
@@ -102,7 +100,8 @@ def chords_in_common(performances: Sequence[Performance]) -> list[float]:
     first, second = np.hstack(pairs)
     links = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(reference),) * 2)
     _, chord = connected_components(links, directed=False)
-    return [_spread_ms(row, chord) for row in time_s]
+    known = np.isfinite(time_s)
+    return [asynchrony_ms(row[has], chord[has]) for row, has in zip(time_s, known, strict=True)]
 
 
 def _pairs(time_s: Floats, pitch: NDArray[np.int64], ahead: int) -> NDArray[np.int64]:
@@ -112,19 +111,8 @@ def _pairs(time_s: Floats, pitch: NDArray[np.int64], ahead: int) -> NDArray[np.i
         warnings.simplefilter("ignore", RuntimeWarning)  # notes that no other performance has
         usual = np.nanmedian(interval, axis=0)
         deviation = np.nanmedian(np.abs(interval - usual), axis=0)
-    together = (np.isfinite(interval).sum(axis=0) >= _FEWEST_KNOWN) & (
-        pitch[ahead:] != pitch[:-ahead]
-    )
-    together &= (np.abs(usual) < _TOGETHER_S) & (deviation < _AGREED_S)
+    together = (np.abs(usual) < _TOGETHER_S) & (deviation < _AGREED_S)
+    together &= np.isfinite(interval).sum(axis=0) >= _FEWEST_KNOWN
+    together &= pitch[ahead:] != pitch[:-ahead]
     first = np.flatnonzero(together)
     return np.stack([first, first + ahead])
-
-
-def _spread_ms(time_s: Floats, chord: NDArray[np.int64]) -> float:
-    known = np.isfinite(time_s)
-    size = np.bincount(chord[known], minlength=chord.max() + 1)
-    total = np.bincount(chord[known], weights=time_s[known], minlength=chord.max() + 1)
-    mean = total / np.maximum(size, 1)
-    deviation = (time_s - mean[chord])[known & (size[chord] > 1)]
-    deviation = deviation[np.abs(deviation) < _SLIP_S]
-    return float(1000 * np.sqrt(np.mean(np.square(deviation))))

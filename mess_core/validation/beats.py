@@ -33,6 +33,7 @@ __all__ = [
     "random_pairs",
     "timing_correlations",
     "transfer_table",
+    "wrong_signs",
 ]
 
 _ON_NOTE_S = 0.03
@@ -42,6 +43,7 @@ WAYS = {
     "first definition": "first",
     "score-free": "free",
     "aligned with the other performances": "aligned",
+    "annotated beats of one performance, carried over": "carried",
 }
 
 
@@ -63,7 +65,8 @@ def beat_table(
     -------
     DataFrame
         `performances` with ``rubato_truth`` (from beats), ``rubato_first``, ``rubato_free``,
-        ``rubato_aligned`` (see `WAYS`), and the same columns for ``tempo_variability``.
+        ``rubato_aligned``, ``rubato_carried`` (see `WAYS`), and the same columns for
+        ``tempo_variability``.
     """
     import pandas as pd
 
@@ -77,19 +80,30 @@ def beat_table(
     return pd.concat(done, ignore_index=True)
 
 
-def timing_correlations(table: pd.DataFrame) -> dict[tuple[str, str], GroupedCorrelation]:
+def timing_correlations(
+    table: pd.DataFrame, *, smallest: int = 4
+) -> dict[tuple[str, str], GroupedCorrelation]:
     """Correlate targets with beat-based ground truth, by target and way of measuring.
 
-    Spearman correlation, across performances and within pieces.
+    Spearman correlation, across performances and within pieces of at least `smallest`.
     """
     return {
         (target, way): grouped_spearman(
             table[f"{target}_{column}"].to_numpy(),
             table[f"{target}_truth"].to_numpy(),
             table["piece"].tolist(),
+            smallest=smallest,
         )
         for target in ("rubato", "tempo_variability")
         for way, column in WAYS.items()
+    }
+
+
+def wrong_signs(table: pd.DataFrame) -> dict[tuple[str, str], list[tuple[str, float]]]:
+    """Return the pieces of at least 6 performances with a negative correlation, and that."""
+    return {
+        way: [(str(piece), r) for piece, r in found.each.items() if r < 0]
+        for way, found in timing_correlations(table, smallest=6).items()
     }
 
 
@@ -171,11 +185,26 @@ def _piece_table(part: pd.DataFrame) -> pd.DataFrame:
     try:
         together = align_performances(performances)
         pairs["aligned"] = [together.spread(index) for index in range(len(performances))]
+        pairs["carried"] = _carried_over(performances, together.reference, beats)
     except MidiError:
-        pairs["aligned"] = [(float("nan"), float("nan"))] * len(performances)
+        pairs["aligned"] = pairs["carried"] = [(np.nan, np.nan)] * len(performances)
     columns = {
         f"{target}_{way}": [pair[index] for pair in values]
         for way, values in pairs.items()
         for index, target in enumerate(("rubato", "tempo_variability"))
     }
     return part.assign(**columns)
+
+
+def _carried_over(
+    performances: list[Performance], reference: int, beats: list[Floats]
+) -> list[tuple[float, float]]:
+    """Return rubato and variability on the reference's beats, carried over by alignment."""
+    spreads = []
+    for index, one in enumerate(performances):
+        beats_s = beats[reference]
+        if index != reference:
+            alignment = align(performances[reference], one)
+            beats_s = np.where(alignment.trusted(beats_s), alignment.map_time(beats_s), np.nan)
+        spreads.append(tempo_spread(log2_tempo(beats_s)))
+    return spreads

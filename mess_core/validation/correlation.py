@@ -23,6 +23,8 @@ class GroupedCorrelation:
         Mean of the correlations within groups, and its standard error.
     groups, rows : int
         Number of groups used, and of rows with both values.
+    each : dict
+        Group to the correlation within it.
     """
 
     across: float
@@ -30,6 +32,7 @@ class GroupedCorrelation:
     standard_error: float
     groups: int
     rows: int
+    each: dict[Hashable, float]
 
     def __str__(self) -> str:
         return f"{self.within:.2f} ± {self.standard_error:.2f}"
@@ -60,11 +63,12 @@ def grouped_spearman(
     from scipy.stats import spearmanr
 
     table = pd.DataFrame({"x": x, "y": y, "group": list(groups)}).dropna()
-    inside = [
-        float(spearmanr(part["x"], part["y"]).statistic)
-        for _, part in table.groupby("group")
+    each = {
+        name: float(spearmanr(part["x"], part["y"]).statistic)
+        for name, part in table.groupby("group")
         if len(part) >= smallest and part["x"].nunique() > 1 and part["y"].nunique() > 1
-    ]
+    }
+    inside = list(each.values())
     nan = float("nan")
     varies = len(table) > 2 and table["x"].nunique() > 1 and table["y"].nunique() > 1
     return GroupedCorrelation(
@@ -73,4 +77,5 @@ def grouped_spearman(
         standard_error=float(np.std(inside) / np.sqrt(len(inside))) if inside else nan,
         groups=len(inside),
         rows=len(table),
+        each=each,
     )

@@ -23,6 +23,7 @@ from mess_core.validation.beats import (
     beat_table,
     timing_correlations,
     transfer_table,
+    wrong_signs,
 )
 from mess_core.validation.correlation import grouped_spearman
 from mess_core.validation.ratings import rating_table
@@ -173,13 +174,20 @@ def _timing(report: TargetsReport, performances: pd.DataFrame, say: Say) -> None
         rows.append([target, way, f"{found.across:.2f}", str(found), found.groups, found.rows])
         report.figures[f"asap_{target}_{WAYS[way]}_within"] = found.within
         report.figures[f"asap_{target}_{WAYS[way]}_across"] = found.across
+    signs = [
+        f"{target}, {way}: " + (", ".join(f"{piece} {r:.2f}" for piece, r in wrong) or "none")
+        for (target, way), wrong in wrong_signs(table).items()
+    ]
     report.pictures["beats.png"] = _beats_png(table)
     report.sections.append(
         "## Timing against human-checked beats (ASAP)\n\n"
         "Spearman correlation with the spread of log2 beat tempo around its 9-beat mean "
         "(rubato) and of that mean (tempo variability): across all performances, and within "
-        "pieces with at least 4 (mean ± standard error).\n\n"
+        "pieces with at least 4 (mean ± standard error). The last way is a ceiling: it knows the "
+        "annotated beats of one performance.\n\n"
         + _table(["target", "measured", "across", "within", "pieces", "performances"], rows)
+        + "\n\nPieces with at least 6 performances within which the sign is wrong:\n\n- "
+        + "\n- ".join(signs)
         + f"\n\n{time.perf_counter() - began:.0f} s.\n\n![beats](beats.png)\n"
     )
 
@@ -219,11 +227,11 @@ def _transfer(report: TargetsReport, performances: pd.DataFrame, say: Say) -> No
 
 def _asynchrony(report: TargetsReport, performances: pd.DataFrame, say: Say) -> None:
     table = asynchrony_table(performances, say=lambda line: say(f"asynchrony: {line}"))
-    rows, truth = [], table["truth_ms"].to_numpy()
+    rows, truth = [], table["ground_truth_ms"].to_numpy()
     for name, column in (("onset_timing_std", "measured_ms"), ("chords of 30 ms", "fixed_ms")):
         values = table[column].to_numpy()
         found = grouped_spearman(values, truth, table["piece"].tolist())
-        ratio = table[column].div(table["truth_ms"]).groupby(table["piece"]).median()
+        ratio = table[column].div(table["ground_truth_ms"]).groupby(table["piece"]).median()
         low, middle, high = ratio.quantile([0.1, 0.5, 0.9])
         rows.append([name, f"{found.across:.2f}", str(found), f"{values.mean():.1f}",
                      f"{middle:.2f} ({low:.2f} to {high:.2f})"])  # fmt: skip
@@ -304,8 +312,8 @@ def _sweeps_png(table: pd.DataFrame) -> bytes:
 def _beats_png(table: pd.DataFrame) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    panels = figure.subplots(2, 3)
+    figure = Figure(figsize=(4 * len(WAYS), 7), layout="constrained")
+    panels = figure.subplots(2, len(WAYS))
     for row, target in enumerate(("rubato", "tempo_variability")):
         for axes, (way, column) in zip(panels[row], WAYS.items(), strict=True):
             axes.scatter(table[f"{target}_truth"], table[f"{target}_{column}"], s=6, alpha=0.6)

@@ -1,7 +1,7 @@
-"""Second performances of given notes, of which every correspondence is known.
+"""Synthetic second performances of given notes, with every correspondence known.
 
-They measure alignment where recorded performances cannot: real ones have no note-by-note truth, or
-one that an alignment made.
+They measure alignment where recordings cannot: those have no note-by-note ground truth, or one that
+an alignment made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mess_core.midi.performance import Performance
 
-__all__ = ["played_again", "repeated_chords"]
+__all__ = ["perform_again", "repeated_chords"]
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _GRID_S = 0.05
 _SWAYS_S = ((0.5, 0.5), (2.0, 1.0), (8.0, 1.0))  # widths in seconds, and their weights
 
 
-def played_again(
+def perform_again(
     performance: Performance,
     *,
     seed: int,
@@ -50,7 +50,7 @@ def played_again(
 
     Examples
     --------
-    >>> again, onset_s = played_again(repeated_chords(0), seed=1, left_out=0.0, added=0.0)
+    >>> again, onset_s = perform_again(repeated_chords(0), seed=1, left_out=0.0, added=0.0)
     >>> bool(np.allclose(np.sort(onset_s), again.onset_s))
     True
     """
@@ -78,7 +78,7 @@ def played_again(
 def repeated_chords(seed: int, *, notes: int = 400) -> Performance:
     """Return chords of three notes, each struck 2 to 15 times, with a few notes above them.
 
-    Nothing but time tells one chord from the next. One interval in ten is twice as long.
+    Nothing but time distinguishes the repetitions of a chord. One interval in ten is twice as long.
 
     Parameters
     ----------

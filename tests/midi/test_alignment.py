@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.errors import MidiError
 from mess_core.midi import align, timed_path
-from mess_core.validation.played_again import played_again, repeated_chords
+from mess_core.validation.synthetic_performances import perform_again, repeated_chords
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_repeated_chords_do_not_slip():
     errors, trusted = [], []
     for seed in range(12):
         first = repeated_chords(seed)
-        second, truth_s = played_again(first, seed=1000 + seed)
+        second, truth_s = perform_again(first, seed=1000 + seed)
         alignment = align(first, second)
         errors.append(np.abs(alignment.map_time(first.onset_s) - truth_s))
         trusted.append(alignment.trusted(first.onset_s))
@@ -84,7 +84,7 @@ def test_repeated_chords_do_not_slip():
 
 def test_compiled_and_interpreted_paths_are_one(monkeypatch):
     first = repeated_chords(3, notes=150)
-    second, _ = played_again(first, seed=4)
+    second, _ = perform_again(first, seed=4)
     compiled = align(first, second)
     monkeypatch.setattr(timed_path, "_compiled", lambda: timed_path._best_path)
     interpreted = align(first, second)

@@ -1,10 +1,10 @@
-"""Notes struck together are told from fast notes, and their spread is measured whole."""
+"""Notes struck together are distinguished from fast notes, and all of their spread is measured."""
 
 import numpy as np
 import pytest
 
+from mess_core.midi.chords import struck_together
 from mess_core.midi.performance import Performance
-from mess_core.midi.together import struck_together
 from mess_core.targets.expression import onset_timing_std
 from mess_core.validation.asynchrony import chords_in_common
 

@@ -12,7 +12,13 @@ from mess_core.midi.performance import Performance
 from mess_core.store import Layout
 from mess_core.targets import targets
 from mess_core.targets.first_published import first_published_targets
-from mess_core.validation.beats import beat_table, timing_correlations, transfer_table
+from mess_core.validation.beats import (
+    WAYS,
+    beat_table,
+    timing_correlations,
+    transfer_table,
+    wrong_signs,
+)
 from mess_core.validation.correlation import grouped_spearman
 from mess_core.validation.ratings import rating_table
 from mess_core.validation.report import TargetsReport, check_targets_report, validate_targets
@@ -64,9 +70,24 @@ def test_timing_follows_the_beats_within_pieces(asap):
     table = beat_table(read_asap(asap), workers=1)
     assert len(table) == 8
     found = timing_correlations(table)
-    for way in ("score-free", "aligned with the other performances"):
+    carried = "annotated beats of one performance, carried over"
+    for way in ("score-free", "aligned with the other performances", carried):
         assert found["rubato", way].within >= 0.8, way
         assert found["rubato", way].groups == 2
+    assert found["rubato", carried].within > 0.99
+
+
+def test_pieces_with_a_wrong_sign_are_named():
+    columns = {f"{target}_{way}": [] for target in ("rubato", "tempo_variability")
+               for way in ("truth", *WAYS.values())}  # fmt: skip
+    rising = list(range(6))
+    for name, values in columns.items():
+        values += rising + (rising[::-1] if name == "rubato_aligned" else rising)
+    table = pd.DataFrame(columns).assign(piece=["a"] * 6 + ["b"] * 6)
+    found = {way: wrong for way, wrong in wrong_signs(table).items() if wrong}
+    ((way, ((piece, correlation),)),) = found.items()
+    assert way == ("rubato", "aligned with the other performances")
+    assert (piece, correlation) == ("b", pytest.approx(-1.0))
 
 
 def test_beats_are_transferred_within_milliseconds(asap):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "MIDI_SUFFIXES",
     "TRACK_COLUMNS",
     "Scan",
     "Skipped",
@@ -21,6 +22,8 @@ __all__ = [
     "track_table",
     "validate_track_table",
 ]
+
+MIDI_SUFFIXES = (".midi", ".mid")
 
 TRACK_COLUMNS = (
     "track_id",

@@ -15,14 +15,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
-from mess_core.datasets.base import Scan, Track
+from mess_core.datasets.base import MIDI_SUFFIXES, Scan, Track
 from mess_core.datasets.layouts import scanner
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.datasets.works import work_id
 
 __all__ = ["scan_folder"]
 
-_MIDI_SUFFIXES = frozenset({".mid", ".midi"})
 _METADATA = ("composer", "title", "work_id", "performer", "year", "split")
 
 
@@ -49,7 +48,7 @@ def scan_folder(root: Any, dataset: str) -> Scan:
         relative = PurePosixPath(str(path.relative_to(root)))
         if any(part.startswith(".") for part in relative.parts) or not path.is_file():
             continue
-        kinds = {**dict.fromkeys(AUDIO_SUFFIXES, audio), **dict.fromkeys(_MIDI_SUFFIXES, midi)}
+        kinds = {**dict.fromkeys(AUDIO_SUFFIXES, audio), **dict.fromkeys(MIDI_SUFFIXES, midi)}
         kind = kinds.get(relative.suffix.lower())
         if kind is None:
             if relative.name != "metadata.csv" and relative.suffix.lower() not in {".csv", ".json"}:

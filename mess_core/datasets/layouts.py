@@ -14,12 +14,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mess_core.datasets.base import Scan
+from mess_core.audio import AUDIO_SUFFIXES
+from mess_core.datasets.base import MIDI_SUFFIXES, Scan
 from mess_core.errors import DatasetError
 from mess_core.paths import locate
 
 __all__ = ["scan_source", "scanner"]
 
+_MUSIC = {*AUDIO_SUFFIXES, *MIDI_SUFFIXES}
 _DEEPEST = 5  # folders in folders, as archives are unpacked
 
 ScanFunction = Callable[[Any, str], Scan]
@@ -134,11 +136,15 @@ def scan_source(root: str | PathLike[str], dataset: str, *, layout: str | None =
 
 
 def _with_folders_below(folder: Any) -> list[Any]:
-    """Return a folder, the only one within it, and so on, as unpacked archives nest them."""
+    """Return a folder, the only one within it, and so on, as unpacked archives nest them.
+
+    A folder with recordings or MIDI files of its own is the last.
+    """
     chain = [folder]
     while len(chain) < _DEEPEST:
-        within = list(filter(_is_visible_folder, chain[-1].iterdir()))
-        if len(within) != 1:
+        content = list(chain[-1].iterdir())
+        within = list(filter(_is_visible_folder, content))
+        if len(within) != 1 or any(one.suffix.lower() in _MUSIC for one in content):
             break
         chain += within
     return chain

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
-from mess_core.datasets.base import Scan, Track
+from mess_core.datasets.base import MIDI_SUFFIXES, Scan, Track
 from mess_core.datasets.layouts import scanner
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.datasets.works import work_id
@@ -29,7 +29,6 @@ from mess_core.errors import DatasetError
 
 __all__ = ["scan_maestro"]
 
-_MIDI_SUFFIXES = (".midi", ".mid")
 _COLUMNS = ("canonical_composer", "canonical_title", "split", "year", "midi_filename")
 _OTHER_COLUMNS = ("audio_filename", "duration")
 
@@ -61,7 +60,7 @@ def scan_maestro(root: Any, dataset: str) -> Scan:
     metadata = _metadata_file(root)
     assert metadata is not None, "scan_maestro is only called if the metadata exists"
     files = _files(root)
-    audio, midi = _by_stem(files, AUDIO_SUFFIXES), _by_stem(files, _MIDI_SUFFIXES)
+    audio, midi = _by_stem(files, AUDIO_SUFFIXES), _by_stem(files, MIDI_SUFFIXES)
     seen: set[str] = set()
     for row in _rows(metadata, scan):
         midi_name = _posix(row["midi_filename"])

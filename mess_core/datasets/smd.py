@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from mess_core.audio import AUDIO_SUFFIXES
-from mess_core.datasets.base import Scan, Track
+from mess_core.datasets.base import MIDI_SUFFIXES, Scan, Track
 from mess_core.datasets.layouts import scanner
 from mess_core.datasets.works import work_id
 
@@ -25,7 +25,6 @@ _NAME = re.compile(
     r"(?P<composer>[^_]+)_(?P<work>.+)_(?P<player>\d{3})_(?P<date>\d{8})-SMD", re.ASCII
 )
 _AUDIO_FOLDERS = ("wav_44100_stereo", "wav-44", "wav_22050_mono", "wav-22", "mp3-44", "wav", "flac")
-_MIDI_SUFFIXES = (".mid", ".midi")
 # Opus numbers for which the last number of "Op028-15" is a piece, not a movement.
 _SETS = {("chopin", 10), ("chopin", 25), ("chopin", 28)}
 
@@ -50,7 +49,7 @@ def scan_smd(root: Any, dataset: str) -> Scan:
     midi = {
         path.stem: str(path)
         for path in sorted((root / "midi").glob("*"))
-        if path.suffix.lower() in _MIDI_SUFFIXES
+        if path.suffix.lower() in MIDI_SUFFIXES
     }
     for stem in sorted({*audio, *midi}):
         name = _NAME.fullmatch(stem)

@@ -147,10 +147,11 @@ def test_archive_one_folder_deeper_keeps_its_layout(tmp_path, depth):
     assert (scan.layout, len(scan.tracks)) == ("maestro", 3)
 
 
-def test_data_set_within_a_plain_folder_is_named(tmp_path):
+@pytest.mark.parametrize("own", ["mine/a.wav", "a.wav"])
+def test_data_set_within_a_plain_folder_is_named(tmp_path, own):
     _maestro(tmp_path / "maestro-v3.0.0")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "a.wav").write_bytes(b"x")
+    (tmp_path / own).parent.mkdir(exist_ok=True)
+    (tmp_path / own).write_bytes(b"x")
     scan = scan_source(tmp_path, "all")
     assert (scan.layout, len(scan.tracks)) == ("folder", 4)
     reasons = [skipped.reason for skipped in scan.skipped if "maestro-v3.0.0" in skipped.path]

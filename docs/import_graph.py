@@ -16,8 +16,8 @@ PICTURE = Path(__file__).resolve().parent / "_static" / "import_graph.svg"
 
 ROOMS = (
     "cli", "listen", "pretraining", "evaluation", "judgements", "validation", "ranking", "search",
-    "probing", "targets", "encoders", "statistics", "store", "datasets", "midi", "tracking",
-    "audio", "environment", "paths", "errors",
+    "probing", "targets", "transcription", "encoders", "statistics", "store", "datasets", "midi",
+    "tracking", "audio", "environment", "paths", "errors",
 )  # fmt: skip
 """From top to bottom: a room imports from rooms below itself only."""
 

@@ -40,6 +40,7 @@ _COMMANDS = {
     "publish": "mess_core.cli.publishing:publish_library",
     "search": "mess_core.cli.search:search",
     "targets": "mess_core.cli.targets:list_targets",
+    "transcribe": "mess_core.cli.transcribe:transcribe",
     "train-encoder": "mess_core.cli.train_encoder:train_encoder",
     "tracks": "mess_core.cli.tracks:tracks",
     "validate": "mess_core.cli.targets:validate",

@@ -21,6 +21,7 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
     """List the tracks of the library, or the failed ones with the reason."""
     from mess_core.store import Layout, read_table
     from mess_core.store.failures import failures_table
+    from mess_core.store.transcriptions import OWN
 
     layout = Layout(data)
     if failed:
@@ -32,6 +33,9 @@ def tracks(data: str, failed: bool, match: str, limit: int, as_json: bool) -> No
         shown = ["track_id", "dataset", "work_id", "performer", "duration_s", "audio", "midi"]
         table["audio"] = table["audio_path"].notna().map({True: "yes", False: "-"})
         table["midi"] = table["midi_path"].notna().map({True: "yes", False: "-"})
+        if "midi_source" in table:  # not in tables of earlier versions
+            transcribed = table["midi_source"].notna() & (table["midi_source"] != OWN)
+            table.loc[transcribed, "midi"] = "transcribed"
         title = f"{len(table)} tracks"
     if match:
         columns = [name for name in ("track_id", "composer", "title") if name in table]

@@ -39,6 +39,7 @@ TRACK_COLUMNS = (
     "duration_s",
     "audio_sha256",
     "music",
+    "midi_source",
 )
 
 
@@ -192,7 +193,7 @@ def track_table(scans: Mapping[str, Scan]) -> pd.DataFrame:
                 continue
             owner[track.track_id] = scan.dataset
             accepted.append(track)
-            rows.append({**asdict(track), "audio_sha256": None, "music": None})
+            rows.append({**asdict(track), "audio_sha256": None, "music": None, "midi_source": None})
         scan.tracks[:] = accepted
     table = pd.DataFrame(rows, columns=list(TRACK_COLUMNS))
     table = table.sort_values(["dataset", "track_id"], ignore_index=True)
@@ -234,6 +235,7 @@ def validate_track_table(table: pd.DataFrame) -> pd.DataFrame:
             "duration_s": pa.Column("float64", pa.Check.ge(0), **text),
             "audio_sha256": pa.Column("string", pa.Check.str_matches(r"^[0-9a-f]{64}$"), **text),
             "music": pa.Column("string", **text),
+            "midi_source": pa.Column("string", **text),
         },
         checks=pa.Check(
             lambda frame: frame["audio_path"].notna() | frame["midi_path"].notna(),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.datasets.synthesis import Notes, synthesise
-from mess_core.midi.performance import released_in_time
+from mess_core.midi.performance import Performance, released_in_time
 
 __all__ = [
     "HABITS",
@@ -237,7 +237,7 @@ def perform(score: Score, expression: Expression, *, seed: int) -> Notes:
     )
 
 
-def write_midi(notes: Notes, path: str | PathLike[str], *, program: int = 0) -> None:
+def write_midi(notes: Notes | Performance, path: str | PathLike[str], *, program: int = 0) -> None:
     """Write notes and pedal as a standard MIDI file for a General MIDI program, from 0."""
     import pretty_midi
 

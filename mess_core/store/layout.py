@@ -202,6 +202,17 @@ class Layout:
     def segment_targets(self, dataset: str, track_id: str) -> Any:
         return self._targets(dataset) / "segments" / f"{escape_track_id(track_id)}.parquet"
 
+    def transcription(self, dataset: str, track_id: str) -> Any:
+        """MIDI of the notes transcribed from a track's audio."""
+        return self._transcriptions(dataset) / f"{escape_track_id(track_id)}.mid"
+
+    def transcription_record(self, dataset: str, track_id: str) -> Any:
+        """By what and from which audio a transcription was made; valid only with it."""
+        return self._transcriptions(dataset) / f"{escape_track_id(track_id)}.json"
+
+    def _transcriptions(self, dataset: str) -> Any:
+        return self.root / "transcriptions" / escape_track_id(dataset)
+
     def aligned_targets(self, work_id: str) -> Any:
         """Return the path of a work's aligned targets, named by the hash of its id."""
         name = hashlib.sha256(work_id.encode()).hexdigest()[:24]

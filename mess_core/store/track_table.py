@@ -16,6 +16,7 @@ from mess_core.store.layout import Layout, escape_track_id
 from mess_core.store.music import apply_overrides, with_music
 from mess_core.store.renames import find_renames, follow_renames
 from mess_core.store.tables import read_json, read_table, write_json, write_table
+from mess_core.store.transcriptions import with_transcriptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ def refresh_tracks(
     known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
     before = read_table(layout.tracks) if layout.tracks.exists() else None
     tracks, report, hashes = read_tracks(sources, known_hashes=known)
+    tracks = with_transcriptions(layout, tracks)
     tracks, report["unknown_overrides"] = apply_overrides(layout, tracks)
     tracks = with_music(layout, tracks)
     old = (
@@ -70,7 +72,7 @@ def refresh_tracks(
     went, came = ({pair[side][1] for pair in renamed} for side in (0, 1))
     for kind, names in (("added", came), ("removed", went), ("changed", came | went)):
         report[kind] = sorted(set(report[kind]) - names)
-    for folder in ("embeddings", "proxy_targets", "indices", "metadata"):
+    for folder in ("embeddings", "proxy_targets", "indices", "metadata", "transcriptions"):
         remove_stale_parts(layout.root / folder)
     write_table(layout.audio_hashes, hashes)
     write_json(layout.tracks_report, report)

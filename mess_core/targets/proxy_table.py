@@ -31,7 +31,8 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``track_id``, the 22 targets, the additional columns; NaN where not available.
+        ``track_id``, ``midi_source`` ("file", or the model that transcribed the notes), the 22
+        targets, the additional columns; NaN where not available.
 
     Examples
     --------
@@ -39,7 +40,7 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     >>> tracks = pd.DataFrame({"track_id": ["a"], "dataset": ["takes"], "work_id": ["takes:a"]})
     >>> table = proxy_target_table(tracks, Layout("memory://no-targets-yet"))
     >>> len(table), list(table.columns[:2])
-    (0, ['track_id', 'spectral_centroid'])
+    (0, ['track_id', 'midi_source'])
     """
     import pandas as pd
 
@@ -55,9 +56,10 @@ def proxy_target_table(tracks: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         if stored.get("version") == TARGETS_VERSION:
             known = stored["values"] | aligned.get(row["track_id"], {})
             values = {name: known.get(name) for name in names}
-            rows.append({"track_id": row["track_id"], **values})
-    table = pd.DataFrame(rows, columns=["track_id", *names])
-    return table.astype(dict.fromkeys(names, np.float64))
+            source = row.get("midi_source")  # absent from track tables of earlier versions
+            rows.append({"track_id": row["track_id"], "midi_source": source, **values})
+    table = pd.DataFrame(rows, columns=["track_id", "midi_source", *names])
+    return table.astype({"midi_source": "string", **dict.fromkeys(names, np.float64)})
 
 
 def collect_proxy_targets(tracks: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, str]:
@@ -138,7 +140,7 @@ def check_proxy_targets(layout: Layout) -> Finding:
     manifest = read_json(layout.proxy_targets_manifest)
     tracks = read_table(layout.tracks)
     missing = sorted(set(tracks["track_id"]) - set(table["track_id"]))
-    values = table.drop(columns=["track_id"])
+    values = table.drop(columns=["track_id", "midi_source"], errors="ignore")
     infinite = [str(name) for name in values.columns if np.isinf(values[name]).any()]
     empty = [str(name) for name in values.columns if values[name].isna().all()]
     return Finding(

@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 import mess_core as mess
 from mess_core.audio import load_audio
 from mess_core.encoders import load_control
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 
 NAMES = ["mean velocity", "onset density", "note length"]
 LAG_S = 0.06  # by which the audio of MAPS follows its notes

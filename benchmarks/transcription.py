@@ -24,7 +24,8 @@ from scipy.stats import spearmanr
 
 from mess_core.audio import load_audio
 from mess_core.datasets.demo import write_midi
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.targets.registry import targets
 from mess_core.transcription import Transcriber
 

@@ -30,7 +30,7 @@ from mess_core.datasets.synthesis import Notes
 from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.piano import WORKS
 from mess_core.midi.note_sketches import join_by_notes, note_sketches
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 
 SECONDS = 40.0
 SKIPPED_S = 20.0

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mess_core.errors import DatasetError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 
 if TYPE_CHECKING:
     import pandas as pd

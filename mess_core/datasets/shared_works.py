@@ -20,7 +20,8 @@ from mess_core.datasets.demo import write_midi
 from mess_core.datasets.rendering import check_soundfont, play_soundfont
 from mess_core.datasets.synthesis import Notes
 from mess_core.errors import DatasetError, MessError
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,7 +27,7 @@ from mess_core.evaluation.rated_triplets import (
     rated_triplets,
 )
 from mess_core.evaluation.systems import System, fit_head
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.probing.folds import grouped_folds
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.descriptors import HALF_PEDAL, standardised

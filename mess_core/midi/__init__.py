@@ -1,7 +1,8 @@
 """Piano performances as note arrays, and the alignment of two or more of them."""
 
 from mess_core.midi.alignment import Alignment, align
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.midi.relative import AlignedPerformances, align_performances
 
 __all__ = [

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mess_core.errors import MidiError
 from mess_core.midi.gapped_path import gapped_path
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.midi.timed_path import timed_path
 
 __all__ = ["TRUSTED", "Alignment", "align"]

@@ -15,7 +15,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from mess_core.errors import MessError
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 
 __all__ = [
     "Sketch",

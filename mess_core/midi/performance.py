@@ -1,30 +1,23 @@
 """A piano performance as arrays: notes, chords, registers, pedal.
 
-``pretty_midi`` parses the file. All further processing uses arrays, so that even the longest
-performances (tens of thousands of notes) take milliseconds.
+All processing uses arrays, so that even the longest performances (tens of thousands of notes) take
+milliseconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike, fspath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MidiError
-from mess_core.paths import locate
-
-__all__ = ["CHORD_S", "Performance", "read_performance", "released_in_time"]
+__all__ = ["CHORD_S", "Performance", "released_in_time"]
 
 CHORD_S = 0.03
 """Maximum time in seconds from the first onset of a chord to its other onsets."""
 
-_PEDAL_DOWN = 64
 _RELEASE_S = 1e-3
-_MAX_NOTES = 2_000_000
-_REMEDY = "Open it in a notation program or sequencer and export it again"
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +35,9 @@ class Performance:
         MIDI numbers.
     pedal_s : ndarray, float64, shape [presses, 2]
         Down and up times of the sustain pedal, in seconds.
+    notes_left_out : int
+        Notes of the file that are not in the performance: drums, other instruments, and keys that
+        no piano has.
 
     Examples
     --------
@@ -63,6 +59,7 @@ class Performance:
     pitch: Ints
     velocity: Ints
     pedal_s: Floats
+    notes_left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.onset_s)
@@ -137,98 +134,6 @@ class Performance:
         return float(np.sum(down[:, 1] - down[:, 0]) / max(end - start, 1e-9))
 
 
-def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN) -> Performance:
-    """Read the piano notes of a MIDI file.
-
-    Parameters
-    ----------
-    path : path-like or fsspec URL
-    pedal_down : int
-        Controller value from which the sustain pedal counts as down. The MIDI standard says 64;
-        on instruments that send every position, the dampers begin to lift far below that.
-
-    Returns
-    -------
-    Performance
-        Without drum channels; notes of zero length last 1 ms.
-
-    Raises
-    ------
-    MidiError
-        If the file is missing, empty, truncated, or contains no pitched notes.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import mess_core as mess
-    >>> from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
-    >>> notes = perform(demo_score(0), Expression(velocity=70), seed=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_midi(notes, f"{folder}/take.mid")
-    ...     performance = mess.read_performance(f"{folder}/take.mid")
-    >>> len(performance) == len(notes.pitch)
-    True
-    >>> round(performance.end_s)
-    13
-    """
-    import io
-    import warnings
-
-    import pretty_midi
-
-    file = locate(path)
-    if not file.is_file():
-        raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise MidiError(
-            f"cannot be read ({error})",
-            path=fspath(path),
-            remedy="Check the permissions of the file and the connection to its storage",
-            transient=True,
-        ) from error
-    if not content:
-        raise MidiError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tempo events outside track 0 are harmless here
-            midi = pretty_midi.PrettyMIDI(io.BytesIO(content))
-    except Exception as error:  # mido raises many kinds of errors on damaged files
-        reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise MidiError(
-            f"is truncated or is not MIDI ({reason})", path=fspath(path), remedy=_REMEDY
-        ) from error
-    pitched = [instrument for instrument in midi.instruments if not instrument.is_drum]
-    notes = [
-        (note.start, note.end, note.pitch, note.velocity)
-        for instrument in pitched
-        for note in instrument.notes
-    ]
-    if not notes:
-        what = (
-            "holds only drums" if any(one.is_drum for one in midi.instruments) else "has no notes"
-        )
-        raise MidiError(what, path=fspath(path), remedy=_REMEDY)
-    if len(notes) > _MAX_NOTES:
-        raise MidiError(f"has {len(notes)} notes (at most {_MAX_NOTES})", path=fspath(path))
-    table = np.asarray(notes, dtype=np.float64)  # [notes, 4]
-    table = table[np.lexsort((table[:, 2], table[:, 0]))]
-    events = sorted(
-        (change.time, change.value)
-        for instrument in pitched
-        for change in instrument.control_changes
-        if change.number == 64
-    )
-    return Performance(
-        onset_s=table[:, 0],
-        offset_s=np.maximum(table[:, 1], table[:, 0] + _RELEASE_S),
-        pitch=table[:, 2].astype(np.int64),
-        velocity=table[:, 3].astype(np.int64),
-        pedal_s=_presses(events, float(table[:, 1].max()), pedal_down),
-    )
-
-
 def released_in_time(onset_s: Floats, offset_s: Floats, pitch: NDArray[np.int64]) -> Floats:
     """Release each key before it is struck again, as on a piano.
 
@@ -257,18 +162,3 @@ def released_in_time(onset_s: Floats, offset_s: Floats, pitch: NDArray[np.int64]
     same = pitch[order][1:] == pitch[order][:-1]
     again[order[:-1]] = np.where(same, onset_s[order][1:], np.inf)
     return np.minimum(offset_s, np.maximum(again - _RELEASE_S, onset_s + _RELEASE_S))
-
-
-def _presses(events: list[tuple[float, int]], end_s: float, pedal_down: int) -> Floats:
-    presses: list[tuple[float, float]] = []
-    down: float | None = None
-    for time_s, value in events:
-        if value >= pedal_down and down is None:
-            down = time_s
-        elif value < pedal_down and down is not None:
-            if time_s > down:
-                presses.append((down, time_s))
-            down = None
-    if down is not None and end_s > down:
-        presses.append((down, end_s))
-    return np.asarray(presses, dtype=np.float64).reshape(-1, 2)

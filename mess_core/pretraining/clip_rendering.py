@@ -21,7 +21,8 @@ from mess_core.datasets.rendering import check_soundfont, play_soundfont
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.encoders.piano import HOP, SAMPLE_RATE, LogMel
 from mess_core.errors import AudioError
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.pretraining.excerpts import EXCERPT_S, cut_excerpts, manipulated
 from mess_core.pretraining.labels import labels_of
 from mess_core.store.arrays import write_bytes

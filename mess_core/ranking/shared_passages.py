@@ -15,7 +15,8 @@ import numpy as np
 
 from mess_core.errors import MidiError, StoreError
 from mess_core.midi.alignment import TRUSTED, Alignment, align
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.ranking.descriptors import HALF_PEDAL
 
 if TYPE_CHECKING:

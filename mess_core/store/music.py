@@ -12,7 +12,7 @@ from mess_core.datasets.shared_music import compare_labels, music_groups, shared
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.errors import DatasetError, MessError, StoreError
 from mess_core.midi.note_sketches import Sketch, note_sketches
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.paths import locate
 from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout

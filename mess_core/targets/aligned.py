@@ -18,7 +18,7 @@ import numpy as np
 
 from mess_core.audio import file_sha256
 from mess_core.errors import AudioError, MidiError, StoreError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.midi.relative import AlignedPerformance, align_performances
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout

@@ -14,7 +14,8 @@ import numpy as np
 
 from mess_core.audio import SAMPLE_RATE, file_sha256, load_audio
 from mess_core.errors import MessError, StoreError
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
@@ -164,6 +165,11 @@ class _Track:
     performance: Performance | None = None
     samples: int = 0
 
+    @property
+    def notes_left_out(self) -> int | None:
+        """Notes of the MIDI file that are no piano's; None without MIDI."""
+        return None if self.performance is None else self.performance.notes_left_out
+
     def read_all(self, files: dict[Source, Any]) -> dict[Source, Exception]:
         """Read the files; return the errors by source."""
         failures: dict[Source, Exception] = {}
@@ -198,7 +204,8 @@ class _Track:
         write_table(layout.curves(dataset, track_id), curve)
         vectors = track_vectors(self.audio, self.performance)
         level = None if self.audio is None else _level_db(self.audio)
-        write_json(path, {**record, "values": self.values, "vectors": vectors, "level_db": level})
+        found = {"values": self.values, "vectors": vectors, "level_db": level}
+        write_json(path, {**record, **found, "notes_left_out": self.notes_left_out})
 
 
 def _level_db(audio: AudioAnalysis) -> float:
@@ -220,6 +227,7 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
     expected = {**record, "sources": digests}
     fresh = not failures and all(stored.get(name) == value for name, value in expected.items())
     values: dict[str, Any] = stored["values"] if fresh else {}
+    notes_left_out = stored.get("notes_left_out") if fresh else None
     heard_s = 0.0
     # Stored targets stay valid while a file is temporarily unreadable.
     unreadable_for_now = bool(stored) and any(map(is_transient, failures.values()))
@@ -231,6 +239,7 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
         sources = {one: digest for one, digest in digests.items() if one not in failures}
         track.store(layout, dataset, track_id, {**record, "sources": sources})
         values, heard_s = track.values, track.samples / SAMPLE_RATE
+        notes_left_out = track.notes_left_out
     if failures:
         return _failed(layout, dataset, track_id, failures, digests)
     clear_failure(layout, "track_targets", track_id)
@@ -239,6 +248,7 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
     facts = {
         "targets": sum(value is not None and value == value for value in values.values()),
         "sources": ", ".join(digests),
+        "notes_left_out": notes_left_out,
         "seconds": seconds,
         "audio_s_per_s": heard_s / seconds if heard_s else None,
     }

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mess_core.midi.alignment import align
 from mess_core.midi.chords import asynchrony_ms
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.targets.expression import onset_timing_std
 
 if TYPE_CHECKING:

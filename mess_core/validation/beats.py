@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from mess_core.datasets.asap import read_beats
 from mess_core.errors import MidiError
 from mess_core.midi.alignment import align
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.midi.relative import align_performances
 from mess_core.midi.rhythm import log2_tempo, tempo_spread
 from mess_core.targets.first_published import first_published_targets

@@ -77,7 +77,7 @@ def rating_table(ratings: pd.DataFrame, answers: pd.DataFrame, *, seed: int = 0)
 
 
 def _values(path: str) -> dict[str, float]:
-    from mess_core.midi.performance import read_performance
+    from mess_core.midi.reading import read_performance
 
     performance = read_performance(path)
     span = float(performance.onset_s[-1] - performance.onset_s[0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mess_core.datasets.demo import HABITS, demo_score, perform, write_demo_corpus, write_midi
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.targets.tracks import targets_from_midi
 
 

@@ -10,7 +10,7 @@ from mess_core.datasets.demo import write_midi
 from mess_core.datasets.shared_works import write_shared_works
 from mess_core.datasets.synthesis import Notes, synthesise
 from mess_core.errors import DatasetError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 
 FONTS = ("a.sf2", "b.sf2")
 

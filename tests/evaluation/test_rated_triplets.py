@@ -21,7 +21,7 @@ from mess_core.evaluation.permuted_labels import control_table, permuted_players
 from mess_core.evaluation.rated_protocol import evaluate_on_ratings, nested_distances, rated_works
 from mess_core.evaluation.rated_triplets import accuracy_per_passage, mean_ratings, rated_triplets
 from mess_core.evaluation.run import evaluate_library
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.ranking.descriptors import standardised
 from mess_core.ranking.scaling import pair_distances
 from mess_core.targets.first_published import first_published_targets

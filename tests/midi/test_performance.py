@@ -5,7 +5,7 @@ import pretty_midi
 import pytest
 
 from mess_core.errors import MidiError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 
 
 def _write(path, notes, controls=(), drums=False):

@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
-from mess_core.midi.performance import Performance, read_performance
+from mess_core.midi.performance import Performance
+from mess_core.midi.reading import read_performance
 from mess_core.targets import targets, targets_from_midi
 from mess_core.targets.registry import target
 

@@ -8,7 +8,7 @@ from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.datasets.sources import parse_sources
 from mess_core.datasets.synthesis import synthesise
 from mess_core.errors import AudioError
-from mess_core.midi.performance import read_performance
+from mess_core.midi.reading import read_performance
 from mess_core.store import Layout, read_table
 from mess_core.store.failures import failures_table
 from mess_core.store.track_table import outdated_tables, refresh_tracks

@@ -14,7 +14,7 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import Any
 
-from mess_core.audio import AUDIO_SUFFIXES
+from mess_core.audio import AUDIO_SUFFIXES, OTHER_AUDIO_SUFFIXES
 from mess_core.datasets.base import MIDI_SUFFIXES, Scan, Track
 from mess_core.datasets.layouts import scanner
 from mess_core.datasets.text_tables import read_text_table
@@ -52,7 +52,7 @@ def scan_folder(root: Any, dataset: str) -> Scan:
         kind = kinds.get(relative.suffix.lower())
         if kind is None:
             if relative.name != "metadata.csv" and relative.suffix.lower() not in {".csv", ".json"}:
-                scan.skip(path, "neither audio nor MIDI by its suffix")
+                scan.skip(path, _no_music(relative))
             continue
         # An archive made on a Mac may spell one umlaut in two ways.
         key = unicodedata.normalize("NFC", str(relative.with_suffix("")))
@@ -102,6 +102,12 @@ def _track(
             f"{scan.root}/metadata.csv: {track_id}", year=row.get("year"), split=row.get("split")
         ),
     )
+
+
+def _no_music(path: PurePosixPath) -> str:
+    if path.suffix.lower() in OTHER_AUDIO_SUFFIXES:
+        return f"a format that cannot be read: ffmpeg -i {path.name} {path.stem}.flac"
+    return "neither audio nor MIDI by its suffix"
 
 
 def _metadata(path: Any, scan: Scan) -> dict[str, dict[str, str]]:

@@ -135,6 +135,9 @@ def analyse(samples: Floats) -> AudioAnalysis:
             f"is too short to analyse: {len(samples)} samples at {SAMPLE_RATE} Hz, "
             f"at least {N_FFT} are needed"
         )
+    # A constant offset, as cheap converters add, is no sound; it would lower the centroid and count
+    # as loudness in soft passages.
+    samples = samples - np.float32(samples.mean(dtype=np.float64))
     spectrum = spectral_frames(samples)
     # The constant-Q transform takes half of the time, and FFTs let other threads run.
     with ThreadPoolExecutor(1, thread_name_prefix="mess-chroma") as pool:

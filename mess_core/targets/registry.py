@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = ["TARGETS_VERSION", "Curve", "Target", "curve", "curves", "target", "targets"]
 
-TARGETS_VERSION = "5"
+TARGETS_VERSION = "6"
 """Version of all definitions together; stored with every table."""
 
 Source = Literal["audio", "midi", "work"]

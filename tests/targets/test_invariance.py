@@ -57,6 +57,12 @@ def test_gain_affects_only_the_variance_of_level(clip, plain, gain):
 
 
 @few
+@given(st.floats(-0.1, 0.1))
+def test_a_constant_offset_has_no_effect(clip, plain, offset):
+    _same(_values(clip + np.float32(offset)), plain, rel=0.001)
+
+
+@few
 @example(1.59375, 0.0)
 @given(st.floats(0.0, 3.0), st.floats(0.0, 3.0))
 def test_silence_at_the_ends_has_no_effect(clip, plain, before, after):

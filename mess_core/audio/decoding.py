@@ -8,12 +8,12 @@ memory as a whole unless `load_audio` is called.
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "OTHER_AUDIO_SUFFIXES",
     "SAMPLE_RATE",
     "AudioInfo",
     "audio_info",
@@ -38,11 +39,27 @@ __all__ = [
 SAMPLE_RATE = 24_000
 """Sample rate in Hz at which MERT was trained, and that of all analysis."""
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
+AUDIO_SUFFIXES = frozenset(
+    {
+        ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64",
+        ".w64", ".wav",
+    }
+)  # fmt: skip
+"""Suffixes of files that a scan takes for audio; what they hold decides how they are read."""
+
+OTHER_AUDIO_SUFFIXES = frozenset(
+    {
+        ".aac", ".ac3", ".alac", ".ape", ".dff", ".dsf", ".m4a", ".m4b", ".mka", ".mp4", ".mpc",
+        ".webm", ".wma", ".wv",
+    }
+)  # fmt: skip
+"""Suffixes of audio that libsndfile cannot read."""
 
 _REMEDY = "Check that it plays in another program, or convert it again (ffmpeg -i IN OUT.flac)"
-# Streaming RIFF writers do not know the length, and write one of these instead.
-_STREAMED_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 0xFFFFF000}
+_INVERTED = 0.01
+_PROBE_S = 10.0
+
+_log = logging.getLogger("mess")
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,8 @@ def load_audio(
     ----------
     path : path-like or fsspec URL
         Any format that libsndfile reads: WAV, FLAC, MP3, OGG, AIFF; any rate, any
-        number of channels (the mean over channels is taken).
+        number of channels. The mean over channels is taken, except of two that cancel each other
+        (one has its polarity inverted): then the first, with a warning.
     sample_rate : int
         Target rate in Hz.
     allow_silence : bool
@@ -111,6 +129,7 @@ def load_passage(
     """
     import soxr
 
+    inverted = _is_inverted(path)
     with _opened(path) as audio:
         rate = audio.samplerate
         first, last = round(start_s * rate), round(end_s * rate)
@@ -122,7 +141,7 @@ def load_passage(
             )
         audio.seek(first)
         frames = _read(audio, last - first, path)  # [frames, channels]
-    mono: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)  # [frames]
+    mono = _mono(frames, inverted)
     if not np.isfinite(mono).all():
         raise AudioError("holds NaN or infinite samples", path=fspath(path), remedy=_REMEDY)
     if rate == sample_rate:
@@ -158,8 +177,13 @@ def stream_audio(
     """
     import soxr
 
+    from mess_core.audio.containers import refuse_missing_frames
+
     heard_sound = False
     read = 0
+    inverted = _is_inverted(path)
+    if inverted:
+        _log.warning("%s: its channels cancel each other; only the first is used", fspath(path))
     with _opened(path) as audio:
         source_rate = audio.samplerate
         resampler = (
@@ -168,12 +192,11 @@ def stream_audio(
             else soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
         )
         block_frames = max(1, int(block_s * source_rate))
-        expected = audio.frames
         while True:
             frames = _read(audio, block_frames, path)  # [frames, channels]
             read += len(frames)
             last = len(frames) < block_frames
-            mono = frames.mean(axis=1, dtype=np.float32)  # [frames]
+            mono = _mono(frames, inverted)
             if not np.isfinite(mono).all():
                 at = (read - len(mono) + int(np.argmin(np.isfinite(mono)))) / source_rate
                 raise AudioError(
@@ -187,15 +210,9 @@ def stream_audio(
                 yield block
             if last:
                 break
+        refuse_missing_frames(audio, read)
     if read == 0:
         raise AudioError("holds no samples", path=fspath(path), remedy=_REMEDY)
-    # MP3 and OGG headers only estimate their length; FLAC and WAV state it.
-    if read < expected and str(fspath(path)).lower().endswith((".flac", ".wav")):
-        raise AudioError(
-            f"is truncated: {read} of {expected} frames could be decoded",
-            path=fspath(path),
-            remedy=_REMEDY,
-        )
     if not heard_sound and not allow_silence:
         raise AudioError(
             "is silent: every sample is zero",
@@ -205,7 +222,9 @@ def stream_audio(
 
 
 def audio_info(path: str | PathLike[str]) -> AudioInfo:
-    """Read only the header of a file.
+    """Return how long a file is, at which rate and in how many channels.
+
+    Only the header is read, unless it does not state the length: then the frames are counted.
 
     Raises
     ------
@@ -244,6 +263,8 @@ def file_sha256(path: str | PathLike[str]) -> str:
 def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
     import soundfile as sf
 
+    from mess_core.audio.containers import open_sound
+
     source = locate(path)
     if not source.exists():
         raise AudioError("does not exist", path=fspath(path), remedy="Check the path")
@@ -252,9 +273,12 @@ def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
     if source.stat().st_size == 0:
         raise AudioError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
     try:
-        with source.open("rb") as file, sf.SoundFile(file) as audio:
-            _refuse_truncated_riff(audio, path)
+        with source.open("rb") as file, open_sound(file) as audio:
             yield audio
+    except AudioError as error:
+        raise AudioError(
+            error.problem, path=fspath(path), remedy=error.remedy, transient=error.transient
+        ) from None
     except sf.LibsndfileError as error:
         raise AudioError(
             f"cannot be decoded ({error.error_string.rstrip('.')})",
@@ -282,15 +306,18 @@ def _read(audio: sf.SoundFile, frames: int, path: str | PathLike[str]) -> NDArra
     return block
 
 
-def _refuse_truncated_riff(audio: Any, path: str | PathLike[str]) -> None:
-    # libsndfile silently shortens a WAV whose data chunk is truncated, but logs it.
-    found = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", audio.extra_info, re.MULTILINE)
-    if found is None or audio.format not in {"WAV", "WAVEX"}:
-        return
-    stated, present = int(found[1]), int(found[2])
-    if present < stated and stated not in _STREAMED_SIZES:
-        raise AudioError(
-            f"is truncated: {present} of {stated} bytes of audio are present",
-            path=fspath(path),
-            remedy=_REMEDY,
-        )
+def _mono(frames: NDArray[np.float32], inverted: bool) -> NDArray[np.float32]:
+    """Return one channel, float32 [frames], of frames [frames, channels]."""
+    return frames[:, 0] if inverted else frames.mean(axis=1, dtype=np.float32)
+
+
+def _is_inverted(path: str | PathLike[str]) -> bool:
+    """Return whether the two channels of a file cancel each other, from its first sound."""
+    with _opened(path) as audio:
+        block = round(_PROBE_S * audio.samplerate)
+        while audio.channels == 2 and len(frames := _read(audio, block, path)):
+            if np.abs(frames).max() > 1e-3:
+                together = float(np.square(frames.sum(axis=1)).mean())
+                apart = float(np.square(frames[:, 0] - frames[:, 1]).mean())
+                return together < _INVERTED**2 * apart
+    return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import AudioError, EncoderError, MessError, StoreError
+from mess_core.errors import AudioError, EncoderError, StoreError, TooLittleError
 from mess_core.evaluation.single_factor import single_factor_triplets
 from mess_core.probing.pipeline import works_in_training
 from mess_core.ranking.clips import Clips, rendered_clips, stored_clips
@@ -198,13 +198,13 @@ def select_training_set(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If none of the tracks has a passage.
     """
     wanted = set(train)
     rows = np.flatnonzero(benchmark.passages["track_id"].astype(str).isin(wanted)).tolist()
     if not rows:
-        raise MessError("no training track has a passage that another track also plays")
+        raise TooLittleError("no training track has a passage that another track also plays")
     table = benchmark.passages.iloc[rows]
     track_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["track_id"], strict=True))
     work_of = dict(zip(benchmark.passages["clip_id"], benchmark.passages["work_id"], strict=True))

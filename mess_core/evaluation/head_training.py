@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from mess_core.errors import MessError
+from mess_core.errors import MessError, TooLittleError
 from mess_core.evaluation.data import select_training_set
 from mess_core.evaluation.pipeline import OBJECTIVES, Evaluation
 from mess_core.evaluation.systems import MODELS, fit_head
@@ -89,7 +89,7 @@ def _train_head(evaluation: Evaluation, objective: Objective, model: str) -> dic
     try:
         training_set = select_training_set(evaluation.benchmark, tracks)
         trained = fit_head(training_set, objective, model, made_from=made_from)
-    except MessError as error:
+    except TooLittleError as error:
         withdraw_head(heads, name)  # an outdated head must not be served instead
         return {"problem": error.problem, "reused": False}
     record = {

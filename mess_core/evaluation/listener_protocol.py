@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
 from mess_core.evaluation.splits import Split
 from mess_core.evaluation.systems import System
@@ -161,6 +161,6 @@ def _fit(
     """Fit a system on a fold's training tracks; return None if they are too few to learn from."""
     try:
         return system.fit(training_set())
-    except MessError as error:
+    except TooLittleError as error:
         say(f"{system.name} could not be fitted: {error.problem}")
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError, TooLittleError
+from mess_core.errors import TooLittleError
 from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
 from mess_core.evaluation.ground_truth import FoldQueries
 from mess_core.evaluation.leaks import (
@@ -127,7 +127,7 @@ def _evaluate_folds(
         queries = FoldQueries(benchmark, fold, split.seed)
         try:
             training_set = select_training_set(benchmark, fold.train, seed=split.seed)
-        except MessError as error:
+        except TooLittleError as error:
             say(f"fold {number + 1} is skipped: {error.problem}")
             continue
         if len(queries.clips) == 0:
@@ -143,7 +143,7 @@ def _evaluate_folds(
                 say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
             try:
                 score = system.fit(training_set)
-            except MessError as error:  # too little to learn from in this fold
+            except TooLittleError as error:  # too little to learn from in this fold
                 say(f"{system.name} could not be fitted: {error.problem}")
                 continue
             for row in queries.evaluate(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mess_core.datasets.percepiano import RatedPassage, rated_passages, read_ratings
 from mess_core.datasets.works import work_id
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.evaluation.data import TrainingSet
 from mess_core.evaluation.leaks import assert_no_leaks, overlap
 from mess_core.evaluation.permuted_labels import PERMUTED, permuted_players
@@ -217,7 +217,7 @@ def evaluate_on_ratings(
         try:
             training_set = training_set_without(rated_works(passages))
             head = fit_head(training_set, "expression", "regression").head
-        except MessError as error:
+        except TooLittleError as error:
             say(f"no training set without the rated works: {error.problem}")
     from_audio = [_describe_audio(clips[name], head) for name in names]
     cross_validate("audio, learned from ratings", from_audio)
@@ -230,7 +230,7 @@ def evaluate_on_ratings(
         elif training_set is not None:
             try:
                 score = system.fit(training_set)
-            except MessError as error:
+            except TooLittleError as error:
                 say(f"{system.name} could not be fitted: {error.problem}")
                 continue
             distances = {name: -score(clips[name]) for name in names}

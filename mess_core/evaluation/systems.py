@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.evaluation.data import TrainingSet
 from mess_core.ranking.attention import AttentionSettings, fit_attention
 from mess_core.ranking.clips import Clips
@@ -151,7 +151,7 @@ def fit_head(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If the training set is too small.
     """
     settings = Settings(**{**vars(MODELS[model]), "seed": training_set.seed})
@@ -324,7 +324,7 @@ def _chosen_layer(objective: Objective, training_set: TrainingSet) -> Scorer:
     clips = training_set.clips.take(range(training_set.library))
     triplets = training_set.content if objective == "content" else training_set.expression
     if len(triplets) == 0:
-        raise MessError(
+        raise TooLittleError(
             "no training passage has three performances, which choosing a layer requires"
         )
     accuracy = []

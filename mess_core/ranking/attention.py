@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.ranking.frames import Frames
 from mess_core.ranking.triplets import expression_unit, within_passages
 
@@ -105,7 +105,7 @@ def fit_attention(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If there are no frames, or fewer than three works with a passage of several performances.
 
     Examples
@@ -125,7 +125,7 @@ def fit_attention(
     groups = np.asarray(works, dtype=str)
     present = np.unique(groups[several])
     if not frames or len(present) < _FEWEST_WORKS:
-        raise MessError(
+        raise TooLittleError(
             f"{len(frames)} clips with frames of {len(present)} works are too few to learn from",
             remedy="Add other performances of the same works",
         )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.ranking.clips import Clips
 
 __all__ = ["PAIR_FEATURES", "PairAlignments", "align_frames"]
@@ -77,11 +77,11 @@ class PairAlignments:
 
         Raises
         ------
-        MessError
+        TooLittleError
             If the clips have no frames.
         """
         if not clips.frames or min(map(len, clips.frames)) < 2:
-            raise MessError(
+            raise TooLittleError(
                 "the clips have no frames to align",
                 remedy="Evaluate where the audio is, with an encoder whose states lie in time",
             )

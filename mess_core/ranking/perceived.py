@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import MessError, TooLittleError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression, standardised
 from mess_core.ranking.passage_curves import curve_distances, passage_curves, shape_descriptors
@@ -127,7 +127,7 @@ class PerceivedDistance:
         if len(passages) != len(ratings) or len(passages) != len(groups):
             raise MessError("passages, ratings and groups differ in number")
         if len(set(groups)) < 2:
-            raise MessError("fitting needs at least two groups of passages")
+            raise TooLittleError("fitting needs at least two groups of passages")
         self.names = sorted(set().union(*(one.names for one in passages)))
         x = [one.features(self.names) for one in passages]
         folds = _folds(groups, min(_INNER_FOLDS, len(set(groups))))

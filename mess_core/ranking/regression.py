@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.ranking.triplets import expression_unit, within_passages
 from mess_core.search.served_heads import Head
 
@@ -58,7 +58,7 @@ def fit_regression(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If there are fewer than three works with a passage of several performances.
 
     Examples
@@ -80,7 +80,7 @@ def fit_regression(
     groups = np.asarray(works, dtype=str)[several]
     present = len(np.unique(groups))
     if present < _FEWEST_WORKS:
-        raise MessError(
+        raise TooLittleError(
             f"only {present} works have a passage of several performances, {_FEWEST_WORKS} needed",
             remedy="Add other performances of the same works",
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import MessError, TooLittleError
 
 __all__ = ["Reranker", "interactions"]
 
@@ -77,7 +77,7 @@ class Reranker:
         from sklearn.preprocessing import StandardScaler
 
         if len(better) == 0 or better.shape != worse.shape:
-            raise MessError(
+            raise TooLittleError(
                 "a reranker needs as many better as worse candidates, and at least one of each"
             )
         difference = better - worse

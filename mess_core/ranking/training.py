@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.ranking.contrastive import info_nce, sup_con
 from mess_core.ranking.heads import HeadKind, HeadModule, make_head
 from mess_core.ranking.invariance import Adversary
@@ -162,7 +162,7 @@ def train_head(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If there are fewer than two groups, or no training or validation triplets.
     """
     with _threads_for(material.vectors.size):
@@ -225,7 +225,7 @@ def _split_triplets(
     """Split triplets into training and validation triplets, with no group in both."""
     names = np.unique(groups)
     if len(names) < 2:
-        raise MessError(
+        raise TooLittleError(
             "training a head needs at least two works", remedy="Add performances of other works"
         )
     candidates = np.unique(groups[triplets[:, 0]]) if len(triplets) else names[:0]
@@ -234,7 +234,7 @@ def _split_triplets(
     inside = np.isin(groups[triplets], held_out)  # [triplets, 3]
     train, validation = triplets[~inside.any(axis=1)], triplets[inside.all(axis=1)]
     if len(train) == 0 or len(validation) == 0:
-        raise MessError(
+        raise TooLittleError(
             f"{len(train)} training and {len(validation)} validation triplets are too few",
             remedy="Add performances of more works",
         )

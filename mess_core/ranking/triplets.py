@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.errors import MessError
+from mess_core.errors import TooLittleError
 from mess_core.midi.performance import Performance
 from mess_core.ranking.descriptors import describe_expression
 from mess_core.ranking.scaling import moments, pair_distances
@@ -157,7 +157,7 @@ def content_triplets(
 
     Raises
     ------
-    MessError
+    TooLittleError
         If no passage is played by two performers.
     """
     rng = np.random.default_rng(seed)
@@ -175,7 +175,7 @@ def content_triplets(
                 if len(negatives):
                     found.append((x, positive, int(rng.choice(negatives))))
     if not found:
-        raise MessError(
+        raise TooLittleError(
             "no passage is played by two performers: there is nothing to learn from",
             remedy="Add other performances of the same works, with MIDI",
         )

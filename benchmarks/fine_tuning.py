@@ -12,6 +12,9 @@ Works are held out as in `mess evaluate`; a fifth of the training works chooses 
 the share of expression triplets in the right order before and after, per fold.
 
     python benchmarks/fine_tuning.py DATA [--way copies] [--device cuda] [--folds 0 1 2 3 4]
+
+DATA is a data root, or a file that `--pack FILE` wrote there: a machine with a GPU then needs no
+recordings and no library.
 """
 
 from __future__ import annotations
@@ -21,10 +24,12 @@ import copy
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from packed_clips import pack, unpack
 from safetensors.torch import load
 from torch import nn
 
@@ -138,7 +143,8 @@ def log_mel(wave: np.ndarray) -> np.ndarray:
         return LogMel(BANDS)(torch.from_numpy(np.ascontiguousarray(wave))[None])[0].numpy()
 
 
-def library_clips(benchmark: BenchmarkData, device: torch.device) -> Group:
+def spectrograms(benchmark: BenchmarkData) -> tuple[np.ndarray, np.ndarray]:
+    """Log-mel spectrograms of the library's clips, uint8 [clips, LONGEST, BANDS], and lengths."""
     tracks, found = benchmark.tracks.set_index("track_id"), {}
     for track, rows in benchmark.passages.groupby("track_id", sort=False):
         wave = load_audio(tracks.loc[track, "audio_path"], sample_rate=SAMPLE_RATE)
@@ -146,10 +152,17 @@ def library_clips(benchmark: BenchmarkData, device: torch.device) -> Group:
             span = slice(round(row.start_s * SAMPLE_RATE), round(row.end_s * SAMPLE_RATE))
             found[number] = log_mel(wave[span])
     mels = [found[number] for number in benchmark.passages.index]
+    lengths = np.array([min(len(one), LONGEST) for one in mels])
+    return np.stack([padded(one) for one in mels]), lengths
+
+
+def library_clips(
+    benchmark: BenchmarkData, mel: np.ndarray, frames: np.ndarray, device: torch.device
+) -> Group:
     passages = benchmark.passages["passage_id"].astype(str).to_numpy()
     return Group(
-        torch.from_numpy(np.stack([padded(one) for one in mels])).to(device),
-        np.array([min(len(one), LONGEST) for one in mels]),
+        torch.from_numpy(mel).to(device),
+        frames,
         in_units(benchmark.values, passages, expression_unit(benchmark.values, passages.tolist())),
         passages,
     )
@@ -287,21 +300,30 @@ def tune(net: Tuned, library: Group, played: Group | None, way: str, check, seed
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--pack", type=Path, help="write what training needs to this file, and end")
     parser.add_argument("--way", choices=list(WAYS), default="copies")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     args = parser.parse_args()
-    evaluation = Evaluation(choose_encoder(Layout(args.data), "mess-piano", indexed=False))
-    benchmark, device = evaluation.benchmark, torch.device(args.device)
-    clips = library_clips(benchmark, device)
+    device = torch.device(args.device)
+    if args.data.is_file():
+        benchmark, folds, seed, mel, frames = unpack(args.data)
+    else:
+        evaluation = Evaluation(choose_encoder(Layout(args.data), "mess-piano", indexed=False))
+        benchmark, folds, seed = evaluation.benchmark, evaluation.split.folds, evaluation.split.seed
+        mel, frames = spectrograms(benchmark)
+        if args.pack:
+            pack(args.pack, evaluation, mel, frames)
+            return
+    clips = library_clips(benchmark, mel, frames, device)
     played = synthesised_copies(benchmark, device) if WAYS[args.way][3] else None
     track = benchmark.passages["track_id"].astype(str).to_numpy()
     work = benchmark.passages["work_id"].astype(str).to_numpy()
     rows_of = {name: row for row, name in enumerate(benchmark.passages["clip_id"].astype(str))}
     print("| fold | queries' works | before | after | s |\n| --- | --- | --- | --- | --- |")
     for number in args.folds:
-        began, fold = time.perf_counter(), evaluation.split.folds[number]
+        began, fold = time.perf_counter(), folds[number]
         torch.manual_seed(number)
         training = np.flatnonzero(np.isin(track, fold.train))
         works = np.random.default_rng(number).permutation(np.unique(work[training]))
@@ -312,7 +334,7 @@ def main() -> None:
         if played is not None:
             rows = np.flatnonzero(np.isin(played.same, ours))
         test, check = (
-            FoldQueries(data, one, evaluation.split.seed)
+            FoldQueries(data, one, seed)
             for data, one in ((benchmark, fold), (replace(benchmark, heard={}), choosing))
         )
         net = Tuned(benchmark.values.shape[1]).to(device)

@@ -49,13 +49,14 @@ def backfill(
     Ctrl-C stops after the current track; run the same command again to resume. Runs appear in
     Dagster's UI like all others.
     """
-    from mess_assets.commands import STOPPED, open_instance, resources
+    from mess_assets.commands import STOPPED, open_instance, outcome, resources
     from mess_assets.refresh import STAGES, Runner, plan_batches
+    from mess_core.store.lock import writing
 
     store, model = resources(data, datasets, encoder)
-    with open_instance() as instance:
+    with writing(store.layout, click.echo), open_instance() as instance:
         runner = Runner(store, model, instance, click.echo)
-        if not runner.run("scan the data sets", ["tracks"]):
+        if not runner.scan():
             raise SystemExit(1)
         planned = plan_batches(
             instance,
@@ -83,7 +84,7 @@ def backfill(
         if rebuild:
             runner.rebuild()
     if not runner.done.success:
-        raise click.ClickException("finished with failures; list them with mess tracks --failed")
+        raise click.ClickException(outcome(store.layout, runner.done))
 
 
 def _filter(layout: Any, datasets: Sequence[str], tracks: Sequence[str]) -> Any:

@@ -69,6 +69,8 @@ def _refresh(
     import time
 
     from mess_assets.refresh import any_embedding, refresh
+    from mess_core.store.lock import writing
+    from mess_core.store.track_table import scan_summary
 
     store, chosen = resources(data, datasets, encoders[0] if encoders else None)
     also = [chosen.named(name) for name in dict.fromkeys(encoders) if name != chosen.name]
@@ -78,7 +80,7 @@ def _refresh(
         click.echo(f"{time.perf_counter() - began:7.1f} s  {line}")
 
     try:
-        with open_instance() as instance:
+        with writing(store.layout, say), open_instance() as instance:
             done = refresh(
                 instance,
                 store=store,
@@ -90,11 +92,39 @@ def _refresh(
             )
     except KeyboardInterrupt:
         raise click.ClickException(STOPPED) from None
-    say("done" if done.success else "finished with failures; list them with mess tracks --failed")
+    say(outcome(store.layout, done))
+    for line in scan_summary(store.layout):
+        click.secho(line, fg="yellow", err=True)
     if any_embedding(chosen.layout(store)):
         _print_next_steps(data, chosen.folder())
     if not done.success:
         raise SystemExit(1)
+
+
+def _mlflow(root: Path) -> str:
+    from mess_core.tracking import default_tracking_uri, without_password
+
+    uri = default_tracking_uri(root)
+    if uri == "off":
+        return "off (MLFLOW_TRACKING_URI)"
+    if uri.startswith(("http://", "https://", "databricks")):
+        return without_password(uri)
+    return f"mlflow ui --backend-store-uri {without_password(uri)}"
+
+
+def outcome(layout: Any, done: Any) -> str:
+    """Return how a refresh ended, and where to read on."""
+    from mess_core.store.failures import failures_table
+
+    if done.success:
+        return "done"
+    failed = failures_table(layout)["track_id"].nunique()
+    if failed:
+        return f"finished; {failed} tracks failed: mess tracks --failed"
+    lacking = [name for name, _, good in done.runs if not good]
+    if lacking:
+        return f"finished, except: {', '.join(lacking)}; the reason is given above"
+    return "finished, but a data set could not be read"
 
 
 def _print_next_steps(data: str, encoder: str) -> None:
@@ -124,7 +154,7 @@ ranked list  {queries}
 passages     mess passages {suggestions[0].track} --start 5{option}
 by ear       mess listen{option}
 Dagster UI   dagster dev -h 127.0.0.1   then http://127.0.0.1:3000
-MLflow UI    mlflow ui --backend-store-uri sqlite:///{Path(data).resolve()}/mlflow.db"""
+MLflow UI    {_mlflow(Path(data).resolve())}"""
     )
     if library.encoder.startswith("untrained:"):
         click.echo(

@@ -12,10 +12,12 @@ from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.defs.sensors import pending_keys
 from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import TRACKS, batches, range_tags
+from mess_core import errors
 
 STAGES = {"embeddings": "embed", "track_targets": "describe"}
 """Maps per-track assets to the jobs that materialise them."""
 
+_OWN_ERRORS = frozenset(errors.__all__)
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -30,14 +32,25 @@ class Batch:
 
 @dataclass
 class Refreshed:
-    """Result of a refresh: runs as (name, run id, success), and the number of pending tracks."""
+    """Result of a refresh.
+
+    Attributes
+    ----------
+    runs : list of (str, str, bool)
+        Name, run id, success.
+    pending : int
+        Tracks that lacked something.
+    unread : int
+        Data sets that could not be read.
+    """
 
     runs: list[tuple[str, str, bool]] = field(default_factory=list)
     pending: int = 0
+    unread: int = 0
 
     @property
     def success(self) -> bool:
-        return all(ok for _, _, ok in self.runs)
+        return all(ok for _, _, ok in self.runs) and not self.unread
 
 
 def plan_batches(
@@ -131,7 +144,7 @@ def refresh(
         Runs with failed tracks have failed; tables are built from the other tracks.
     """
     runner = Runner(store, encoder, instance, say, also=also)
-    if not runner.run("scan the data sets", ["tracks"]):
+    if not runner.scan():
         return runner.done
     planned = plan_batches(instance, store=store, encoder=encoder, also=also, batch=batch)
     runner.done.pending = len({key for one in planned for key in one.wanted})
@@ -169,6 +182,17 @@ class Runner:
     @property
     def _tags(self) -> dict[str, str]:
         return {ENCODER_TAG: self.encoder.folder()}
+
+    def scan(self) -> bool:
+        """Scan the data sets, and say what of them cannot be used."""
+        from mess_core.store.track_table import scan_report, scan_summary
+
+        good = self.run("scan the data sets", ["tracks"])
+        if good:
+            for line in scan_summary(self.store.layout):
+                self.say(f"  {line}")
+            self.done.unread = len(scan_report(self.store.layout)["problems"])
+        return good
 
     def run_batch(self, batch: Batch, on_done: Callable[[str], None] | None = None) -> bool:
         """Run one batch; `on_done` is called with each partition key as it is done.
@@ -275,10 +299,15 @@ def _interrupted(event: dg.DagsterEvent) -> bool:
 
 
 def _reason(event: dg.DagsterEvent) -> str:
+    """Return MESS's own message, which names file and remedy, or else the innermost cause."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        if error.cls_name in _OWN_ERRORS or error.cause is None:
+            own = error.cls_name in _OWN_ERRORS
+            text = error.message.strip()
+            return text.partition(": ")[2] if own else text
         error = error.cause
-    return "unknown" if error is None else error.message.strip()
+    return "unknown"

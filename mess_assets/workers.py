@@ -3,7 +3,8 @@
 A run whose process was killed together with the server that started it stays "started" in the
 event log for ever, since no process is left to report its end. The first step of each run
 therefore tags it with host, process id and start time of the process. `lost_runs` reports runs
-whose process is gone from this host as failed, and Dagster then retries them.
+whose process is gone from this host as failed, and Dagster then retries them. Every run is tagged,
+since every asset uses the store (`StoreResource.setup_for_execution`).
 """
 
 import json
@@ -23,16 +24,18 @@ WORKER_TAG = ".dagster/mess-worker"
 _HIDDEN = "unknown"
 
 
-def tag_run(context: dg.AssetExecutionContext, encoder: str | None = None) -> None:
-    """Tag this run with the process that executes it, and with its encoder."""
-    run_id = context.run.run_id
+def sign_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Tag a run with the process that executes it."""
     # With a process per step, processes end before the run, and the executor monitors them.
     alone = configured_executor() is dg.in_process_executor
     worker = {"run": run_id, "alone": alone, **this_worker()}
-    tags = {WORKER_TAG: json.dumps(worker)}
+    instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
+
+
+def tag_encoder(context: dg.AssetExecutionContext, encoder: str | None) -> None:
+    """Tag this run with its encoder."""
     if encoder is not None:
-        tags[ENCODER_TAG] = encoder
-    context.instance.add_run_tags(run_id, tags)
+        context.instance.add_run_tags(context.run.run_id, {ENCODER_TAG: encoder})
 
 
 def lost_runs(instance: dg.DagsterInstance) -> list[str]:

@@ -29,6 +29,8 @@ def locate(path: str | PathLike[str]) -> Any:
     text = str(path)
     if text == "~" or text.startswith("~/"):  # settings are not always expanded by a shell
         return UPath(str(Path(text).expanduser()))
+    if "://" not in text and text.partition("::")[1]:
+        return UPath(Path(text))  # a name with two colons, not files within files
     found = UPath(path)
     if found.protocol not in _LISTED:
         return found

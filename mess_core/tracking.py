@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["LoggedRun", "default_tracking_uri", "log_run"]
+__all__ = ["LoggedRun", "default_tracking_uri", "log_run", "without_password"]
 
 _log = logging.getLogger("mess")
 _BATCH = 1000
 _PARAM_LENGTH = 500
+_SECRET = re.compile(r"(?<=://)([^\s/@:]*):[^\s/]*@")
+_MISREAD = frozenset("%?#")
 
 
 class LoggedRun(NamedTuple):
@@ -31,11 +34,20 @@ class LoggedRun(NamedTuple):
 def default_tracking_uri(data_root: Any) -> str:
     """Return ``MLFLOW_TRACKING_URI``, or SQLite in ``<data root>/mlflow.db``.
 
-    An object store cannot hold a database: there, tracking is "off" without the variable.
+    An object store cannot hold a database: there, tracking is "off" without the variable. So it is
+    in a folder whose name a database URI cannot contain.
     """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
     if "://" in str(data_root):
+        return "off"
+    if odd := sorted(_MISREAD & set(str(data_root))):
+        _log.warning(
+            "MLflow is off: the data root %s has %s in its name, which a database URI cannot have; "
+            "set MLFLOW_TRACKING_URI to track runs",
+            data_root,
+            " and ".join(odd),
+        )
         return "off"
     return f"sqlite:///{data_root}/mlflow.db"
 
@@ -79,9 +91,24 @@ def log_run(
         return _log_run(experiment, uri, name, params, timed, artifacts or {}, tags or {})
     except Exception as error:  # an error of the tracking server must not lose a result
         _log.warning(
-            "MLflow at %s could not log %r: %s: %s", uri, name, type(error).__name__, error
+            "MLflow at %s could not log %r: %s: %s",
+            without_password(uri),
+            name,
+            type(error).__name__,
+            without_password(str(error)),
         )
         return None
+
+
+def without_password(text: str) -> str:
+    """Return a URI, or a text that contains some, without passwords.
+
+    Examples
+    --------
+    >>> without_password("cannot reach https://me:p@ss@host:5000/x twice")
+    'cannot reach https://me:***@host:5000/x twice'
+    """
+    return _SECRET.sub(r"\1:***@", text)
 
 
 def _log_run(

@@ -74,6 +74,23 @@ def test_interrupted_run_is_marked_failed(folder, monkeypatch):
     assert client.search_runs([experiment.experiment_id])[0].info.status == "FAILED"
 
 
+def test_passwords_are_never_logged(caplog, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with caplog.at_level(logging.WARNING):
+        for uri in ("http://me:s3cret@127.0.0.1:9/", "postgresql://me:s3cret@127.0.0.1:9/db"):
+            assert log_run("e", uri=uri, name="n", params={}, metrics={}) is None
+    assert "could not log" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["100%41", "why?", "a#b"])
+def test_a_root_that_no_database_uri_can_name_is_not_tracked(tmp_path, name, monkeypatch, caplog):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert default_tracking_uri(tmp_path / name) == "off"
+    assert "MLFLOW_TRACKING_URI" in caplog.text
+    assert default_tracking_uri(tmp_path / "Müller & Söhne").startswith("sqlite:///")
+
+
 def test_errors_are_logged_as_warnings(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     with caplog.at_level(logging.WARNING):

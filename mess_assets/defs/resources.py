@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
@@ -34,6 +33,13 @@ class StoreResource(dg.ConfigurableResource):
         default_factory=lambda: os.environ.get("MESS_DATASETS", ""),
         description="name=path pairs, comma-separated; empty: the folders in <data_root>/datasets.",
     )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Sign the run, if there is one, with its process; sensors have none."""
+        from mess_assets.workers import sign_run
+
+        if context.run is not None and context.instance is not None:
+            sign_run(context.instance, context.run.run_id)
 
     @property
     def layout(self) -> Any:
@@ -202,7 +208,7 @@ class TrackingResource(dg.ConfigurableResource):
     ) -> dict[str, Any]:
         """Log one MLflow run that links to the Dagster run, and return metadata that links back."""
         from mess_assets.links import dagster_run_url, mlflow_run_url
-        from mess_core.tracking import default_tracking_uri, log_run
+        from mess_core.tracking import default_tracking_uri, log_run, without_password
 
         uri = self.uri or default_tracking_uri(store.layout.root)
         page = dagster_run_url(context.run.run_id)
@@ -228,12 +234,3 @@ class TrackingResource(dg.ConfigurableResource):
             "mlflow_experiment": experiment,
             "mlflow_store": without_password(uri),
         }
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without its password, for logs and metadata."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()

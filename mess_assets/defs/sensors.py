@@ -69,9 +69,10 @@ def new_tracks(
     from mess_core.store.tables import read_table
 
     try:
-        found = list_track_ids(store.sources())
         path = store.layout.tracks
-        known = set(read_table(path)["track_id"]) if path.exists() else set()
+        table = read_table(path) if path.exists() else None
+        known = set() if table is None else set(table["track_id"])
+        found = list_track_ids(store.sources(), known_tracks=table)
     except MessError as error:
         return dg.SkipReason(str(error))
     new, gone = [one for one in found if one not in known], sorted(known - set(found))

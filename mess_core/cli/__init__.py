@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import io
+import sys
 from typing import Any
 
 import click
@@ -95,6 +97,10 @@ def main() -> None:
     ...     main()  # doctest: +ELLIPSIS
     Usage: mess fetch ...
     """
+    # A terminal that cannot show a character shows another one instead.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     cli(prog_name="mess")
 
 

@@ -46,16 +46,18 @@ def probe(
     from mess_core.encoders.chosen import choose_encoder
     from mess_core.probing.pipeline import probe_store, probing_folder
     from mess_core.store import Layout
+    from mess_core.store.lock import writing
 
     layout = choose_encoder(Layout(data), encoder, indexed=False)
-    found, made_from = probe_store(
-        layout,
-        folds=folds,
-        group_by=group_by,
-        permutations=permutations,
-        device=device,
-        progress=lambda line: click.echo(line, err=True),
-    )
+    with writing(layout, note):
+        found, made_from = probe_store(
+            layout,
+            folds=folds,
+            group_by=group_by,
+            permutations=permutations,
+            device=device,
+            progress=lambda line: click.echo(line, err=True),
+        )
     columns = [
         "target", "layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within",
         "weighted_r2", "untrained_r2", "untrained_gain", "untrained_gain_low",

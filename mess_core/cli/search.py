@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mess_core.audio import AUDIO_SUFFIXES
 from mess_core.cli.terminal import data_option, encoder_option, json_option, note, show_table
+from mess_core.errors import AudioError
 
 if TYPE_CHECKING:
     from mess_core.search.query import Library, SearchMode
@@ -184,7 +186,16 @@ def aspects(data: str, encoder: str | None, as_json: bool) -> None:
 
 def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
     """Return whether TRACK is an audio file; refuse options that only apply to library tracks."""
-    if track in set(library.tracks["track_id"]) or not Path(track).is_file():
+    path = Path(track).expanduser()
+    if track in set(library.tracks["track_id"]):
+        return False
+    if not path.is_file():
+        if path.suffix.lower() in AUDIO_SUFFIXES or len(path.parts) > 1:
+            raise AudioError(
+                "does not exist, and no track of the library is called so",
+                path=track,
+                remedy="Check the path, or see `mess tracks`",
+            )
         return False
     given = [f"--{name.replace('_', '-')}" for name, on in needs_a_track.items() if on]
     if given:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mess_core.audio import audio_info, file_sha256
-from mess_core.datasets.base import Scan, track_table
+from mess_core.datasets.base import Scan, track_table, validate_track_table
 from mess_core.datasets.layouts import scan_source
 from mess_core.errors import AudioError, DatasetError
 from mess_core.paths import locate
@@ -110,7 +110,10 @@ def configured_sources(data_root: str | PathLike[str], datasets: str | None = No
 
 
 def read_tracks(
-    sources: Sequence[Source], *, known_hashes: pd.DataFrame | None = None
+    sources: Sequence[Source],
+    *,
+    known_hashes: pd.DataFrame | None = None,
+    known_tracks: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
     """Scan all sources into one validated track table.
 
@@ -120,20 +123,24 @@ def read_tracks(
     known_hashes : DataFrame, optional
         Third result of an earlier call; files with unchanged size and modification time are
         not hashed again.
+    known_tracks : DataFrame, optional
+        First result of an earlier call. A source whose folder is missing, unreadable or empty now
+        keeps its tracks of then, since its disk may not be mounted.
 
     Returns
     -------
     tracks : DataFrame
         Columns `base.TRACK_COLUMNS`, one row per track.
     report : dict
-        Counts for each data set, and every skipped file with its reason.
+        Counts for each data set, every skipped file with its reason, and in ``problems`` the
+        data sets that could not be read, each with ``dataset, problem, remedy, tracks``.
     hashes : DataFrame
         Columns ``path, size, modified, sha256, duration_s``.
 
     Raises
     ------
     DatasetError
-        If a source's folder or metadata cannot be used.
+        If no source's folder and metadata can be used, or none holds a recording.
 
     Examples
     --------
@@ -151,8 +158,8 @@ def read_tracks(
     """
     import pandas as pd
 
-    scans = {source.name: _scan(source) for source in sources}
-    tracks = track_table(scans)
+    scans, problems = _scan_all(sources, known_tracks)
+    tracks = _with_earlier(track_table(scans), problems, known_tracks)
     cache: dict[tuple[str, int, float], tuple[str, float]] = {}
     if known_hashes is not None:
         for row in known_hashes.itertuples():
@@ -167,7 +174,8 @@ def read_tracks(
             rows.append((*key, sha256, duration_s))
     hashes = pd.DataFrame(rows, columns=["path", "size", "modified", "sha256", "duration_s"])
     by_path = hashes.set_index("path")
-    tracks["audio_sha256"] = tracks["audio_path"].map(by_path["sha256"]).astype("string")
+    measured_sha = tracks["audio_path"].map(by_path["sha256"]).astype("string")
+    tracks["audio_sha256"] = measured_sha.fillna(tracks["audio_sha256"])
     measured = tracks["audio_path"].map(by_path["duration_s"]).astype("float64")
     tracks["duration_s"] = measured.fillna(tracks["duration_s"])
     report = {
@@ -178,12 +186,21 @@ def read_tracks(
         "skipped": sum(len(scan.skipped) for scan in scans.values()),
         "hours": float(tracks["duration_s"].sum() / 3600),
         "datasets": [scan.report() for scan in scans.values()],
+        "problems": problems,
     }
     return tracks, report, hashes
 
 
-def list_track_ids(sources: Sequence[Source]) -> list[str]:
+def list_track_ids(
+    sources: Sequence[Source], *, known_tracks: pd.DataFrame | None = None
+) -> list[str]:
     """Return the ids of the tracks that `read_tracks` would list, without hashing any file.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    known_tracks : DataFrame, optional
+        As in `read_tracks`.
 
     Raises
     ------
@@ -199,8 +216,57 @@ def list_track_ids(sources: Sequence[Source]) -> list[str]:
     ...     list_track_ids([Source("takes", folder)])
     ['take1']
     """
-    tracks = track_table({source.name: _scan(source) for source in sources})
+    scans, problems = _scan_all(sources, known_tracks)
+    tracks = _with_earlier(track_table(scans), problems, known_tracks)
     return [str(track_id) for track_id in tracks["track_id"]]
+
+
+def _scan_all(
+    sources: Sequence[Source], known: pd.DataFrame | None
+) -> tuple[dict[str, Scan], list[dict[str, Any]]]:
+    """Return the scans of the sources that can be read, and the problems of the others."""
+    counts = {} if known is None else known["dataset"].value_counts().to_dict()
+    scans: dict[str, Scan] = {}
+    errors: dict[str, DatasetError] = {}
+    for source in sources:
+        try:
+            scan = _scan(source)
+            if not scan.tracks and (source.name in counts or len(sources) == 1):
+                raise DatasetError(
+                    f"the folder of data set {source.name!r} holds no recordings",
+                    path=source.root,
+                    remedy="Mount its disk, put recordings there, or take it out of MESS_DATASETS",
+                )
+            scans[source.name] = scan
+        except DatasetError as error:
+            errors[source.name] = error
+    kept = sum(counts.get(name, 0) for name in errors)
+    if errors and not kept and not any(scan.tracks for scan in scans.values()):
+        raise next(iter(errors.values()))
+    problems = [
+        {
+            "dataset": name,
+            "problem": f"{error.path}: {error.problem}" if error.path else error.problem,
+            "remedy": error.remedy,
+            "tracks": int(counts.get(name, 0)),
+        }
+        for name, error in errors.items()
+    ]
+    return scans, problems
+
+
+def _with_earlier(
+    tracks: pd.DataFrame, problems: list[dict[str, Any]], known: pd.DataFrame | None
+) -> pd.DataFrame:
+    """Return the track table with the earlier rows of data sets that cannot be read now."""
+    import pandas as pd
+
+    unread = {problem["dataset"] for problem in problems if problem["tracks"]}
+    if known is None or not unread:
+        return tracks
+    earlier = known[known["dataset"].isin(unread) & ~known["track_id"].isin(tracks["track_id"])]
+    both = pd.concat([tracks, earlier.reindex(columns=tracks.columns)])
+    return validate_track_table(both.sort_values(["dataset", "track_id"], ignore_index=True))
 
 
 def _source_names(folders: Sequence[str]) -> list[tuple[str, str]]:

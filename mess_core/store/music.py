@@ -46,16 +46,20 @@ def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
     """
     import pandas as pd
 
-    stamps: dict[str, tuple[int, float]] = {}
-    for path in tracks["midi_path"].dropna().astype(str):
-        with contextlib.suppress(OSError):
-            status = locate(path).stat()
-            stamps[path] = (int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
-    known: dict[str, Sketch] = {}
+    stored: dict[str, tuple[tuple[int, float], Sketch]] = {}
     with contextlib.suppress(StoreError):
         for row in read_table(layout.note_sketches).itertuples():
-            if stamps.get(row.path) == (row.size, row.modified):
-                known[row.path] = np.frombuffer(row.sketch, dtype="<u8").astype(np.uint64)
+            sketch = np.frombuffer(row.sketch, dtype="<u8").astype(np.uint64)
+            stored[row.path] = (row.size, row.modified), sketch
+    stamps: dict[str, tuple[int, float]] = {}
+    for path in tracks["midi_path"].dropna().astype(str):
+        try:
+            status = locate(path).stat()
+            stamps[path] = (int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
+        except OSError:  # its disk may not be mounted: its music is what it was
+            if path in stored:
+                stamps[path] = stored[path][0]
+    known = {path: stored[path][1] for path in stamps if stored.get(path, ((),))[0] == stamps[path]}
     missing = [path for path in stamps if path not in known]
     if missing:
         found, _ = note_sketches(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mess_core.audio import file_sha256
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["check_tracks", "outdated_tables", "pending_tracks", "refresh_tracks", "tracks_of"]
+__all__ = [
+    "check_tracks",
+    "outdated_tables",
+    "pending_tracks",
+    "refresh_tracks",
+    "scan_report",
+    "scan_summary",
+    "tracks_of",
+]
 
 
 def refresh_tracks(
@@ -39,18 +48,19 @@ def refresh_tracks(
         lacks), and the track ids ``added``, ``removed`` and ``changed``
         since the last table, and ``renamed``: pairs of old and new id with the same audio,
         whose embeddings and targets were moved to the new name. A renamed track counts as
-        neither added nor removed.
+        neither added nor removed. Data sets in ``problems`` could not be read, and keep their
+        tracks.
 
     Raises
     ------
     DatasetError
-        If a source's folder or metadata cannot be used.
+        If no source's folder and metadata can be used.
     StoreError
         If the data root cannot be read or written.
     """
     known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
     before = read_table(layout.tracks) if layout.tracks.exists() else None
-    tracks, report, hashes = read_tracks(sources, known_hashes=known)
+    tracks, report, hashes = read_tracks(sources, known_hashes=known, known_tracks=before)
     tracks = with_transcriptions(layout, tracks)
     tracks, report["unknown_overrides"] = apply_overrides(layout, tracks)
     tracks = with_music(layout, tracks)
@@ -78,6 +88,38 @@ def refresh_tracks(
     write_json(layout.tracks_report, report)
     write_table(layout.tracks, tracks)
     return tracks, report
+
+
+def scan_report(layout: Layout) -> dict[str, Any]:
+    """Return the report of the last scan, without skipped files or problems if there was none."""
+    report: dict[str, Any] = {"skipped": 0, "problems": [], "datasets": []}
+    with contextlib.suppress(StoreError):
+        report |= read_json(layout.tracks_report)
+    return report
+
+
+def scan_summary(layout: Layout) -> list[str]:
+    """Return lines about what the last scan could not use: files, and whole data sets.
+
+    Examples
+    --------
+    >>> scan_summary(Layout("memory://never-scanned"))
+    []
+    """
+    report = scan_report(layout)
+    lines = []
+    for one in report["problems"]:
+        kept = f"; its {one['tracks']} tracks stay as they were" if one["tracks"] else ""
+        remedy = f". {one['remedy']}" if one["remedy"] else ""
+        lines.append(f"data set {one['dataset']!r} cannot be read{kept}: {one['problem']}{remedy}")
+    reasons = Counter(
+        skipped["reason"] for dataset in report["datasets"] for skipped in dataset["skipped"]
+    )
+    if total := sum(reasons.values()):
+        shown = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(2))
+        more = "" if len(reasons) < 3 else ", ..."
+        lines.append(f"{total} files were skipped ({shown}{more}): mess tracks --skipped")
+    return lines
 
 
 def tracks_of(layout: Layout, keys: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
@@ -120,9 +162,12 @@ def pending_tracks(
         for row in failures_table(layout).to_dict("records")
     }
     store = EmbeddingStore(layout)
+    unread = {problem["dataset"] for problem in scan_report(layout)["problems"]}
     pending: dict[str, dict[str, str]] = {}
     for row in read_table(layout.tracks).to_dict("records"):
         track_id, dataset = str(row["track_id"]), str(row["dataset"])
+        if dataset in unread:
+            continue
         sources = _sources(row)
         lacks: dict[str, str] = {}
         audio = sources.get("audio")
@@ -148,16 +193,19 @@ def pending_tracks(
 
 
 def check_tracks(layout: Layout) -> Finding:
-    """Check that track ids are unique, no tracks share audio, and all audio has a hash."""
+    """Check that all data sets were read, ids are unique, and audio is hashed and not shared."""
     tracks = read_table(layout.tracks)
     hashed = tracks.dropna(subset=["audio_sha256"])
     duplicates = hashed[hashed["audio_sha256"].duplicated(keep=False)]
     unhashed = tracks[tracks["audio_path"].notna() & tracks["audio_sha256"].isna()]
     repeated = tracks[tracks["track_id"].duplicated()]
+    problems = scan_report(layout)["problems"]
+    sound = duplicates.empty and unhashed.empty and repeated.empty and not problems
     return Finding(
-        duplicates.empty and unhashed.empty and repeated.empty and len(tracks) > 0,
+        sound and len(tracks) > 0,
         {
             "tracks": len(tracks),
+            "unread_data_sets": [f"{one['dataset']}: {one['problem']}" for one in problems],
             "same_audio": duplicates["track_id"].head(EXAMPLES).tolist(),
             "without_hash": unhashed["track_id"].head(EXAMPLES).tolist(),
             "repeated_ids": repeated["track_id"].head(EXAMPLES).tolist(),

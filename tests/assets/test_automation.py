@@ -15,10 +15,10 @@ import pytest
 
 from mess_assets import executors, links, op_tags
 from mess_assets.defs import automation
-from mess_assets.defs.resources import without_password
 from mess_assets.defs.sensors import keys_in_active_runs
 from mess_assets.partitions import range_tags
 from mess_assets.workers import WORKER_TAG, lost_runs, this_worker
+from mess_core.tracking import without_password
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -74,7 +74,7 @@ def test_failed_tracks_are_retried_on_request(invoke, fresh):
     sf.write(path, [0.0] * 48_000, 24_000)
     named = ("--yes", "--stage", "embeddings", "--track", "demo_01_steady")
     first = invoke(*named)
-    assert "finished with failures" in first.output
+    assert "1 tracks failed: mess tracks --failed" in first.output
     assert "Nothing to do" in invoke(*named).output
     assert "embeddings: 1 tracks" in invoke(*named, "--failed", "--dry-run").output
     assert len(failures_table(fresh.layout)) == 1  # a dry run deletes no record

@@ -14,7 +14,7 @@ from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import failure_table, report_outcomes
 from mess_assets.plots import coverage_png, picture, similarity_png
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import tag_run
+from mess_assets.workers import tag_encoder
 
 EMBEDDINGS_CODE_VERSION = "1"
 
@@ -58,7 +58,7 @@ def embeddings(
     from mess_core.store.track_table import tracks_of
 
     layout = encoder.layout(store)
-    tag_run(context, encoder.folder())
+    tag_encoder(context, encoder.folder())
     rows, unknown = tracks_of(layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
@@ -130,7 +130,7 @@ def embedding_matrix(
     from mess_core.store.tables import read_table
 
     layout = encoder.layout(store)
-    tag_run(context, layout.encoder)
+    tag_encoder(context, layout.encoder)
     began = time.perf_counter()
     tracks = read_table(store.layout.tracks)
     manifest = build_matrix(layout, tracks)

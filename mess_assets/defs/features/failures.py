@@ -9,7 +9,6 @@ from mess_assets.defs.resources import StoreResource
 from mess_assets.op_tags import OWNERS
 from mess_assets.per_track import failure_table
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import tag_run
 
 _COLUMNS = {
     "stage": "embeddings or track_targets",
@@ -40,7 +39,6 @@ def failures(context: dg.AssetExecutionContext, store: StoreResource) -> dg.Mate
     """Collect the failure records into a table and an HTML page."""
     from mess_core.store.failures_page import reasons, write_failures
 
-    tag_run(context)
     table = write_failures(store.layout)
     return dg.MaterializeResult(
         metadata={

@@ -12,7 +12,6 @@ from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
 from mess_assets.plots import distributions_png, picture
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import tag_run
 
 TARGETS_CODE_VERSION = "3"
 
@@ -43,7 +42,6 @@ def track_targets(
     from mess_core.store.track_table import tracks_of
     from mess_core.targets import compute_track_targets
 
-    tag_run(context)
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
@@ -81,7 +79,6 @@ def aligned_targets(
     from mess_core.store.tables import read_table
     from mess_core.targets import compute_aligned_targets
 
-    tag_run(context)
     began = time.perf_counter()
     works = []
     for work in compute_aligned_targets(read_table(store.layout.tracks), store.layout):

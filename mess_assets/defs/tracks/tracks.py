@@ -12,7 +12,6 @@ from mess_assets.op_tags import OWNERS
 from mess_assets.partitions import TRACKS
 from mess_assets.plots import picture, tracks_png
 from mess_assets.tables import column_schema, sample
-from mess_assets.workers import tag_run
 
 
 @dg.asset(
@@ -32,9 +31,8 @@ def tracks(
 ) -> dg.MaterializeResult:
     """Scan the data sets and write ``metadata/tracks.parquet``."""
     from mess_core.store import escape_track_id
-    from mess_core.store.track_table import refresh_tracks
+    from mess_core.store.track_table import refresh_tracks, scan_summary
 
-    tag_run(context)
     began = time.perf_counter()
     table, report = refresh_tracks(store.layout, store.sources())
     keys = [escape_track_id(track_id) for track_id in table["track_id"]]
@@ -69,6 +67,7 @@ def tracks(
             ),
             "partitions_added": len(new),
             "partitions_removed": deleted,
+            "problems": dg.MetadataValue.md("\n".join(scan_summary(store.layout)) or "none"),
             "skipped": dg.MetadataValue.md("\n".join(skipped[:100]) or "nothing"),
             "sample": sample(table.drop(columns=["audio_path", "midi_path", "audio_sha256"])),
             "picture": picture(tracks_png(table)),
@@ -78,7 +77,10 @@ def tracks(
     )
 
 
-@dg.asset_check(asset=tracks, description="Ids are unique, audio is hashed and not duplicated.")
+@dg.asset_check(
+    asset=tracks,
+    description="Data sets were read, ids are unique, audio is hashed and not duplicated.",
+)
 def tracks_are_distinct(store: StoreResource) -> dg.AssetCheckResult:
     from mess_core.store.track_table import check_tracks
 

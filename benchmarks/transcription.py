@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import mir_eval
@@ -31,7 +30,7 @@ from mess_core.transcription import Transcriber
 
 
 def played(path: Path) -> Performance:
-    """The notes of a `.tsv` file; sustained by the pedal, which it has as longer notes."""
+    """The notes of a `.tsv` file, from key down to key up."""
     onset, offset, key, velocity = np.loadtxt(path, skiprows=1, ndmin=2).T
     order = np.lexsort((key, onset))
     return Performance(
@@ -44,7 +43,7 @@ def played(path: Path) -> Performance:
 
 
 def transcribed(path: Path, model: Transcriber, args: argparse.Namespace) -> Performance | None:
-    """The notes of a recording, the pedal as longer notes as in the data set."""
+    """The notes of a recording."""
     stored = None if args.midi is None else Path(args.midi) / f"{path.stem}.mid"
     if stored is not None and stored.exists():
         found: Performance | None = read_performance(stored)
@@ -57,10 +56,6 @@ def transcribed(path: Path, model: Transcriber, args: argparse.Namespace) -> Per
             stored.parent.mkdir(parents=True, exist_ok=True)
             write_midi(found, stored)
     return found
-
-
-def sustained(notes: Performance) -> Performance:
-    return replace(notes, offset_s=notes.sounding_offset_s, pedal_s=np.empty((0, 2)))
 
 
 def delay_s(notes: Performance, found: Performance) -> float:
@@ -118,7 +113,7 @@ def main() -> None:
             "audio s/s": heard_s / seconds,
         })  # fmt: skip
         print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
-        both = notes, sustained(found)
+        both = notes, found
         values.append([[one.function(side) for one in wanted] for side in both])
     table = pd.DataFrame(rows)
     print("mean", table.drop(columns="recording").mean().round(3).to_dict())

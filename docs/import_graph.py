@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1] / "mess_core"
 PICTURE = Path(__file__).resolve().parent / "_static" / "import_graph.svg"
 
 ROOMS = (
-    "cli", "listen", "pretraining", "evaluation", "judgements", "validation", "ranking", "search",
-    "probing", "targets", "transcription", "encoders", "statistics", "store", "datasets", "midi",
-    "tracking", "audio", "environment", "paths", "errors",
+    "cli", "listen", "plots", "pretraining", "evaluation", "judgements", "validation", "ranking",
+    "search", "probing", "targets", "transcription", "encoders", "statistics", "store", "datasets",
+    "midi", "tracking", "audio", "environment", "paths", "errors",
 )  # fmt: skip
 """From top to bottom: a room imports from rooms below itself only."""
 

@@ -1,0 +1,17 @@
+"""Figures for papers and notebooks (matplotlib): the same pictures as on the page.
+
+Every function draws into given axes, or into a new figure, and returns the axes, so that a figure
+can be composed, restyled and saved as usual: ``tempo_curves(found).figure.savefig("a.pdf")``.
+"""
+
+from mess_core.plots.aspects import aspect_bars
+from mess_core.plots.layers import layer_profile
+from mess_core.plots.performances import comparison_figure, performance_worm, tempo_curves
+
+__all__ = [
+    "aspect_bars",
+    "comparison_figure",
+    "layer_profile",
+    "performance_worm",
+    "tempo_curves",
+]

@@ -26,12 +26,13 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mess_core.errors import AudioError, EncoderError, MessError, StoreError
+from mess_core.listen.compare import compared, other_performances
 from mess_core.listen.library_cache import LibraryCache
 from mess_core.listen.listening_test import listening_test_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
-from mess_core.listen.overview import PlacedBy, heatmap
+from mess_core.listen.overview import PlacedBy, heatmap, layer_profile, target_values
 from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
@@ -55,6 +56,7 @@ _NOT_EVALUATED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>
 <p>Nothing has been evaluated in this library with this encoder. Run <code>mess evaluate</code>.
 <a href="/">Back to the search</a></p></html>"""
 Hits = Annotated[int, Query(ge=1, le=200)]
+Hit = Annotated[list[str], Query(max_length=200)]
 Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
 
@@ -90,7 +92,12 @@ def create_app(
         ("similar", _similar),
         ("passages", _passages),
         ("explain", _explain),
+        ("reasons", _reasons),
         ("moment", _moment),
+        ("compare", _compare),
+        ("others", _others),
+        ("layer", _layer),
+        ("targets", _targets),
         ("map", _map),
         ("heatmap", _heatmap),
         ("peaks", _peaks),
@@ -216,9 +223,29 @@ def _explain(cache: LibraryCache, query: str, hit: str) -> dict[str, Any]:
     return {"rows": _records(cache.library().explain(query, hit))}
 
 
+def _reasons(cache: LibraryCache, query: str, hit: Hit) -> dict[str, Any]:
+    return {"hits": _plain(cache.library().reasons(query, hit))}
+
+
 def _moment(cache: LibraryCache, query: str, hit: str, time_s: float = 0.0) -> dict[str, Any]:
     found = moment(cache.library(), query, hit, time_s)
     return {"time_s": found.time_s, "how": found.how, "confidence": found.confidence}
+
+
+def _compare(cache: LibraryCache, query: str, hit: str) -> dict[str, Any]:
+    return compared(cache.library(), query, hit)
+
+
+def _others(cache: LibraryCache, query: str, hit: str) -> dict[str, Any]:
+    return other_performances(cache.library(), query, hit)
+
+
+def _layer(cache: LibraryCache, target: str) -> dict[str, Any]:
+    return layer_profile(cache.library().layout, target)
+
+
+def _targets(cache: LibraryCache) -> dict[str, Any]:
+    return target_values(cache.library())
 
 
 def _map(cache: LibraryCache, by: PlacedBy = "sound") -> dict[str, Any]:

@@ -15,11 +15,12 @@ from mess_core.errors import AudioError, MidiError, SearchError, StoreError
 from mess_core.midi.alignment import TRUSTED, align
 from mess_core.search.query import Library
 
-__all__ = ["Moment", "chroma_map", "moment"]
+__all__ = ["Moment", "chroma_map", "moment", "sound_map"]
 
 _STEP_S = 0.2
 _RATE = 11_025
 _LONGEST_S = 1800.0
+_QUIET = np.float32(1e-4)
 TimeMap = Callable[[float], tuple[float, float]]
 How = Literal["notes", "sound", "passage", "start"]
 
@@ -70,7 +71,7 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
     same = isinstance(one["work_id"], str) and one["work_id"] == other["work_id"]
     aligners: list[tuple[How, str, Callable[[str, str], TimeMap | None]]] = [
         ("notes", "midi_path", _by_notes),
-        ("sound", "audio_path", _by_sound),
+        ("sound", "audio_path", sound_map),
     ]
     if same:
         for how, column, aligned in aligners:
@@ -103,7 +104,8 @@ def _by_notes(a: str, b: str) -> TimeMap | None:
 
 
 @lru_cache(maxsize=16)
-def _by_sound(a: str, b: str) -> TimeMap | None:
+def sound_map(a: str, b: str) -> TimeMap | None:
+    """Return the map of times by aligned chroma, or None if it cannot be found."""
     try:
         if max(audio_info(a).duration_s, audio_info(b).duration_s) > _LONGEST_S:
             return None
@@ -131,6 +133,8 @@ def chroma_map(a: NDArray[np.float32], b: NDArray[np.float32]) -> TimeMap:
     """
     import librosa
 
+    # Silence has no chroma, and no angle to any other: a little of every pitch class instead.
+    a, b = a + _QUIET, b + _QUIET
     _, path = librosa.sequence.dtw(a, b, metric="cosine")
     path = path[::-1]
     unit_a, unit_b = (x / np.maximum(np.linalg.norm(x, axis=0), 1e-9) for x in (a, b))

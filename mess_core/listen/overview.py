@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import StoreError
+from mess_core.probing.pipeline import in_probed_units
 from mess_core.search.query import Library
 from mess_core.search.suggestions import PLAYED
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table
+from mess_core.targets.registry import targets
 
-__all__ = ["PlacedBy", "heatmap", "library_map", "project"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "PlacedBy",
+    "heatmap",
+    "layer_profile",
+    "library_map",
+    "project",
+    "target_values",
+]
 
 PlacedBy = Literal["playing", "sound"]
 
@@ -90,24 +102,107 @@ def library_map(library: Library, by: PlacedBy = "sound") -> dict[str, Any]:
 
 
 def heatmap(layout: Layout) -> dict[str, Any]:
-    """Return R² of every target and layer: ``encoder, layers, targets, r2`` [targets][layers].
+    """Return R² of every target and layer, with what is known about each cell.
+
+    Returns
+    -------
+    dict
+        ``encoder, layers, targets`` and, as lists [targets][layers]: ``r2, r2_low, r2_high, q,
+        untrained_r2``; missing values are None.
 
     Raises
     ------
     StoreError
         If the library has not been probed.
     """
+    record, table = _scores(layout)
+    wide = table.pivot_table(index="target", columns="layer", values="r2", sort=False)
+    found: dict[str, Any] = {
+        "encoder": str(record["made_from"]["encoder"]),
+        "layers": [int(layer) for layer in wide.columns],
+        "targets": [str(target) for target in wide.index],
+    }
+    for name in ("r2", "r2_low", "r2_high", "q", "untrained_r2"):
+        cells = table.pivot(index="target", columns="layer", values=name)
+        found[name] = [_rounded(row) for row in cells.loc[wide.index, wide.columns].to_numpy(float)]
+    return found
+
+
+def layer_profile(layout: Layout, target: str) -> dict[str, Any]:
+    """Return how well each layer predicts a target, and its values against held-out predictions.
+
+    Returns
+    -------
+    dict
+        ``target, unit, layers, r2, r2_low, r2_high, untrained_r2``; ``points``: per track its
+        ``track_id``, the ``measured`` value and the one ``predicted`` from works that exclude its
+        own, both in standard deviations.
+
+    Raises
+    ------
+    StoreError
+        If the library has not been probed, or not for this target.
+    """
+    _, table = _scores(layout)
+    part = table[table["target"] == target].sort_values("layer")
+    if part.empty:
+        raise StoreError(f"there are no scores of a target {target!r}", path=str(layout.probing))
+    found: dict[str, Any] = {
+        "target": target,
+        "unit": next((one.unit for one in targets() if one.name == target), ""),
+        "layers": [int(layer) for layer in part["layer"]],
+    }
+    for name in ("r2", "r2_low", "r2_high", "untrained_r2"):
+        found[name] = _rounded(part[name].to_numpy(float))
+    return {**found, "points": _held_out(layout, target)}
+
+
+def target_values(library: Library) -> dict[str, Any]:
+    """Return the values of all targets for the indexed tracks, to colour the map by.
+
+    Returns
+    -------
+    dict
+        ``track_ids``; ``targets``: name to ``unit`` and ``values``; None where not available.
+    """
+    table = read_table(library.layout.proxy_targets).set_index("track_id")
+    table = table.reindex(library.track_ids)
+    return {
+        "track_ids": list(library.track_ids),
+        "targets": {
+            one.name: {"unit": one.unit, "values": _rounded(table[one.name].to_numpy(float), 4)}
+            for one in targets()
+            if table[one.name].notna().any()
+        },
+    }
+
+
+def _scores(layout: Layout) -> tuple[dict[str, Any], pd.DataFrame]:
     record = read_json(layout.probing / "results.json")
     table = read_table(layout.probing / "results.parquet")
     if table.empty:
         raise StoreError("holds no scores", path=str(layout.probing))
-    wide = table.pivot_table(index="target", columns="layer", values="r2", sort=False)
-    cells = wide.to_numpy(dtype=np.float64)
-    return {
-        "encoder": str(record["made_from"]["encoder"]),
-        "layers": [int(layer) for layer in wide.columns],
-        "targets": [str(target) for target in wide.index],
-        "r2": [
-            [round(float(cell), 3) if np.isfinite(cell) else None for cell in row] for row in cells
-        ],
-    }
+    return record, table
+
+
+def _held_out(layout: Layout, target: str) -> list[dict[str, Any]]:
+    """Return measured and predicted values per track, or nothing if no probe was fitted."""
+    try:
+        placed = read_table(layout.probing / "placed.parquet").set_index("track_id")
+        measured = read_table(layout.proxy_targets).set_index("track_id")
+    except StoreError:
+        return []
+    if target not in placed:
+        return []
+    values = in_probed_units(measured)[target].reindex(placed.index)
+    values = (values - values.mean()) / values.std(ddof=0)
+    known = values.notna() & placed[target].notna()
+    rows = zip(placed.index[known], values[known], placed.loc[known, target], strict=True)
+    return [
+        {"track_id": str(track), "measured": round(float(m), 3), "predicted": round(float(p), 3)}
+        for track, m, p in rows
+    ]
+
+
+def _rounded(values: NDArray[np.float64], digits: int = 3) -> list[float | None]:
+    return [round(float(one), digits) if np.isfinite(one) else None for one in values]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_figure", "performance_worm", "smoothed", "tempo_curves"]
 
 _WORM_BEATS = 4.0
+_FILLED = 1 / 3
 
 Floats = NDArray[np.float64]
 
@@ -210,10 +211,12 @@ def comparison_figure(
 def smoothed(values: Floats, beats: float) -> Floats:
     """Return a curve smoothed by a Gaussian of `beats`, over the values that are known.
 
+    A gap is filled where its neighbours have a third of the weight.
+
     Examples
     --------
-    >>> smoothed(np.array([1.0, np.nan, 1.0, 1.0]), 1.0).tolist()
-    [1.0, nan, 1.0, 1.0]
+    >>> smoothed(np.array([1.0, np.nan, 1.0, 1.0, *[np.nan] * 4]), 1.0).round(6).tolist()
+    [1.0, 1.0, 1.0, 1.0, nan, nan, nan, nan]
     """
     if not beats:
         return values
@@ -223,7 +226,7 @@ def smoothed(values: Floats, beats: float) -> Floats:
     total = gaussian_filter1d(np.where(known, values, 0.0), beats, mode="constant")
     weight = gaussian_filter1d(known.astype(np.float64), beats, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.where(known, total / weight, np.nan)
+        found: Floats = np.where(known | (weight > _FILLED), total / weight, np.nan)
     return found
 
 

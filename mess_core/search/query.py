@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from mess_core.probing.aspects import Aspect, fallback_aspects
 from mess_core.probing.results import load_aspects
 from mess_core.search.artifact import load_artifact
 from mess_core.search.aspect_weights import layer_weights
-from mess_core.search.explain import explain_hit
+from mess_core.search.explain import explain_hit, hit_reasons
 from mess_core.search.index import TrackIndex, unit_layers
 from mess_core.search.learned_aspect import load_played_alike, with_learned
 from mess_core.search.passage_index import PassageIndex
@@ -366,14 +366,27 @@ class Library:
             If a track is unknown.
         """
         ranking = self._ranking
-        row = ranking.row(query)
         ranking.row(hit)
-        similarity = {
+        table = read_table(self.layout.proxy_targets)
+        similarity = self._similarities(query)
+        return explain_hit(query, hit, similarity, ranking.ids, self.aspects, table)
+
+    def reasons(self, query: str, hits: Sequence[str]) -> list[dict[str, Any]]:
+        """Return why each hit is similar, briefly; see `mess_core.search.explain.hit_reasons`."""
+        ranking = self._ranking
+        for hit in hits:
+            ranking.row(hit)  # raises SearchError if it is unknown
+        table = read_table(self.layout.proxy_targets)
+        return hit_reasons(query, hits, self._similarities(query), ranking.ids, table)
+
+    def _similarities(self, query: str) -> dict[str, NDArray[np.float64]]:
+        """Return the similarity of every track to a query, by aspect."""
+        ranking = self._ranking
+        row = ranking.row(query)
+        return {
             name: ranking.similarity(name, row, mode)
             for name, mode in ranking.modes(self.aspects).items()
         }
-        table = read_table(self.layout.proxy_targets)
-        return explain_hit(query, hit, similarity, ranking.ids, self.aspects, table)
 
     def _with_facts(self, hits: pd.DataFrame) -> pd.DataFrame:
         """Return hits with their rank, composer, title and performer."""

@@ -1,22 +1,58 @@
-// Map of the library on a canvas. A click chooses the nearest track, arrow keys the next one.
+// Map of the library on a canvas: zoom with the wheel, pan by dragging, select with Shift and drag.
+// A click chooses the nearest track, arrow keys the next one.
 
 import { create } from './elements.js';
 
-const COLOURS = ['#1d5fa8', '#a8411d', '#2b7a3d', '#7a2b8f', '#8a6a00', '#00757a', '#9c1f5c', '#4d5663'];
+// Distinct for people who see no red or green (Okabe and Ito, 2008), darkened for white ground.
+const COLOURS = ['#0072b2', '#d55e00', '#007a5a', '#b3478f', '#8a6a00', '#2a8fc4', '#4d5663', '#9aa4b0'];
+// Cividis (Nuñez et al., 2018), nine steps.
+const SCALE = ['#00224e', '#1a386f', '#434e6c', '#61656f', '#7d7c78', '#9b9476', '#bcae6c', '#deca5a', '#fee838'];
+const LARGEST = 40;
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class LibraryMap {
-  constructor(canvas, line, choose) {
-    Object.assign(this, { canvas, line, points: [], chosen: null, hits: new Set(), how: '' });
-    canvas.addEventListener('click', (event) => {
-      const point = this.nearest(event);
-      if (point) choose(point.track_id);
+  constructor(canvas, line, { choose, selected }) {
+    Object.assign(this, {
+      canvas, line, points: [], chosen: null, hits: new Set(), how: '', zoom: 1, x: 0, y: 0, drag: null, region: null,
     });
-    canvas.addEventListener('mousemove', (event) => {
-      const point = this.nearest(event);
-      this.describe(point);
+    canvas.addEventListener('wheel', (event) => {
+      event.preventDefault();
+      const [x, y] = this.at(event), size = canvas.clientWidth;
+      this.scale(event.deltaY < 0 ? 1.25 : 0.8, x - size / 2, y - size / 2);
+    }, { passive: false });
+    canvas.addEventListener('pointerdown', (event) => {
+      const [x, y] = this.at(event);
+      this.drag = { x, y, from: [this.x, this.y], moved: false, select: event.shiftKey };
+      canvas.setPointerCapture(event.pointerId);
     });
-    canvas.addEventListener('mouseleave', () => this.describe(null));
+    canvas.addEventListener('pointermove', (event) => {
+      const [x, y] = this.at(event);
+      if (!this.drag) { this.describe(this.nearest(x, y)); return; }
+      this.drag.moved ||= Math.hypot(x - this.drag.x, y - this.drag.y) > 4;
+      if (!this.drag.moved) return;
+      if (this.drag.select) this.region = [this.drag.x, this.drag.y, x, y];
+      else [this.x, this.y] = [this.drag.from[0] + x - this.drag.x, this.drag.from[1] + y - this.drag.y];
+      this.redraw();
+    });
+    canvas.addEventListener('pointerup', (event) => {
+      const [x, y] = this.at(event), { drag } = this;
+      this.drag = null;
+      if (!drag) return;
+      if (drag.select && this.region) {
+        const inside = this.inside(this.region);
+        this.region = null;
+        selected(inside);
+        this.redraw();
+      } else if (!drag.moved) {
+        const point = this.nearest(x, y);
+        if (point) choose(point.track_id);
+      }
+    });
+    canvas.addEventListener('pointerleave', () => this.describe(null));
     canvas.addEventListener('keydown', (event) => {
+      if (event.key === '+' || event.key === '-') { this.scale(event.key === '+' ? 1.25 : 0.8, 0, 0); return; }
+      if (event.key === '0') { Object.assign(this, { zoom: 1, x: 0, y: 0 }); this.redraw(); return; }
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step || !this.points.length) return;
       event.preventDefault();
@@ -24,60 +60,102 @@ export class LibraryMap {
       const index = ordered.findIndex((point) => point.track_id === this.chosen);
       choose(ordered[(index + step + ordered.length) % ordered.length].track_id);
     });
-    new ResizeObserver(() => this.draw()).observe(canvas);
+    new ResizeObserver(() => this.redraw()).observe(canvas);
   }
 
-  fill(found, tracks, column) {
-    Object.assign(this, { how: found.how, by: found.by, column });
+  // `colour` is {name, numeric, unit, of(track)}.
+  fill(found, tracks, colour) {
+    Object.assign(this, { how: found.how, by: found.by });
     this.points = found.points.filter((point) => tracks.has(point.track_id))
       .map((point) => ({ ...point, track: tracks.get(point.track_id) }));
-    const counts = new Map();
-    for (const { track } of this.points) counts.set(track[column], (counts.get(track[column]) || 0) + 1);
-    const ranked = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-    this.colours = new Map(ranked.map((name, index) => [name, COLOURS[Math.min(index, COLOURS.length - 1)]]));
-    this.explain(ranked);
-    this.describe(null);
-    this.draw();
+    this.colour(colour);
   }
 
-  explain(names) {
-    const last = COLOURS.length - 1;
-    const shown = names.length > COLOURS.length ? [...names.slice(0, last), 'others'] : names;
-    document.getElementById('legend').replaceChildren(...shown.map((name, index) => {
-      const item = create('li', String(name ?? 'unknown')), dot = create('i');
-      dot.style.background = COLOURS[index];
-      item.prepend(dot);
-      return item;
-    }));
+  colour(colour) {
+    const legend = document.getElementById('legend');
+    if (colour.numeric) {
+      const values = this.points.map((point) => colour.of(point.track)).filter((value) => value !== null && value !== undefined).sort((a, b) => a - b);
+      const low = values[Math.floor(0.02 * values.length)] ?? 0, high = values[Math.ceil(0.98 * values.length) - 1] ?? 1;
+      const step = (value) => SCALE[Math.max(0, Math.min(SCALE.length - 1, Math.floor(((value - low) / Math.max(high - low, 1e-9)) * SCALE.length)))];
+      for (const point of this.points) {
+        const value = colour.of(point.track);
+        point.colour = value === null || value === undefined ? '#c8ced6' : step(value);
+        point.said = value === null || value === undefined ? '' : `${colour.name} ${Number(value.toPrecision(3))} ${colour.unit}`;
+      }
+      const shades = SCALE.map((shade) => { const dot = create('i'); dot.style.background = shade; return dot; });
+      const item = create('li', '', { class: 'scale' });
+      item.append(`${Number(low.toPrecision(3))} `, ...shades, ` ${Number(high.toPrecision(3))} ${colour.unit}`);
+      legend.replaceChildren(item);
+    } else {
+      const counts = new Map();
+      for (const { track } of this.points) counts.set(colour.of(track), (counts.get(colour.of(track)) || 0) + 1);
+      const ranked = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+      const last = COLOURS.length - 1;
+      const of = new Map(ranked.map((name, index) => [name, COLOURS[Math.min(index, last)]]));
+      for (const point of this.points) { point.colour = of.get(colour.of(point.track)); point.said = ''; }
+      const shown = ranked.length > COLOURS.length ? [...ranked.slice(0, last), 'others'] : ranked;
+      legend.replaceChildren(...shown.map((name, index) => {
+        const item = create('li', String(name ?? 'unknown')), dot = create('i');
+        dot.style.background = COLOURS[index];
+        item.prepend(dot);
+        return item;
+      }));
+    }
+    this.describe(null);
+    this.redraw();
   }
 
   mark(chosen, hits) {
     this.chosen = chosen;
     this.hits = new Set(hits);
-    this.draw();
+    this.redraw();
+  }
+
+  scale(factor, x, y) {
+    const zoom = Math.max(1, Math.min(LARGEST, this.zoom * factor)), by = zoom / this.zoom;
+    Object.assign(this, { zoom, x: x - (x - this.x) * by, y: y - (y - this.y) * by });
+    if (zoom === 1) this.x = this.y = 0;
+    this.redraw();
   }
 
   describe(point) {
-    const facts = point && [point.track.composer, point.track.performer].filter(Boolean).join(', ');
+    const facts = point && [point.track.composer, point.track.performer, point.said].filter(Boolean).join(', ');
     const near = this.by === 'playing' ? 'are played alike, as far as probes tell' : 'are similar overall';
     this.line.textContent = point ? `${point.track.label} (${facts || 'unknown'})`
       : `${this.points.length} tracks (${this.how}). Nearby tracks ${near}.`;
   }
 
-  position(point) {
-    const size = this.canvas.clientWidth;
-    return [size / 2 + point.x * (size / 2 - 12), size / 2 - point.y * (size / 2 - 12)];
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
   }
 
-  nearest(event) {
-    const box = this.canvas.getBoundingClientRect();
-    let best = null, least = 24 ** 2;
+  position(point) {
+    const size = this.canvas.clientWidth, half = (size / 2 - 12) * this.zoom;
+    return [size / 2 + this.x + point.x * half, size / 2 + this.y - point.y * half];
+  }
+
+  nearest(x, y) {
+    let best = null, least = 16 ** 2;
     for (const point of this.points) {
-      const [x, y] = this.position(point);
-      const apart = (x - event.clientX + box.left) ** 2 + (y - event.clientY + box.top) ** 2;
+      const [left, top] = this.position(point), apart = (left - x) ** 2 + (top - y) ** 2;
       if (apart < least) [best, least] = [point, apart];
     }
     return best;
+  }
+
+  inside([x, y, right, bottom]) {
+    const [left, far] = [Math.min(x, right), Math.max(x, right)], [top, low] = [Math.min(y, bottom), Math.max(y, bottom)];
+    return this.points.filter((point) => {
+      const [at, down] = this.position(point);
+      return at >= left && at <= far && down >= top && down <= low;
+    }).map((point) => point.track_id);
+  }
+
+  redraw() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => { this.waiting = false; this.draw(); });
   }
 
   draw() {
@@ -86,16 +164,40 @@ export class LibraryMap {
     this.canvas.width = this.canvas.height = Math.round(size * scale);
     const pen = this.canvas.getContext('2d');
     pen.scale(scale, scale);
-    const dot = (point, radius, stroke) => {
+    // Squares of one colour at a time: ten thousand points in a few ms.
+    const plain = new Map();
+    const radius = this.points.length > 2000 ? 1.6 : 3;
+    for (const point of this.points) {
+      if (this.hits.has(point.track_id) || point.track_id === this.chosen) continue;
       const [x, y] = this.position(point);
+      if (x < -4 || y < -4 || x > size + 4 || y > size + 4) continue;
+      if (!plain.has(point.colour)) plain.set(point.colour, []);
+      plain.get(point.colour).push(x, y);
+    }
+    for (const [colour, places] of plain) {
+      pen.fillStyle = colour;
       pen.beginPath();
-      pen.arc(x, y, radius, 0, 7);
-      pen.fillStyle = this.colours.get(point.track[this.column]);
+      for (let index = 0; index < places.length; index += 2) {
+        pen.moveTo(places[index] + radius, places[index + 1]);
+        pen.arc(places[index], places[index + 1], radius, 0, 7);
+      }
       pen.fill();
-      if (stroke) { pen.lineWidth = 2.5; pen.strokeStyle = stroke; pen.stroke(); }
+    }
+    const dot = (point, wide, stroke) => {
+      pen.beginPath();
+      pen.arc(...this.position(point), wide, 0, 7);
+      pen.fillStyle = point.colour;
+      pen.fill();
+      pen.lineWidth = 2.5;
+      pen.strokeStyle = stroke;
+      pen.stroke();
     };
-    for (const point of this.points) if (!this.hits.has(point.track_id)) dot(point, 3);
-    for (const point of this.points) if (this.hits.has(point.track_id)) dot(point, 5, '#000');
+    for (const point of this.points) if (this.hits.has(point.track_id)) dot(point, 5, css('--ink'));
     for (const point of this.points) if (point.track_id === this.chosen) dot(point, 7, '#e00');
+    if (!this.region) return;
+    const [x, y, right, bottom] = this.region;
+    pen.lineWidth = 1;
+    pen.strokeStyle = css('--ink');
+    pen.strokeRect(x, y, right - x, bottom - y);
   }
 }

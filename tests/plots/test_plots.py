@@ -1,0 +1,66 @@
+"""The figures for papers show the values that they are given."""
+
+import numpy as np
+import pytest
+
+from mess_core.datasets.demo import Expression, demo_score, perform
+from mess_core.midi import CURVES, Performance, carry, compare_performances
+from mess_core.plots import comparison_figure, performance_worm, tempo_curves
+from mess_core.plots.performances import smoothed
+
+
+def performance(seed=0, **expression) -> Performance:
+    notes = perform(demo_score(seed), Expression(**expression), seed=seed)
+    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+
+
+STEADY, FAST, LOUD = performance(), performance(tempo_factor=1.3), performance(velocity=95)
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return compare_performances(STEADY, FAST)
+
+
+def test_a_faster_performance_is_faster_by_its_factor_and_else_the_same(compared):
+    assert np.nanmedian(compared.b.tempo / compared.a.tempo) == pytest.approx(1.3, rel=0.02)
+    np.testing.assert_allclose(
+        np.nanmean(compared.b.velocity), np.nanmean(compared.a.velocity), rtol=0.02
+    )
+    assert compared.confidence > 0.95
+    assert compared.differences == ()
+
+
+def test_a_further_performance_is_carried_to_the_same_beats(compared):
+    found = carry(compared, STEADY, LOUD)
+    assert np.nanmedian(found.tempo / compared.a.tempo) == pytest.approx(1.0, rel=0.02)
+    assert np.nanmean(found.velocity) > np.nanmean(compared.a.velocity) + 10
+    assert carry(compared, STEADY, performance(seed=3)) is None
+
+
+def test_pedal_share_over_all_beats_is_that_of_the_performance():
+    found = compare_performances(performance(seed=1), performance(seed=1, tempo_factor=1.2))
+    one = performance(seed=1)
+    known = np.isfinite(found.a.pedal)
+    length = np.diff(found.a.beats_s)[known]
+    inside = one.excerpt(float(np.nanmin(found.a.beats_s)), float(np.nanmax(found.a.beats_s)))
+    down = float(np.sum(inside.pedal_s[:, 1] - inside.pedal_s[:, 0]))
+    assert float(np.sum(found.a.pedal[known] * length)) == pytest.approx(down, rel=0.02, abs=0.05)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_lines_are_the_smoothed_curves(compared, curve):
+    other = carry(compared, STEADY, LOUD)
+    ax = tempo_curves(compared, others=[other], curve=curve, smooth_beats=2.0)
+    thin, a, b = (line.get_ydata() for line in ax.lines)
+    for line, side in ((a, compared.a), (b, compared.b), (thin, other)):
+        np.testing.assert_allclose(line, smoothed(getattr(side, curve), 2.0), equal_nan=True)
+    with pytest.raises(ValueError, match="no curve 'nothing'"):
+        tempo_curves(compared, curve="nothing")
+
+
+def test_figures_can_be_saved(compared, tmp_path):
+    comparison_figure(compared, names=("a", "b"), title="two").savefig(tmp_path / "a.pdf")
+    performance_worm(compared, beats=(2, 12)).figure.savefig(tmp_path / "b.svg")
+    assert (tmp_path / "a.pdf").stat().st_size > 5_000
+    assert "tempo (BPM)" in (tmp_path / "b.svg").read_text() or (tmp_path / "b.svg").stat().st_size

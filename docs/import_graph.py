@@ -17,7 +17,7 @@ PICTURE = Path(__file__).resolve().parent / "_static" / "import_graph.svg"
 ROOMS = (
     "cli", "listen", "plots", "pretraining", "evaluation", "judgements", "validation", "ranking",
     "search", "probing", "targets", "transcription", "encoders", "statistics", "store", "datasets",
-    "midi", "tracking", "audio", "environment", "paths", "errors",
+    "midi", "tracking", "audio", "processes", "environment", "paths", "errors",
 )  # fmt: skip
 """From top to bottom: a room imports from rooms below itself only."""
 

@@ -150,13 +150,16 @@ def refresh(
     runner.done.pending = len({key for one in planned for key in one.wanted})
     for one in planned:
         runner.run_batch(one)
+    if not planned:
+        say("embeddings, track_targets: nothing to do, every track is up to date or has failed")
     if rebuild:
+        rebuilt = False
         for further in also:
             other = Runner(store, further, instance, say)
-            other.rebuild()
+            rebuilt |= other.rebuild()
             runner.done.runs += other.done.runs
-        runner.rebuild()
-        if also:
+        rebuilt |= runner.rebuild()
+        if also and (rebuilt or planned):
             runner.run("encoders side by side", ["encoder_comparison"])
     if report:
         runner.run("report on the targets (synthetic clips)", ["targets_report"])
@@ -220,14 +223,32 @@ class Runner:
         )
 
     def rebuild(self) -> bool:
-        """Rebuild tables, probing, aspects and indices; without embeddings, only targets."""
-        if any_embedding(self.encoder.layout(self.store)):
-            what = "tables, probing, aspects, indices, checks"
-            return self._run_job(f"{what} ({self.encoder.folder()})", "tables")
-        self.say("no track has audio that could be embedded: no matrix, probing or index to build")
-        return self.run(
-            "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
-        )
+        """Rebuild tables, probing, aspects and indices, unless they are made from what is there.
+
+        Without embeddings, only the works are aligned, and the table of targets is made.
+
+        Returns
+        -------
+        bool
+            Whether anything was built.
+        """
+        from mess_core.store.built_from import is_current, record_built
+
+        layout = self.encoder.layout(self.store)
+        what = "tables, probing, aspects, indices, checks"
+        if is_current(layout):
+            self.say(f"{what} ({self.encoder.folder()}): nothing to do, made from the same")
+            return False
+        if any_embedding(layout):
+            good = self._run_job(f"{what} ({self.encoder.folder()})", "tables")
+        else:
+            self.say("no track has audio that could be embedded: no matrix, probing, or index")
+            good = self.run(
+                "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
+            )
+        if good:
+            record_built(layout)
+        return True
 
     def run(self, what: str, assets: list[str]) -> bool:
         """Materialise assets with their checks, and record whether they succeeded.

@@ -11,6 +11,7 @@ import soundfile as sf
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/numba" / _WORKER)
 os.environ["MLFLOW_TRACKING_URI"] = "off"
+os.environ["MESS_WORKERS"] = "1"  # tests run in several processes already
 os.environ.pop("MESS_DATASETS", None)
 os.environ["MESS_ENCODER"] = "untrained:tiny"
 

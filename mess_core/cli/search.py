@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mess_core.audio import AUDIO_SUFFIXES
 from mess_core.cli.terminal import data_option, encoder_option, json_option, note, show_table
-from mess_core.errors import AudioError
 
 if TYPE_CHECKING:
     from mess_core.search.query import Library, SearchMode
@@ -186,6 +184,9 @@ def aspects(data: str, encoder: str | None, as_json: bool) -> None:
 
 def _is_file(track: str, library: Library, **needs_a_track: bool) -> bool:
     """Return whether TRACK is an audio file; refuse options that only apply to library tracks."""
+    from mess_core.audio import AUDIO_SUFFIXES
+    from mess_core.errors import AudioError
+
     path = Path(track).expanduser()
     if track in set(library.tracks["track_id"]):
         return False

@@ -183,6 +183,11 @@ class Layout:
         return self.embeddings / "encoder.json"
 
     @property
+    def built_from(self) -> Any:
+        """What the tables, probing and indices of the encoder were last made from."""
+        return self.root / "metadata" / f"built_from-{self.encoder}.json"
+
+    @property
     def matrix(self) -> Any:
         """Track vectors of the whole library, [tracks, layers, dim] float32."""
         return self.embeddings / "matrix.npy"

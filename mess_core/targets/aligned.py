@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mess_core.audio import file_sha256
+from mess_core.datasets.demo import Expression, demo_score, perform
 from mess_core.errors import AudioError, MidiError, StoreError
+from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
 from mess_core.midi.relative import AlignedPerformance, align_performances
+from mess_core.processes import in_processes
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_json, read_table, write_json
@@ -127,9 +130,12 @@ def compute_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> Iterator[Al
     [('demo:work1', 2, None)]
     """
     with_midi = tracks[tracks["midi_path"].notna()]
-    for work_id, members in with_midi.groupby("work_id", sort=True):
-        if len(members) > 1:
-            yield _compute(str(work_id), members, layout)
+    works = [
+        (str(work_id), members)
+        for work_id, members in with_midi.groupby("work_id", sort=True)
+        if len(members) > 1
+    ]
+    yield from in_processes(functools.partial(_compute, layout=layout), works, prepare=_compile)
 
 
 def stored_aligned_targets(tracks: pd.DataFrame, layout: Layout) -> dict[str, dict[str, Any]]:
@@ -163,8 +169,16 @@ def check_aligned_targets(layout: Layout) -> Finding:
     return Finding(not missing, {**facts, "performances_with_other_repeats_or_cuts": differ})
 
 
-def _compute(work_id: str, members: pd.DataFrame, layout: Layout) -> AlignedWork:
+def _compile() -> None:
+    """Compile the alignment once, so that all processes load it from the cache."""
+    notes = perform(demo_score(0), Expression(), seed=0)
+    one = Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    align_performances([one, one])
+
+
+def _compute(work: tuple[str, pd.DataFrame], layout: Layout) -> AlignedWork:
     began = time.perf_counter()
+    work_id, members = work
     digests: dict[str, str] = {}
     paths: dict[str, str] = {}
     for row in members.itertuples():

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mess_core.audio import SAMPLE_RATE, file_sha256, load_audio
 from mess_core.errors import MessError, StoreError
 from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
+from mess_core.processes import in_processes
 from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
@@ -108,7 +110,7 @@ def compute_track_targets(
 
     Targets that are stored for the same files, windows and version are reused. Audio and
     MIDI fail independently: a track with a truncated MIDI file still gets its audio targets,
-    and counts as failed.
+    and counts as failed. Tracks are computed in ``MESS_WORKERS`` processes.
 
     Parameters
     ----------
@@ -139,8 +141,8 @@ def compute_track_targets(
     >>> [(outcome.track_id, outcome.status) for outcome in outcomes]
     [('take', 'done')]
     """
-    for row in tracks.to_dict("records"):
-        yield _compute(row, layout, {"window_s": window_s, "hop_s": hop_s})
+    compute = partial(_compute, layout=layout, windows={"window_s": window_s, "hop_s": hop_s})
+    yield from in_processes(compute, tracks.to_dict("records"), prepare=_compile)
 
 
 def _values(source: Source, analysed: Any) -> dict[str, float]:
@@ -206,6 +208,11 @@ class _Track:
         level = None if self.audio is None else _level_db(self.audio)
         found = {"values": self.values, "vectors": vectors, "level_db": level}
         write_json(path, {**record, **found, "notes_left_out": self.notes_left_out})
+
+
+def _compile() -> None:
+    """Compile librosa's functions once; processes that do so at the same time damage its cache."""
+    analyse(np.sin(np.arange(2 * SAMPLE_RATE) * 0.1).astype(np.float32))
 
 
 def _level_db(audio: AudioAnalysis) -> float:

@@ -152,6 +152,9 @@ def fetch(
         )
     manifest = _manifest(versions, version)
     manifest.setdefault("encoders", [manifest.get("encoder")])  # of earlier versions of MESS
+    if "tracks" not in manifest:
+        path = versions.folder / version / "manifest.json"
+        raise StoreError("does not say how many tracks it has", path=str(path))
     sources = {file: versions.folder / version / file for file in manifest["sha256"]}
     return _write_version(manifest, sources, UPath(destination), say)
 

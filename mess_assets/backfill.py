@@ -1,6 +1,6 @@
 """`mess backfill`: show pending tracks, then compute them in batches that can be resumed."""
 
-import time
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +78,7 @@ def backfill(
         if not yes:
             click.confirm("Run this?", abort=True)
         try:
-            _run_batches(runner, planned)
+            runner.run_batches(planned, terminal=sys.stderr.isatty())
         except KeyboardInterrupt:
             raise click.ClickException(STOPPED) from None
         if rebuild:
@@ -137,37 +137,3 @@ def _summary(planned: Sequence[Any]) -> str:
         shown = [key for one in runs for key in one.wanted][:5]
         lines.append(f"  {', '.join(shown)}{', …' if pending > len(shown) else ''}")
     return "\n".join(lines)
-
-
-def _run_batches(runner: Any, planned: Sequence[Any]) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    began = time.perf_counter()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    ) as progress:
-        runner.say = progress.console.print
-        tasks = {}
-        for stage in dict.fromkeys(one.asset for one in planned):
-            total = sum(len(one.span) for one in planned if one.asset == stage)
-            tasks[stage] = progress.add_task(stage, total=total)
-        for number, one in enumerate(planned, start=1):
-            task = tasks[one.asset]
-            done_before = progress.tasks[task].completed
-            runner.run_batch(one, lambda _key, task=task: progress.advance(task))
-            # Failed tracks have no materialisation, but count as processed.
-            progress.update(task, completed=done_before + len(one.span))
-            progress.console.print(
-                f"run {number} of {len(planned)} after {time.perf_counter() - began:.0f} s"
-            )

@@ -1,6 +1,7 @@
 """The `mess` commands that need Dagster: `mess demo` and `mess run`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def _refresh(
                 say=say,
                 batch=batch,
                 report=report,
+                terminal=sys.stderr.isatty(),
             )
     except KeyboardInterrupt:
         raise click.ClickException(STOPPED) from None

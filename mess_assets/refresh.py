@@ -12,7 +12,9 @@ from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.defs.sensors import pending_keys
 from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import TRACKS, batches, range_tags
+from mess_assets.progress import shown
 from mess_core import errors
+from mess_core.store.tables import read_table
 
 STAGES = {"embeddings": "embed", "track_targets": "describe"}
 """Maps per-track assets to the jobs that materialise them."""
@@ -119,6 +121,7 @@ def refresh(
     batch: int | None = None,
     rebuild: bool = True,
     report: bool = False,
+    terminal: bool = False,
 ) -> Refreshed:
     """Bring every asset up to date, in batches of partitions.
 
@@ -137,6 +140,8 @@ def refresh(
         Whether to rebuild tables, probing and indices afterwards.
     report : bool
         Whether to validate the targets as well, which takes minutes.
+    terminal : bool
+        Whether to draw bars of progress instead of lines.
 
     Returns
     -------
@@ -148,8 +153,7 @@ def refresh(
         return runner.done
     planned = plan_batches(instance, store=store, encoder=encoder, also=also, batch=batch)
     runner.done.pending = len({key for one in planned for key in one.wanted})
-    for one in planned:
-        runner.run_batch(one)
+    runner.run_batches(planned, terminal=terminal)
     if not planned:
         say("embeddings, track_targets: nothing to do, every track is up to date or has failed")
     if rebuild:
@@ -197,8 +201,26 @@ class Runner:
             self.done.unread = len(scan_report(self.store.layout)["problems"])
         return good
 
-    def run_batch(self, batch: Batch, on_done: Callable[[str], None] | None = None) -> bool:
-        """Run one batch; `on_done` is called with each partition key as it is done.
+    def run_batches(self, planned: Sequence[Batch], *, terminal: bool) -> None:
+        """Run batches, and show how far each stage is.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If a run was interrupted; it has then ended as failed or canceled.
+        """
+        if not planned:
+            return
+        tracks = read_table(self.store.layout.tracks)
+        with shown(planned, tracks, self.say, terminal=terminal) as progress:
+            for one in planned:
+                with progress.running(one.asset):
+                    self.run_batch(one, progress.listener(one.asset))
+
+    def run_batch(
+        self, batch: Batch, heard: Callable[[dg.EventLogEntry], None] = lambda _: None
+    ) -> bool:
+        """Run one batch; `heard` is called with each event.
 
         Raises
         ------
@@ -207,8 +229,7 @@ class Runner:
         """
         job = STAGES[batch.asset]
         run_id = dg.DagsterRun(job_name=job).run_id
-        if on_done is not None:
-            self.instance.add_event_listener(run_id, lambda event: _notify(event, on_done))
+        self.instance.add_event_listener(run_id, heard)
         names = [one.name for one in self.also]
         shared: dict[str, Any] = {}
         if names and batch.asset == "embeddings":
@@ -302,12 +323,6 @@ class Runner:
 def any_embedding(layout: Any) -> bool:
     """Return whether the store contains an embedding of any track by the layout's encoder."""
     return any(layout.embeddings.glob("*-emb/sidecars/*.json"))
-
-
-def _notify(entry: dg.EventLogEntry, on_done: Callable[[str], None]) -> None:
-    event = entry.dagster_event
-    if event is not None and event.is_step_materialization and event.partition:
-        on_done(event.partition)
 
 
 def _interrupted(event: dg.DagsterEvent) -> bool:

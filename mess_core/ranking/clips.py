@@ -228,7 +228,7 @@ def rendered_clips(
             write_array(path, np.concatenate([head, vector.ravel(), described]))
         over_time = path.with_name(f"{key}.frames.npy")
         try:
-            frames.append(read_array(over_time, mmap=False))
+            frames.append(read_array(over_time))
         except StoreError:
             if wave is None:
                 wave = render(one, engine=engine)

@@ -91,7 +91,7 @@ def library_frames(
             told = f"{stamp}{audio['audio_sha256']}{span}"
             path = folder / stamp[:12] / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npy"
             try:
-                frames = read_array(path, mmap=False)
+                frames = read_array(path)  # mapped: several processes share it
             except StoreError:
                 if wave is None:
                     wave = load_audio(audio["audio_path"], sample_rate=encoder().sample_rate)

@@ -72,8 +72,10 @@ def test_failed_tracks_are_counted(root):
     assert "1 tracks failed: mess tracks --failed" in done.output
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
-@pytest.mark.parametrize("command", [["doctor"], ["tracks"], ["tracks", "--skipped"]])
+@pytest.mark.parametrize(
+    ("command", "encoding"),
+    [(["doctor"], "cp1252"), (["tracks"], "ascii"), (["tracks", "--skipped"], "latin-1")],
+)
 def test_a_terminal_without_unicode_is_no_error(root, encoding, command):
     takes = root / "datasets" / "demo"
     (takes / "demo_01_free.mid").rename(takes / "Dvořák 東京.mid")

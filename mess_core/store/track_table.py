@@ -99,7 +99,7 @@ def scan_report(layout: Layout) -> dict[str, Any]:
 
 
 def scan_summary(layout: Layout) -> list[str]:
-    """Return lines about what the last scan could not use: files, and whole data sets.
+    """Return lines about what the last scan could not use: files, rows, and whole data sets.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def scan_summary(layout: Layout) -> list[str]:
     if total := sum(reasons.values()):
         shown = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(2))
         more = "" if len(reasons) < 3 else ", ..."
-        lines.append(f"{total} files were skipped ({shown}{more}): mess tracks --skipped")
+        lines.append(f"{total} entries were skipped ({shown}{more}): mess tracks --skipped")
     return lines
 
 

@@ -169,6 +169,7 @@ def check_aligned_targets(layout: Layout) -> Finding:
     return Finding(not missing, {**facts, "performances_with_other_repeats_or_cuts": differ})
 
 
+@functools.cache
 def _compile() -> None:
     """Compile the alignment once, so that all processes load it from the cache."""
     notes = perform(demo_score(0), Expression(), seed=0)

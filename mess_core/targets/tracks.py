@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -210,9 +210,14 @@ class _Track:
         write_json(path, {**record, **found, "notes_left_out": self.notes_left_out})
 
 
+@cache
 def _compile() -> None:
     """Compile librosa's functions once; processes that do so at the same time damage its cache."""
-    analyse(np.sin(np.arange(2 * SAMPLE_RATE) * 0.1).astype(np.float32))
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the clip is short
+        analyse(np.sin(np.arange(2 * SAMPLE_RATE) * 0.1).astype(np.float32))
 
 
 def _level_db(audio: AudioAnalysis) -> float:

@@ -36,10 +36,10 @@ def test_skipped_files_are_counted_at_the_end_and_listed(root):
     (takes / "notes.txt").touch()
     done = invoke(root)
     assert done.exit_code == 0, done.output
-    assert "2 files were skipped" in done.output.splitlines()[-1]
+    assert "2 entries were skipped" in done.output.splitlines()[-1]
     assert "mess tracks --skipped" in done.output
     listed = CliRunner().invoke(cli, ["tracks", "--data", str(root)])
-    assert "2 files were skipped" in listed.output
+    assert "2 entries were skipped" in listed.output
     listed = CliRunner().invoke(cli, ["tracks", "--skipped", "--json", "--data", str(root)])
     assert "ffmpeg -i take.m4a take.flac" in listed.stdout
 

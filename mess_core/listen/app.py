@@ -33,6 +33,7 @@ from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
 from mess_core.listen.overview import PlacedBy, heatmap, layer_profile, target_values
+from mess_core.listen.preparation import preparation_routes
 from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
@@ -105,7 +106,8 @@ def create_app(
     ):
         app.get(f"/api/{path}", response_model=None)(_bound(endpoint, cache))
     app.post("/api/query", response_model=None)(_bound(_query, cache))
-    app.include_router(listening_test_routes(root), prefix="/api/listening-test")
+    for routes in (listening_test_routes(root), preparation_routes(root)):
+        app.include_router(routes, prefix="/api/listening-test")
     page = Layout(root).comparison_page
     app.get("/encoders.html", response_class=HTMLResponse)(partial(_report, page, _NOT_COMPARED))
     app.get("/leaderboard.html", response_class=HTMLResponse)(_bound(_leaderboard, cache))

@@ -292,7 +292,8 @@ async function open() {
     return;
   }
   if (found.state !== 'ready') {
-    notice(`The test cannot start: ${found.problem}. ${found.remedy}, then reload this page.`);
+    notice(`The test has not been prepared yet (${found.problem}).`);
+    $('prepare').hidden = false;
     return;
   }
   showProgress(found);
@@ -305,6 +306,33 @@ async function open() {
   showStart();
 }
 
+// Prepares the test on the server, and shows what runs.
+async function prepare() {
+  $('prepare').disabled = true;
+  notice('');
+  try {
+    let found = await post('listening-test/prepare', {}, null);
+    while (found.state === 'running') {
+      $('prepare-said').textContent = `Step ${found.step + 1} of ${found.steps}: ${found.said}…`;
+      $('prepare-bar').hidden = false;
+      $('prepare-bar').max = found.steps;
+      $('prepare-bar').value = found.step;
+      await new Promise((done) => { setTimeout(done, 500); });
+      found = await get('listening-test/prepare');
+    }
+    if (found.state === 'failed') throw new Error(found.said);
+    $('prepare').hidden = true;
+    $('prepare-said').textContent = '';
+    await open();
+  } catch (error) {
+    notice(`The test cannot be prepared. ${error.message}`);
+    $('prepare-said').textContent = '';
+  } finally {
+    $('prepare').disabled = false;
+    $('prepare-bar').hidden = true;
+  }
+}
+
 function startAsNewListener() {
   history.replaceState(null, '', `#listener=${newToken()}`);
   document.querySelector('#self details').open = false;
@@ -313,6 +341,7 @@ function startAsNewListener() {
 
 $('begin').addEventListener('click', proceed);
 $('later').addEventListener('click', proceed);
+$('prepare').addEventListener('click', prepare);
 $('another').addEventListener('click', startAsNewListener);
 $('use-keys').checked = shortcutsOn();
 $('use-keys').addEventListener('change', () => shortcutsOn($('use-keys').checked));

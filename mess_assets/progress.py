@@ -7,7 +7,7 @@ from the hours of audio, since tracks differ in length more than in speed.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -24,15 +24,19 @@ class Stage:
     ----------
     hours : dict
         Hours of audio of each partition key that is to be computed.
+    encoders : int
+        Results of each key.
     """
 
     name: str
     hours: Mapping[str, float]
+    encoders: int = 1
     done: int = 0
     failed: int = 0
     heard_h: float = 0.0
     busy_s: float = 0.0
     _since: float | None = None
+    _seen: dict[str, int] = field(default_factory=dict)
 
     def begin(self) -> None:
         self._since = time.perf_counter()
@@ -47,8 +51,10 @@ class Stage:
         return self.busy_s + (0.0 if self._since is None else time.perf_counter() - self._since)
 
     def add(self, key: str) -> None:
-        self.done += 1
-        self.heard_h += self.hours.get(key, 0.0)
+        """Count a result for a key; with several encoders there is one of each."""
+        self.heard_h += self.hours.get(key, 0.0) / self.encoders
+        self._seen[key] = self._seen.get(key, 0) + 1
+        self.done += self._seen[key] == self.encoders
 
     @property
     def left_s(self) -> float | None:
@@ -113,7 +119,12 @@ _ERROR = 40  # as in `logging`: the only messages at this level name a failed tr
 
 @contextmanager
 def shown(
-    planned: Sequence[Any], tracks: Any, say: Callable[[str], None], *, terminal: bool
+    planned: Sequence[Any],
+    tracks: Any,
+    say: Callable[[str], None],
+    *,
+    terminal: bool,
+    encoders: int = 1,
 ) -> Iterator[TrackProgress]:
     """Yield the progress of planned batches.
 
@@ -126,6 +137,8 @@ def shown(
         Called with a line; on a terminal only after the last.
     terminal : bool
         Whether to draw bars.
+    encoders : int
+        With which a run embeds.
     """
     from mess_core.store import escape_track_id
 
@@ -135,7 +148,10 @@ def shown(
     for one in planned:
         of_stage = hours.setdefault(one.asset, {})
         of_stage.update({key: of_key.get(key, _SHORTEST_H) for key in one.span})
-    stages = [Stage(name, of_stage) for name, of_stage in hours.items()]
+    stages = [
+        Stage(name, of_stage, encoders if name == "embeddings" else 1)
+        for name, of_stage in hours.items()
+    ]
     if terminal:
         yield from _bars(stages)
         return

@@ -211,8 +211,8 @@ class Runner:
         """
         if not planned:
             return
-        tracks = read_table(self.store.layout.tracks)
-        with shown(planned, tracks, self.say, terminal=terminal) as progress:
+        tracks, encoders = read_table(self.store.layout.tracks), 1 + len(self.also)
+        with shown(planned, tracks, self.say, terminal=terminal, encoders=encoders) as progress:
             for one in planned:
                 with progress.running(one.asset):
                     self.run_batch(one, progress.listener(one.asset))
@@ -253,13 +253,14 @@ class Runner:
         bool
             Whether anything was built.
         """
-        from mess_core.store.built_from import is_current, record_built
+        from mess_core.store.built_from import is_current, made_from, record_built
 
         layout = self.encoder.layout(self.store)
         what = "tables, probing, aspects, indices, checks"
         if is_current(layout):
             self.say(f"{what} ({self.encoder.folder()}): nothing to do, made from the same")
             return False
+        made = made_from(layout)  # before: what changes meanwhile is built from the next time
         if any_embedding(layout):
             good = self._run_job(f"{what} ({self.encoder.folder()})", "tables")
         else:
@@ -268,7 +269,7 @@ class Runner:
                 "works aligned, table of targets", ["failures", "aligned_targets", "proxy_targets"]
             )
         if good:
-            record_built(layout)
+            record_built(layout, made)
         return True
 
     def run(self, what: str, assets: list[str]) -> bool:

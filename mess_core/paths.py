@@ -31,6 +31,8 @@ def locate(path: str | PathLike[str]) -> Any:
         return UPath(str(Path(text).expanduser()))
     if "://" not in text and text.partition("::")[1]:
         return UPath(Path(text))  # a name with two colons, not files within files
+    if text.startswith("file://"):  # the same folder, however it is written
+        return UPath(UPath(text).path)
     found = UPath(path)
     if found.protocol not in _LISTED:
         return found

@@ -35,8 +35,8 @@ def in_processes(
     items : sequence
     workers : int, optional
         Processes; default: ``MESS_WORKERS``, or the cores that this process may use. With one, or
-        for one item, everything runs in this process. At most two items per process are under way,
-        which bounds the memory.
+        for one item, everything runs in this process. At most two items per process are under way;
+        finished results wait until they are taken, so a result should be small.
     prepare : callable, optional
         Called in this process before others start, for instance to compile what they will load.
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import soundfile as sf
 
-from mess_core.audio.mp3 import with_length
+from mess_core.audio.mp3 import after_tags, with_length
 from mess_core.audio.spliced import Spliced
 from mess_core.errors import AudioError
 
@@ -24,6 +24,8 @@ _WHOLE_FILE = {"W64": "riff", "RF64": "Riff size"}
 _STATES_LENGTH = {"FLAC", "MP3", "WAV", "WAVEX"}
 _MP3_DELAY = 4 * 1152
 _OGG_PAGE = 65_536
+_FIRST_PAGE, _LAST_PAGE = 2, 4
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000
 
 
 def open_sound(file: BinaryIO | Spliced) -> sf.SoundFile:
@@ -48,7 +50,11 @@ def open_sound(file: BinaryIO | Spliced) -> sf.SoundFile:
     if head[:3] == b"ID3" or head[:1] == b"\xff":
         file = with_length(file) or file  # an MP3, if anything
         file.seek(0)
-    audio = sf.SoundFile(file)
+    audio = sf.SoundFile(Spliced(b"", file, 0))  # without a name: content decides
+    if not _LOWEST_RATE <= audio.samplerate <= _HIGHEST_RATE:
+        raise AudioError(
+            f"states a sample rate of {audio.samplerate} Hz", remedy="Convert it again"
+        )
     if audio.format == "FLAC" and audio.frames > 1 << 40:
         return _with_counted_frames(file)
     _refuse_cut_chunk(audio)
@@ -72,12 +78,15 @@ def _with_counted_frames(file: BinaryIO | Spliced) -> sf.SoundFile:
         count = 0
         while read := len(audio.read(1 << 18, dtype="int16")):
             count += read
-    file.seek(0)
+    if not count:
+        raise AudioError("holds no samples", remedy=_REMEDY)
+    begin = after_tags(file)
+    file.seek(begin)
     head = file.read(_OGG_PAGE)
     at = head.index(b"fLaC") + 8 + 13  # the low 36 bits of 40 in STREAMINFO
     stated = int.from_bytes(head[at : at + 5], "big") | count
     patched = head[:at] + stated.to_bytes(5, "big") + head[at + 5 :]
-    return sf.SoundFile(Spliced(patched, file, len(head)))
+    return sf.SoundFile(Spliced(patched, file, begin + len(head)))
 
 
 def _refuse_cut_chunk(audio: Any) -> None:
@@ -92,7 +101,9 @@ def _refuse_cut_chunk(audio: Any) -> None:
 
 
 def _refuse_cut_page(file: BinaryIO | Spliced) -> None:
-    """Raise `AudioError` if an Ogg file ends within a page. (RFC 3533; it states no length.)"""
+    """Raise `AudioError` if an Ogg file ends early, or several follow each other (RFC 3533)."""
+    file.seek(0)
+    streams = _first_streams(file.read(2 * _OGG_PAGE))
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 2 * _OGG_PAGE))
     tail = file.read()
@@ -104,3 +115,21 @@ def _refuse_cut_page(file: BinaryIO | Spliced) -> None:
     end = last + 27 + segments + sum(table)
     if last + 27 > len(tail) or len(table) < segments or end > len(tail):
         raise AudioError("is truncated: it ends within a page of audio", remedy=_REMEDY)
+    if tail[last + 14 : last + 18] not in streams:
+        raise AudioError(
+            "holds several recordings, one after the other, of which only the first can be read",
+            remedy="Convert it again (ffmpeg -i IN OUT.flac)",
+        )
+    if not tail[last + 5] & _LAST_PAGE:
+        raise AudioError("is truncated: its last page is missing", remedy=_REMEDY)
+
+
+def _first_streams(head: bytes) -> set[bytes]:
+    """Return the serial numbers of the streams that begin an Ogg file together."""
+    found: set[bytes] = set()
+    at = 0
+    while head[at : at + 4] == b"OggS" and at + 27 <= len(head) and head[at + 5] & _FIRST_PAGE:
+        found.add(head[at + 14 : at + 18])
+        segments = head[at + 26]
+        at += 27 + segments + sum(head[at + 27 : at + 27 + segments])
+    return found

@@ -265,25 +265,29 @@ def _opened(path: str | PathLike[str]) -> Iterator[sf.SoundFile]:
 
     from mess_core.audio.containers import open_sound
 
-    source = locate(path)
-    if not source.exists():
-        raise AudioError("does not exist", path=fspath(path), remedy="Check the path")
-    if source.is_dir():
-        raise AudioError("is a folder, not an audio file", path=fspath(path))
-    if source.stat().st_size == 0:
-        raise AudioError("is empty (0 bytes)", path=fspath(path), remedy="Download it again")
     try:
+        source = locate(path)
+        if not source.exists():
+            raise AudioError("does not exist", remedy="Check the path")
+        if source.is_dir():
+            raise AudioError("is a folder, not an audio file")
+        if source.stat().st_size == 0:
+            raise AudioError("is empty (0 bytes)", remedy="Download it again")
         with source.open("rb") as file, open_sound(file) as audio:
             yield audio
     except AudioError as error:
-        raise AudioError(
-            error.problem, path=fspath(path), remedy=error.remedy, transient=error.transient
-        ) from None
+        if error.path is not None:
+            raise
+        raise AudioError(error.problem, path=fspath(path), remedy=error.remedy) from None
     except sf.LibsndfileError as error:
         raise AudioError(
             f"cannot be decoded ({error.error_string.rstrip('.')})",
             path=fspath(path),
             remedy=_REMEDY,
+        ) from error
+    except (ValueError, TypeError) as error:  # of soundfile, on headers that it does not expect
+        raise AudioError(
+            f"cannot be decoded ({error})", path=fspath(path), remedy=_REMEDY
         ) from error
     except OSError as error:
         raise AudioError(

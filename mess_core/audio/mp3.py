@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from mess_core.audio.spliced import Spliced
 
-__all__ = ["with_length"]
+__all__ = ["after_tags", "with_length"]
 
 _BITRATES = {  # kb/s by bit rate index, for MPEG 1 and for MPEG 2 and 2.5
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -25,7 +25,7 @@ _BITRATES = {  # kb/s by bit rate index, for MPEG 1 and for MPEG 2 and 2.5
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _LAYER_3, _MPEG_1, _MONO = 1, 3, 3
 _HIGH_BITRATE = 11  # of a frame that has room for the header
-_SLACK_BYTES = 16_384
+_SLACK_BYTES = 2_000  # a frame and its padding
 _HEAD = 1 << 16
 
 
@@ -61,7 +61,7 @@ def with_length(file: BinaryIO | Spliced) -> Spliced | None:
     >>> with_length(io.BytesIO(b"RIFF....WAVE")) is None
     True
     """
-    first = _after_tags(file)
+    first = after_tags(file)
     file.seek(first)
     head = file.read(_HEAD)
     start = _next_frame(head, 0)
@@ -72,7 +72,7 @@ def with_length(file: BinaryIO | Spliced) -> Spliced | None:
     tag = head[start + frame.tag_at : start + frame.tag_at + 16]
     has_header = tag[:4] in (b"Xing", b"Info")
     if has_header and tag[7] & 3 == 3:  # it states frames and bytes
-        present = file.seek(0, io.SEEK_END) - first - start
+        present = _before_tags(file) - first - start
         if present <= int.from_bytes(tag[12:16], "big") + _SLACK_BYTES:
             return None
     file.seek(first + start)
@@ -82,8 +82,8 @@ def with_length(file: BinaryIO | Spliced) -> Spliced | None:
     return Spliced(_header(head[start : start + 4], count), file, first + start + begin)
 
 
-def _after_tags(file: BinaryIO | Spliced) -> int:
-    """Return where the ID3 tags at the beginning of a file end."""
+def after_tags(file: BinaryIO | Spliced) -> int:
+    """Return where the ID3 tags at the beginning of a file end, in bytes."""
     at = 0
     while True:
         file.seek(at)
@@ -94,6 +94,25 @@ def _after_tags(file: BinaryIO | Spliced) -> int:
         for byte in tag[6:10]:
             size = size << 7 | byte & 0x7F
         at += 10 + size
+
+
+def _before_tags(file: BinaryIO | Spliced) -> int:
+    """Return where the ID3v1, APE and Lyrics3 tags at the end of a file begin, in bytes."""
+    end = file.seek(0, io.SEEK_END)
+    while True:
+        file.seek(max(0, end - 128))
+        tail = file.read(min(end, 128))
+        if tail[:3] == b"TAG" and len(tail) == 128:
+            end -= 128
+        elif tail[-32:-24] == b"APETAGEX":
+            has_header = tail[-9] & 0x80
+            end -= int.from_bytes(tail[-20:-16], "little") + (32 if has_header else 0)
+        elif tail[-9:] == b"LYRICS200" and tail[-15:-9].isdigit():
+            end -= int(tail[-15:-9]) + 15
+        else:
+            return end
+        if end <= 0:
+            return 0
 
 
 def _frame(content: bytes, at: int) -> _Frame | None:

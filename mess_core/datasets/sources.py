@@ -165,13 +165,17 @@ def read_tracks(
         for row in known_hashes.itertuples():
             cache[str(row.path), int(row.size), float(row.modified)] = (row.sha256, row.duration_s)
     rows = []
-    for path in tracks["audio_path"].dropna():
+    for path in tracks["audio_path"].dropna().unique():
         # An unreadable file has no hash; the stages that need the file report it.
         with contextlib.suppress(OSError, AudioError):
             status = locate(path).stat()
             key = (str(path), int(status.st_size), float(getattr(status, "st_mtime", 0.0)))
             sha256, duration_s = cache.get(key) or (file_sha256(path), _duration_s(path))
             rows.append((*key, sha256, duration_s))
+    if known_hashes is not None:  # of files that cannot be read now
+        present, wanted = {row[0] for row in rows}, set(tracks["audio_path"].dropna())
+        away = known_hashes[known_hashes["path"].isin(wanted - present)]
+        rows += list(away.itertuples(index=False, name=None))
     hashes = pd.DataFrame(rows, columns=["path", "size", "modified", "sha256", "duration_s"])
     by_path = hashes.set_index("path")
     measured_sha = tracks["audio_path"].map(by_path["sha256"]).astype("string")
@@ -240,6 +244,11 @@ def _scan_all(
             scans[source.name] = scan
         except DatasetError as error:
             errors[source.name] = error
+        except OSError as error:
+            remedy = "Check its permissions and the connection to its storage"
+            errors[source.name] = DatasetError(
+                f"cannot be read ({error})", path=source.root, remedy=remedy
+            )
     kept = sum(counts.get(name, 0) for name in errors)
     if errors and not kept and not any(scan.tracks for scan in scans.values()):
         raise next(iter(errors.values()))

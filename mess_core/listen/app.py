@@ -106,7 +106,7 @@ def create_app(
     ):
         app.get(f"/api/{path}", response_model=None)(_bound(endpoint, cache))
     app.post("/api/query", response_model=None)(_bound(_query, cache))
-    for routes in (listening_test_routes(root), preparation_routes(root)):
+    for routes in (listening_test_routes(root), preparation_routes(root, encoder)):
         app.include_router(routes, prefix="/api/listening-test")
     page = Layout(root).comparison_page
     app.get("/encoders.html", response_class=HTMLResponse)(partial(_report, page, _NOT_COMPARED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.errors import MidiError, SearchError, StoreError
+from mess_core.listen.library_cache import changed
 from mess_core.listen.moments import sound_map
+from mess_core.midi.alignment import TRUSTED
 from mess_core.midi.comparison import (
     CURVES,
     Comparison,
@@ -21,6 +24,7 @@ from mess_core.midi.comparison import (
 )
 from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
+from mess_core.paths import locate
 from mess_core.search.query import Library
 from mess_core.store.layout import Layout
 from mess_core.store.tables import read_table
@@ -41,7 +45,7 @@ class _Pair:
     b: Performance
 
 
-_pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
+_pairs: OrderedDict[tuple[Any, ...], Future[_Pair]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -125,18 +129,25 @@ def _rows(library: Library, query: str, hit: str) -> tuple[Any, Any]:
 
 
 def _pair(a: str, b: str) -> _Pair:
-    """Return the comparison of two files, from a small cache."""
+    """Return the comparison of two files; requests at the same time wait for one alignment."""
+    key = (a, changed(locate(a)), b, changed(locate(b)))
     with _lock:
-        known = _pairs.get((a, b))
-    if known is None:
-        first, second = read_performance(a), read_performance(b)
-        known = _Pair(compare_performances(first, second), first, second)
-    with _lock:
-        _pairs[a, b] = known
-        _pairs.move_to_end((a, b))
+        known = _pairs.get(key)
+        is_first = known is None
+        future: Future[_Pair] = Future() if known is None else known
+        _pairs[key] = future
+        _pairs.move_to_end(key)
         while len(_pairs) > _CACHED:
             _pairs.popitem(last=False)
-    return known
+    if is_first:
+        try:
+            first, second = read_performance(a), read_performance(b)
+            future.set_result(_Pair(compare_performances(first, second), first, second))
+        except BaseException as error:
+            with _lock:
+                _pairs.pop(key, None)  # the next request tries again
+            future.set_exception(error)
+    return future.result()
 
 
 def _by_notes(pair: _Pair) -> dict[str, Any]:
@@ -144,13 +155,17 @@ def _by_notes(pair: _Pair) -> dict[str, Any]:
     return {
         "how": "notes",
         "confidence": round(found.confidence, 3),
+        "shared": found.shared_beats,
         "unit": "beat",
         "curves": CURVES,
         "a": _curves(found.a),
         "b": _curves(found.b),
         "notes": {"a": _notes(pair.a), "b": _notes(pair.b)},
         "links": found.links.tolist(),
-        "differences": list(found.differences),
+        "differences": [
+            text.replace("only a ", "only A ").replace("only b ", "only B ")
+            for text in found.differences
+        ],
     }
 
 
@@ -190,6 +205,8 @@ def _by_sound(layout: Layout, one: Any, other: Any) -> dict[str, Any] | None:
         return None
     edges = np.arange(0.0, float(one["duration_s"]), _SOUND_STEP_S)
     mapped = np.array([time_map(float(at)) for at in edges])  # [times, (seconds, confidence)]
+    if mapped[:, 1].mean() < TRUSTED:
+        return None
     there = np.maximum.accumulate(np.clip(mapped[:, 0], 0.0, float(other["duration_s"])))
     sides = {
         name: {
@@ -202,6 +219,7 @@ def _by_sound(layout: Layout, one: Any, other: Any) -> dict[str, Any] | None:
     return {
         "how": "sound",
         "confidence": round(float(mapped[:, 1].mean()), 3),
+        "shared": len(edges) - 1,
         "unit": "second of A",
         "curves": {**units, "onset_density": "onsets / s"},
         **sides,

@@ -54,9 +54,14 @@ class LibraryCache:
             stamp = self._current_stamp()
             if self._library is None or stamp != self._stamp:
                 chosen = choose_encoder(Layout(served_folder(self._root)), self._wanted)
-                self._folder = chosen.encoder
-                self._stamp = self._current_stamp()
-                self._library = Library.open(self._root, encoder=self._folder)
+                before, self._folder = self._folder, chosen.encoder
+                stamp = self._current_stamp()
+                try:
+                    self._library = Library.open(self._root, encoder=chosen.encoder)
+                except BaseException:
+                    self._folder = before  # the next request tries again
+                    raise
+                self._stamp = stamp
                 self._maps, self._suggestions, self._encoder = {}, None, None
             return self._library
 

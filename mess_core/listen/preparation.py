@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from mess_core.encoders.chosen import choose_encoder
-from mess_core.errors import MessError
+from mess_core.errors import JudgementError, MessError
 from mess_core.evaluation.preparation import store_human_triplets, store_passages, store_splits
 from mess_core.listen.origin import refuse_foreign
 from mess_core.store.layout import Layout
@@ -27,8 +27,8 @@ _STEPS = (
 class _Preparation:
     """At most one preparation at a time, in a thread."""
 
-    def __init__(self, root: str | PathLike[str]) -> None:
-        self._root = root
+    def __init__(self, root: str | PathLike[str], encoder: str | None) -> None:
+        self._root, self._encoder = root, encoder
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._status: dict[str, Any] = {"state": "idle", "steps": len(_STEPS)}
@@ -49,11 +49,12 @@ class _Preparation:
 
     def _run(self) -> None:
         try:
-            layout = choose_encoder(Layout(self._root), None, indexed=False)
+            layout = choose_encoder(Layout(self._root), self._encoder, indexed=False)
             with writing(layout, self._say):
                 for number, (said, step) in enumerate(_STEPS):
                     self._say(said, step=number)
-                    step(layout)
+                    if not (step is store_splits and (layout.splits / "work.json").exists()):
+                        step(layout)  # frozen splits stay as they are
             self._say("", state="done", step=len(_STEPS))
         except MessError as error:
             self._say(str(error), state="failed")
@@ -65,18 +66,22 @@ class _Preparation:
             self._status = {**self._status, "said": said, **changed}
 
 
-def preparation_routes(root: str | PathLike[str]) -> APIRouter:
+def preparation_routes(root: str | PathLike[str], encoder: str | None = None) -> APIRouter:
     """Return ``prepare``: POST begins, GET says how far it is.
 
     Parameters
     ----------
     root : path-like or fsspec URL
+    encoder : str, optional
+        As in `create_app`.
     """
     routes = APIRouter()
-    preparation = _Preparation(root)
+    preparation = _Preparation(root, encoder)
 
     def start(request: Request) -> dict[str, Any]:
         refuse_foreign(request, "an order")
+        if Layout(root).human_triplets.exists():
+            raise JudgementError("the listening test has been prepared already")
         return preparation.start()
 
     routes.post("/prepare", response_model=None)(start)

@@ -16,6 +16,7 @@ from mess_core.midi.alignment import TRUSTED, align
 from mess_core.midi.chords import struck_together
 from mess_core.midi.performance import Performance
 from mess_core.midi.relative import align_performances
+from mess_core.midi.repeats_and_cuts import unshared_stretches
 from mess_core.midi.rhythm import log2_tempo
 
 __all__ = ["CURVES", "Comparison", "PerformanceCurves", "carry", "compare_performances"]
@@ -28,6 +29,9 @@ CURVES = {
     "asynchrony": "ms",
 }
 """Curves per beat, with their units."""
+
+_FEWEST_BEATS = 8
+_AROUND_BEATS = 9
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +49,7 @@ class PerformanceCurves:
     velocity : ndarray, float64, shape [beats - 1]
         Mean MIDI velocity of the notes struck during each beat.
     articulation : ndarray, float64, shape [beats - 1]
-        Median of key-down time over the time to the next chord; 1 is legato.
+        Mean of key-down time over the time to the next chord; 1 is legato.
     pedal : ndarray, float64, shape [beats - 1]
         Share of each beat with the sustain pedal down.
     asynchrony : ndarray, float64, shape [beats - 1]
@@ -71,14 +75,17 @@ class Comparison:
         Indices of corresponding notes of the two.
     confidence : float
         Share of the notes whose alignment is trusted, 0 to 1.
+    shared_beats : int
+        Beats that both play.
     differences : tuple of str
-        Repeats and cuts in which the two differ.
+        Repeats and cuts in which the two differ, in the order of the music.
     """
 
     a: PerformanceCurves
     b: PerformanceCurves
     links: NDArray[np.int64]
     confidence: float
+    shared_beats: int
     differences: tuple[str, ...] = ()
 
 
@@ -111,18 +118,22 @@ def compare_performances(a: Performance, b: Performance) -> Comparison:
     """
     together = align_performances([a, b])
     alignment = align(a, b)
+    shared = np.isfinite(together.log2_tempo).all(axis=0).sum()
+    if shared < _FEWEST_BEATS:
+        raise MidiError("has too few beats in common with the other performance")
     of_a, of_b = (
         curves_at(one, together.beats_s[row], tempo=2.0 ** together.log2_tempo[row] * 60)
         for row, one in enumerate((a, b))
     )
     trusted = alignment.trusted(a.onset_s[alignment.a_note])
-    differences = {str(one) for row in together.unshared for one in row}
+    stretches = sorted(unshared_stretches(a, b, alignment), key=lambda one: one.start_s)
     return Comparison(
         of_a,
         of_b,
         links=np.stack([alignment.a_note[trusted], alignment.b_note[trusted]], axis=1),
         confidence=float(trusted.sum() / max(1, min(len(a), len(b)))),
-        differences=tuple(sorted(differences)),
+        shared_beats=int(shared),
+        differences=tuple(map(str, stretches)),
     )
 
 
@@ -153,7 +164,24 @@ def carry(comparison: Comparison, a: Performance, other: Performance) -> Perform
     inside[known] = alignment.confidence(beats_s[known]) >= TRUSTED
     there[inside] = np.asarray(alignment.map_time(beats_s[inside]))
     there[inside] = np.maximum.accumulate(there[inside])
-    return curves_at(other, there)
+    return curves_at(other, _without_jumps(there, beats_s))
+
+
+def _without_jumps(there: Floats, beats_s: Floats) -> Floats:
+    """Set beats to NaN around which a performance departs by over an octave, as at a repeat."""
+    from scipy.ndimage import median_filter
+
+    known = np.flatnonzero(np.isfinite(there))
+    if len(known) < _FEWEST_BEATS:
+        return there
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log2(np.diff(there[known]) / np.diff(beats_s[known]))
+    ratio = np.where(np.isfinite(ratio), ratio, -np.inf)
+    usual = median_filter(ratio, _AROUND_BEATS, mode="nearest")
+    far = np.abs(ratio - usual) > 1.0
+    found = there.copy()
+    found[known[1:][far]] = np.nan
+    return found
 
 
 def curves_at(

@@ -21,11 +21,14 @@ _PEDAL_DOWN = 64
 _RELEASE_S = 1e-3
 _MAX_NOTES = 2_000_000
 _LONGEST_S = 24 * 3600.0
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 16 << 20
 _REMEDY = "Open it in a notation program or sequencer and export it again"
 
 _ON, _OFF, _CONTROL, _PROGRAM = 0x90, 0x80, 0xB0, 0xC0
-_SUSTAIN = 64
+_SUSTAIN, _RESET = 64, 121
+_NOTES_OFF = frozenset({120, 123, 124, 125, 126, 127})
+"""Controllers that release all keys of a channel."""
+
 _DRUMS = 9
 _PIANOS = range(8)
 _KEYS = range(21, 109)
@@ -44,22 +47,22 @@ class _Programs:
     """Which instrument a channel has at a time, whatever track says so."""
 
     def __init__(self, tracks: list[Track]) -> None:
-        changes = sorted(
+        changes = [
             (track.seconds(tick), channel, program)
             for track in tracks
             for tick, kind, channel, program, _ in track.events
             if kind == _PROGRAM
-        )
-        self._changes: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        for time_s, channel, program in changes:
-            self._changes[channel].append((time_s, program))
+        ]
+        self._times: dict[int, list[float]] = defaultdict(list)
+        self._programs: dict[int, list[int]] = defaultdict(list)
+        # Stable: of one tick, the last in the order of the file counts.
+        for time_s, channel, program in sorted(changes, key=lambda one: one[0]):
+            self._times[channel].append(time_s)
+            self._programs[channel].append(program)
 
     def at(self, note: _Note) -> int:
-        changes = self._changes.get(note.channel)
-        if not changes:
-            return 0
-        last = bisect_right(changes, (note.start, 127)) - 1
-        return changes[last][1] if last >= 0 else 0
+        last = bisect_right(self._times.get(note.channel, []), note.start) - 1
+        return self._programs[note.channel][last] if last >= 0 else 0
 
 
 def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN) -> Performance:
@@ -104,12 +107,13 @@ def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN
     content = _content(path)
     try:
         tracks = parse_midi(content)
+        struck = sum(kind == _ON for track in tracks for _, kind, *_ in track.events)
+        if struck > _MAX_NOTES:
+            raise MidiError(f"has {struck} notes (at most {_MAX_NOTES})", remedy=_REMEDY)
         every = [note for track in tracks for note in _notes(track)]
         chosen = _of_piano(every, _Programs(tracks))
         if not chosen:
             raise MidiError(_without_notes(every), remedy=_REMEDY)
-        if len(chosen) > _MAX_NOTES:
-            raise MidiError(f"has {len(chosen)} notes (at most {_MAX_NOTES})", remedy=_REMEDY)
         table = np.array([(one.start, one.end, one.pitch, one.velocity) for one in chosen])
         table = table[np.lexsort((table[:, 2], table[:, 0]))]  # [notes, 4]
         if table[:, 1].max() > _LONGEST_S:
@@ -128,13 +132,13 @@ def read_performance(path: str | PathLike[str], *, pedal_down: int = _PEDAL_DOWN
 
 
 def _content(path: str | PathLike[str]) -> bytes:
-    file = locate(path)
-    if not file.is_file():
-        raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
     try:
+        file = locate(path)
+        if not file.is_file():
+            raise MidiError("does not exist", path=fspath(path), remedy="Check the path")
         size = int(file.stat().st_size)
         content: bytes = file.read_bytes() if size <= _MAX_BYTES else b""
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise MidiError(
             f"cannot be read ({error})",
             path=fspath(path),
@@ -173,7 +177,16 @@ def _notes(track: Track) -> Iterable[_Note]:
                     if one[0] < tick:
                         yield note(key, one, one[0])
             held[key].append((tick, second))
-        elif kind in (_ON, _OFF) and key in held:
+        elif kind == _CONTROL and first in _NOTES_OFF:
+            for other in [one for one in held if one[0] == channel]:
+                without_length.discard(other)
+                for one in held.pop(other):
+                    yield note(other, one, tick)
+        elif (
+            kind in (_ON, _OFF)
+            and key in held
+            and not (key in without_length and held[key][-1][0] == tick)
+        ):
             ended = [one for one in held[key] if one[0] < tick]
             going_on = [one for one in held[key] if one[0] == tick]
             for one in ended:
@@ -212,9 +225,9 @@ def _pedal(tracks: list[Track], silent: set[int], end_s: float, pedal_down: int)
     events: list[tuple[float, int, int]] = []
     for track in tracks:
         events += [
-            (track.seconds(tick), channel, second)
+            (track.seconds(tick), channel, second if first == _SUSTAIN else 0)
             for tick, kind, channel, first, second in track.events
-            if kind == _CONTROL and first == _SUSTAIN and channel not in silent
+            if kind == _CONTROL and first in (_SUSTAIN, _RESET) and channel not in silent
         ]
     events.sort(key=lambda one: one[0])  # stable: within a tick in the order of the file
     presses: list[list[float]] = []

@@ -135,6 +135,8 @@ def _track(chunk: bytes) -> tuple[list[Event], list[tuple[int, int]], int]:
                 length, at = _number(chunk, at + 2)
                 data = chunk[at : at + length]
                 at += length
+                if at > len(chunk):
+                    raise MidiError("is damaged: a track ends within an event")
                 if kind == _TEMPO and len(data) == 3:
                     tempi.append((tick, int.from_bytes(data, "big")))
                 elif kind == _END:

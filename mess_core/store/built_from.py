@@ -48,10 +48,10 @@ def made_from(layout: Layout) -> str:
     return digest.hexdigest()
 
 
-def record_built(layout: Layout) -> None:
-    """Record that the library-wide results are made from what is there now."""
+def record_built(layout: Layout, made: str) -> None:
+    """Record what the library-wide results were made from: `made_from` before they were."""
     results = [str(path) for path in _results(layout) if path.exists()]
-    write_json(layout.built_from, {"made_from": made_from(layout), "results": results})
+    write_json(layout.built_from, {"made_from": made, "results": results})
 
 
 def is_current(layout: Layout) -> bool:
@@ -65,8 +65,18 @@ def is_current(layout: Layout) -> bool:
 
 
 def _results(layout: Layout) -> list[Any]:
+    versions = [
+        layout.indices / name / path.read_text().strip() / file
+        for name in ("track", "passage")
+        if (path := layout.indices / name / "latest").exists()
+        for file in ("manifest.json", "index.faiss", "rows.parquet")
+    ]
     return [
+        *versions,
         layout.proxy_targets,
+        layout.proxy_targets_manifest,
+        layout.matrix,
+        layout.matrix_rows,
         layout.matrix_manifest,
         layout.probing / "results.json",
         layout.probing / "aspects.json",

@@ -48,17 +48,16 @@ def writing(layout: Layout, say: Callable[[str], None] = lambda _: None) -> Iter
     if not is_local(layout.root):
         yield
         return
-    path = Path(str(layout.root)) / _NAME
+    path = Path(layout.root.path) / _NAME
     holder = path.with_suffix(".json")
+    lock = FileLock(path, mode=0o666)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, mode=0o666)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             say(f"{_holder(holder)} is at work on {layout.root}; waiting until it ends")
             lock.acquire()
-        _sign(holder)
     except OSError as error:
         raise StoreError(
             f"cannot be written ({error.strerror or error})",
@@ -66,6 +65,7 @@ def writing(layout: Layout, say: Callable[[str], None] = lambda _: None) -> Iter
             remedy="Check its permissions, or name another data root (MESS_DATA_ROOT)",
         ) from error
     try:
+        _sign(holder)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -76,7 +76,10 @@ def writing(layout: Layout, say: Callable[[str], None] = lambda _: None) -> Iter
 def _sign(holder: Path) -> None:
     now = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
-    holder.write_text(json.dumps({"pid": os.getpid(), "command": command, "since": now}))
+    # Another user's signature, left by a command that was killed, cannot be written to.
+    with contextlib.suppress(OSError):
+        holder.unlink(missing_ok=True)
+        holder.write_text(json.dumps({"pid": os.getpid(), "command": command, "since": now}))
 
 
 def _holder(holder: Path) -> str:

@@ -35,12 +35,16 @@ def with_transcriptions(layout: Layout, tracks: pd.DataFrame) -> pd.DataFrame:
     """
     paths, sources = [], []
     for row in tracks.itertuples():
-        path, source = row.midi_path, OWN if isinstance(row.midi_path, str) else None
+        path, source = row.midi_path, getattr(row, "midi_source", None)
+        if isinstance(source, str) and source != OWN:  # decided again below
+            path = None
+        source = OWN if isinstance(path, str) else None
         if source is None and isinstance(row.audio_sha256, str):
             names = str(row.dataset), str(row.track_id)
             with contextlib.suppress(StoreError):  # there is none
                 record = read_json(layout.transcription_record(*names))
-                if record.get("audio_sha256") == row.audio_sha256:
+                there = layout.transcription(*names).exists()
+                if there and record.get("audio_sha256") == row.audio_sha256:
                     path, source = str(layout.transcription(*names)), str(record["model"])
         paths.append(path)
         sources.append(source)

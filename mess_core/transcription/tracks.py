@@ -93,19 +93,20 @@ def _transcribe(row: dict[str, Any], layout: Layout, model: Model) -> TrackOutco
         digest = digest if isinstance(digest, str) else file_sha256(row["audio_path"])
         with contextlib.suppress(StoreError):  # none yet, or damaged
             known = read_json(record_path)
-            if (known.get("model"), known.get("audio_sha256")) == (model.name, digest):
+            same = (known.get("model"), known.get("audio_sha256")) == (model.name, digest)
+            if same and layout.transcription(dataset, track_id).exists():
                 return TrackOutcome(track_id, dataset, "fresh", {"notes": known["notes"]})
         found = model.notes(row["audio_path"])
+        notes = len(found.onset_s)
+        path = layout.transcription(dataset, track_id)
+        record_path.unlink(missing_ok=True)
+        with part_file(path) as part:
+            write_midi(found, part)
+            move_into_place(part, path)
     except Exception as error:  # any error of a library fails this track only
         cause = {"audio": digest, "model": model.name}
         failure = record_failure(layout, "transcription", dataset, track_id, error, cause=cause)
         return TrackOutcome(track_id, dataset, "failed", failure)
-    notes = len(found.onset_s)
-    path = layout.transcription(dataset, track_id)
-    record_path.unlink(missing_ok=True)
-    with part_file(path) as part:
-        write_midi(found, part)
-        move_into_place(part, path)
     write_json(
         record_path,
         {

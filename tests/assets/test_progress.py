@@ -58,3 +58,13 @@ def test_bars_are_drawn_on_a_terminal(capsys):
     ):
         progress.listener("embeddings")(event("a"))
     assert "embeddings" in capsys.readouterr().err
+
+
+def test_with_several_encoders_a_track_is_done_after_the_last(clock):
+    stage = Stage("embeddings", {"one": 1.0, "two": 1.0}, encoders=2)
+    stage.begin()
+    for step, key in enumerate(("one", "one", "two"), start=1):
+        clock[0] = 10.0 * step
+        stage.add(key)
+    assert (stage.done, stage.heard_h) == (1, 1.5)
+    assert stage.left_s == pytest.approx(10.0)

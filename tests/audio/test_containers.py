@@ -107,6 +107,59 @@ def test_garbage_inside_an_mp3_is_skipped(tmp_path):
     assert len(load_audio(tmp_path / "a.mp3")) / RATE == pytest.approx(SECONDS, abs=0.3)
 
 
+ID3V1 = b"TAG" + bytes(125)
+APE = b"APETAGEX" + (2000).to_bytes(4, "little") + (30_032).to_bytes(4, "little") + bytes(16)
+APE_TAG = bytes(30_000) + APE
+
+
+@pytest.mark.parametrize("tags", [ID3V1, APE_TAG, APE_TAG + ID3V1])
+def test_tags_at_the_end_of_an_mp3_are_no_second_recording(tmp_path, tags):
+    (tmp_path / "a.mp3").write_bytes(VARIABLE)
+    (tmp_path / "b.mp3").write_bytes(VARIABLE + tags)
+    plain, tagged = load_audio(tmp_path / "a.mp3"), load_audio(tmp_path / "b.mp3")
+    np.testing.assert_array_equal(plain, tagged)
+
+
+def test_a_short_second_mp3_is_not_lost(tmp_path):
+    short = written("mp3", STEREO[: RATE // 2])
+    (tmp_path / "a.mp3").write_bytes(VARIABLE + short)
+    assert len(load_audio(tmp_path / "a.mp3")) / RATE > SECONDS + 0.4
+
+
+def test_chained_ogg_files_are_refused_and_not_read_in_part(tmp_path):
+    serials = [content.replace(content[14:18], serial) for content, serial in (
+        (written("ogg"), b"aaaa"), (written("ogg"), b"bbbb"),
+    )]  # fmt: skip
+    (tmp_path / "a.ogg").write_bytes(b"".join(serials))
+    with pytest.raises(AudioError, match=r"several recordings|cannot be decoded"):
+        load_audio(tmp_path / "a.ogg")
+
+
+def test_a_streamed_flac_behind_a_large_tag_is_read(tmp_path):
+    size = 70_000
+    tag = b"ID3\x04\x00\x00" + bytes([size >> 21, size >> 14 & 127, size >> 7 & 127, size & 127])
+    (tmp_path / "a.flac").write_bytes(tag + bytes(size) + without_length(written("flac")))
+    assert len(load_audio(tmp_path / "a.flac")) == RATE * SECONDS
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.wav", "a" * 300 + ".wav"])
+def test_names_that_confuse_the_library_are_one_clear_error(tmp_path, name):
+    if len(name) < 200:
+        (tmp_path / name).write_bytes(b"nothing" * 100)
+    with pytest.raises(AudioError) as raised:
+        load_audio(tmp_path / name)
+    assert raised.value.remedy
+
+
+@pytest.mark.parametrize("rate", [1, 10, 4_000_000])
+def test_an_absurd_sample_rate_is_refused(tmp_path, rate):
+    content = bytearray(written("wav"))
+    content[24:28] = rate.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(AudioError, match="sample rate"):
+        audio_info(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"ID3", b"\xff\xfb" * 40, written("wav")[:3000]])
 def test_what_is_no_mp3_needs_no_header(content):
     assert with_length(io.BytesIO(content)) is None

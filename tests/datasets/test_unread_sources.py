@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from mess_core.datasets import list_track_ids, parse_sources, read_tracks
+from mess_core.datasets import list_track_ids, parse_sources, read_tracks, scan_source
 from mess_core.datasets.demo import write_demo_corpus
 from mess_core.errors import DatasetError
 from mess_core.store.layout import Layout
+from mess_core.store.tables import read_table
 from mess_core.store.track_table import check_tracks, pending_tracks, refresh_tracks, scan_summary
 from mess_core.targets import compute_aligned_targets, compute_track_targets, proxy_target_table
 from mess_core.targets.registry import TARGETS_VERSION
@@ -104,3 +105,32 @@ def test_a_data_set_that_is_no_longer_configured_is_removed(library):
     tracks, report = refresh_tracks(layout, sources[:1])
     assert len(tracks) == 2
     assert len(report["removed"]) == 2
+
+
+def test_hashes_of_files_that_are_away_are_kept(library):
+    layout, sources, folder = library
+    before = read_table(layout.audio_hashes)
+    shutil.move(folder, folder.with_name("away"))
+    refresh_tracks(layout, sources)
+    assert set(read_table(layout.audio_hashes)["path"]) == set(before["path"])
+
+
+def test_an_error_of_the_disk_is_as_a_missing_folder(library, monkeypatch):
+    layout, sources, _ = library
+
+    def failing(root, name, **options):
+        if name == "two":
+            raise OSError(5, "Input/output error")
+        return scan_source(root, name, **options)
+
+    monkeypatch.setattr("mess_core.datasets.sources.scan_source", failing)
+    _, report = refresh_tracks(layout, sources)
+    assert [one["dataset"] for one in report["problems"]] == ["two"]
+
+
+def test_one_file_in_two_sources_is_read_once(tmp_path):
+    write_demo_corpus(tmp_path / "all" / "cd1", works=1, players=2, bars=2)
+    sources = parse_sources(f"inner={tmp_path}/all/cd1,outer=folder:{tmp_path}/all")
+    tracks, _, hashes = read_tracks(sources)
+    assert hashes["path"].is_unique
+    assert tracks["audio_sha256"].notna().all()

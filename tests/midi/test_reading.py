@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 
 import mido
 import numpy as np
@@ -134,6 +135,30 @@ def test_a_file_of_one_other_instrument_is_read(tmp_path):
     assert (len(found), found.notes_left_out) == (1, 0)
 
 
+def test_programs_of_one_tick_count_in_the_order_of_the_file(tmp_path):
+    programs = event(0, 0xC0, 48) + event(0, 0xC0, 0)
+    found = read(tmp_path, midi(programs + note(0, 480) + END, note(0, 480, 62, 1) + END))
+    assert (sorted(found.pitch.tolist()), found.notes_left_out) == ([60, 62], 0)
+
+
+@pytest.mark.parametrize("controller", [120, 123, 126])
+def test_all_notes_off_releases_the_keys_of_its_channel(tmp_path, controller):
+    held = event(0, 0x90, 60, 70) + event(0, 0x91, 64, 70)
+    content = midi(held + event(480, 0xB0, controller, 0) + event(480, 0x81, 64, 0) + END)
+    found = read(tmp_path, content)
+    assert dict(zip(found.pitch.tolist(), found.offset_s.tolist(), strict=True)) == {
+        60: 0.5,
+        64: 1.0,
+    }
+
+
+def test_many_releases_at_one_tick_take_no_time(tmp_path):
+    crowd = event(0, 0x90, 60, 70) * 20_000 + event(0, 0x80, 60, 0) * 20_000
+    began = time.perf_counter()
+    assert len(read(tmp_path, midi(crowd + END))) == 20_000
+    assert time.perf_counter() - began < 20
+
+
 # Pedal --------------------------------------------------------------------------------------
 
 
@@ -163,6 +188,11 @@ def test_events_of_one_tick_count_in_the_order_of_the_file(tmp_path):
         [0.0, 0.5],
         [0.5, 1.0],
     ]
+
+
+def test_a_reset_of_controllers_releases_the_pedal(tmp_path):
+    change = pedal(0, 127) + event(480, 0xB0, 121, 0)
+    assert read(tmp_path, midi(change + END, note(0, 1920) + END)).pedal_s.tolist() == [[0.0, 0.5]]
 
 
 def test_pedal_of_a_part_that_is_left_out_has_no_say(tmp_path):
@@ -209,6 +239,7 @@ def test_chunks_of_other_programs_and_wrappers_are_skipped(tmp_path):
         (midi(note(0, 480) + END, division=0xE700), "no ticks per frame"),
         (midi(event(0, 60, 70)), "no status byte"),
         (midi(event(0, 0x90, 60)), "ends within an event"),
+        (midi(note(0, 480) + event(0, 0xFF, 0x01, 90)), "ends within an event"),
         (midi(b"\xff\xff\xff\xff\xff"), "more than four bytes"),
         (midi(note(0, 480) + END)[:-6], "truncated: 7 of 13 bytes"),
         (midi(note(0x0FFFFFFF, 480) + END, division=1), "hours"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mess_core.datasets.demo import Expression, demo_score, perform
+from mess_core.errors import MidiError
 from mess_core.midi import CURVES, Performance, carry, compare_performances
 from mess_core.plots import comparison_figure, performance_worm, tempo_curves
 from mess_core.plots.performances import smoothed
@@ -36,6 +37,37 @@ def test_a_further_performance_is_carried_to_the_same_beats(compared):
     assert np.nanmedian(found.tempo / compared.a.tempo) == pytest.approx(1.0, rel=0.02)
     assert np.nanmean(found.velocity) > np.nanmean(compared.a.velocity) + 10
     assert carry(compared, STEADY, performance(seed=3)) is None
+
+
+def repeated(one: Performance, until_s: float) -> Performance:
+    """The performance with its first part played twice."""
+    first = one.excerpt(0.0, until_s)
+    later = {name: getattr(one, name) + until_s for name in ("onset_s", "offset_s", "pedal_s")}
+    return Performance(
+        *(
+            np.concatenate([getattr(first, name), later.get(name, getattr(one, name))])
+            for name in ("onset_s", "offset_s", "pitch", "velocity", "pedal_s")
+        )
+    )
+
+
+def test_who_plays_a_repeat_is_named_rightly_and_only_shared_beats_count():
+    long = perform(demo_score(0, bars=24), Expression(), seed=0)
+    once = Performance(long.onset_s, long.offset_s, long.pitch, long.velocity, long.pedal_s)
+    twice = repeated(once, float(once.onset_s[len(once) // 2]))
+    for pair, who in (((once, twice), "b"), ((twice, once), "a")):
+        found = compare_performances(*pair)
+        assert found.differences
+        assert all(text.startswith(f"only {who} ") for text in found.differences)
+        both = np.isfinite(found.a.tempo) & np.isfinite(found.b.tempo)
+        assert found.shared_beats == both.sum()
+    other = carry(compare_performances(once, once), once, twice)
+    assert np.nanmin(other.tempo) > 0.4 * np.nanmedian(other.tempo)
+
+
+def test_two_works_are_not_compared():
+    with pytest.raises(MidiError, match="in common"):
+        compare_performances(STEADY, performance(seed=3))
 
 
 def test_pedal_share_over_all_beats_is_that_of_the_performance():

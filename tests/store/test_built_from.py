@@ -2,7 +2,7 @@
 
 import pytest
 
-from mess_core.store.built_from import is_current, record_built
+from mess_core.store.built_from import is_current, made_from, record_built
 from mess_core.store.layout import Layout
 from mess_core.store.tables import write_json
 
@@ -10,16 +10,14 @@ from mess_core.store.tables import write_json
 @pytest.fixture
 def layout(tmp_path):
     made = Layout(tmp_path, "mess-piano")
-    for path in (
-        made.tracks,
-        made.proxy_targets,
-        made.indices / "track" / "latest",
-    ):
+    version = made.indices / "track" / "v1" / "index.faiss"
+    for path in (made.tracks, made.proxy_targets, made.matrix, version):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("content")
+    (made.indices / "track" / "latest").write_text("v1")
     write_json(made.embedding_sidecar("takes", "a"), {"sha256": "1"})
     write_json(made.track_targets("takes", "a"), {"values": {}})
-    record_built(made)
+    record_built(made, made_from(made))
     return made
 
 
@@ -39,6 +37,8 @@ def test_the_same_is_current(layout):
         lambda it, _: write_json(it.failure("track_targets", "b"), {"problem": "x"}),
         lambda it, _: it.proxy_targets.unlink(),
         lambda it, _: (it.indices / "track" / "latest").unlink(),
+        lambda it, _: (it.indices / "track" / "v1" / "index.faiss").unlink(),
+        lambda it, _: it.matrix.unlink(),
         lambda _, patch: patch.setenv("MESS_CONTROL", "off"),
         lambda _, patch: patch.setattr("mess_core.store.built_from._code", lambda: "newer"),
     ],

@@ -45,6 +45,17 @@ def test_nothing_is_said_when_alone_and_nothing_is_left(tmp_path):
     assert not list(tmp_path.glob("*.json"))
 
 
+def test_a_folder_is_the_same_however_it_is_written(tmp_path):
+    with writing(Layout(f"file://{tmp_path}")):
+        assert (tmp_path / ".writing.lock").exists()
+
+
+def test_the_signature_of_a_killed_command_is_no_obstacle(tmp_path):
+    (tmp_path / ".writing.json").mkdir()  # cannot be written to, as another user's file
+    with writing(Layout(tmp_path), pytest.fail):
+        pass
+
+
 def test_an_object_store_is_not_locked():
     with writing(Layout("memory://a-root")), writing(Layout("memory://a-root"), pytest.fail):
         pass

@@ -105,6 +105,27 @@ def test_midi_that_is_added_later_takes_precedence_and_outdates_the_tables(libra
     assert outdated_tables(layout) is not None
 
 
+def test_a_lost_transcription_is_made_again_and_never_pointed_to(library):
+    layout, sources, _ = library
+    transcribe(layout, sources, Known())
+    layout.transcription("takes", "audio only").unlink()
+    tracks, _ = refresh_tracks(layout, sources)
+    assert tracks.set_index("track_id")["midi_path"].isna()["audio only"]
+    assert transcribe(layout, sources, Known())["audio only"].status == "done"
+
+
+def test_tracks_of_a_data_set_that_cannot_be_read_stay_transcribed(library):
+    layout, sources, folder = library
+    transcribe(layout, sources, Known())
+    refresh_tracks(layout, sources)
+    folder.rename(folder.with_name("away"))
+    tracks, _ = refresh_tracks(layout, sources)
+    assert tracks.set_index("track_id")["midi_source"].to_dict() == {
+        "audio only": "known 1",
+        "both": "file",
+    }
+
+
 @pytest.mark.parametrize("error", [AudioError("holds no piano notes"), ValueError("broken")])
 def test_a_recording_that_cannot_be_transcribed_is_recorded_and_stops_nothing(library, error):
     layout, sources, _ = library

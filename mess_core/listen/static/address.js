@@ -1,7 +1,7 @@
 // The state of the page in its address, so that a link reproduces it.
 
 const FLAGS = ['same_work', 'other_performer', 'other_work', 'compare'];
-const TEXTS = ['track', 'hit', 'aspects', 'head', 'preset'];
+const TEXTS = ['track', 'hit', 'aspects', 'head', 'preset', 'on'];
 const NUMBERS = ['at', 'passage'];
 
 export function readAddress() {

@@ -29,7 +29,7 @@ export function apiUrl(name, parameters = {}) {
 
 export const get = (name, parameters, signal) => json(apiUrl(name, parameters), { signal });
 
-export const post = (name, parameters, body) => json(apiUrl(name, parameters), { method: 'POST', body });
+export const post = (name, parameters, body, signal) => json(apiUrl(name, parameters), { method: 'POST', body, signal });
 
 // Fetches a whole audio file, so that playback starts without delay.
 export async function getAudio(url) {

@@ -55,7 +55,7 @@ export class Compare {
     this.part('differs').addEventListener('click', () => this.showDifference());
     for (const name of ['smooth', 'others']) this.part(name).addEventListener('change', () => this.draw());
     new ResizeObserver(() => this.resize()).observe(this.part('curves'));
-    const step = () => { if (!this.root.hidden) this.follow(); requestAnimationFrame(step); };
+    const step = () => { requestAnimationFrame(step); if (!this.root.hidden) this.follow(); };
     requestAnimationFrame(step);
   }
 
@@ -72,6 +72,10 @@ export class Compare {
     this.root.hidden = false;
     this.part('said').textContent = 'Aligning the two performances…';
     this.part('drawn').hidden = true;
+    this.part('others-label').hidden = true;
+    this.part('name-a').textContent = names[0];
+    this.part('name-b').textContent = names[1];
+    this.enable(false);
     let found;
     try {
       found = await get('compare', { query, hit });
@@ -85,9 +89,9 @@ export class Compare {
     this.part('said').textContent = this.describe(found);
     this.part('differences').replaceChildren(...found.differences.map((text) => create('li', text)));
     this.part('drawn').hidden = false;
-    this.part('name-a').textContent = names[0];
-    this.part('name-b').textContent = names[1];
+    this.enable(true);
     this.draw();
+    this.part('close').focus({ preventScroll: true });
     if (found.how !== 'notes') return;
     try {
       const others = await get('others', { query, hit });
@@ -99,12 +103,17 @@ export class Compare {
     } catch { /* the comparison of the two stands without them */ }
   }
 
+  // What can be saved or jumped to needs a comparison.
+  enable(on) {
+    for (const name of ['save-png', 'save-svg', 'save-csv', 'differs']) this.part(name).disabled = !on;
+  }
+
   describe(found) {
     const share = `${Math.round(100 * found.confidence)} %`;
     if (found.how === 'sound') {
       return `Aligned by harmony (similarity ${share}), since notes are not available for both: curves are from the audio.`;
     }
-    return `${found.a.time_s.length - 1} beats in common; ${share} of the notes matched.`;
+    return `${found.shared} beats in common; ${share} of the notes matched.`;
   }
 
   // Values of a curve, smoothed as chosen.
@@ -143,7 +152,7 @@ export class Compare {
         width: Math.max(200, holder.clientWidth), height: last ? 104 : 72, series,
         legend: { show: false }, padding: [6, 10, 0, 0],
         scales: { x: { time: false, range: [0, places.length] }, y: { range: this.range(name) } },
-        axes: [{ ...axis, show: last, label: last ? `${data.unit}` : undefined, labelSize: 18, size: 32 }, { ...axis, size: 46 }],
+        axes: [{ ...axis, show: last, label: last ? `${data.unit}` : undefined, labelSize: 18, size: 32, values: (_, ticks) => ticks.map((tick) => tick + 1) }, { ...axis, size: 46 }],
         cursor: { sync: { key: 'mess-compare' }, drag: { x: true, y: false }, y: false, points: { show: false } },
         hooks: { setScale: [(plot, key) => { if (key === 'x') this.zoomed(plot); }] },
       }, [places, ...shown.map((one) => this.values(one, name)), this.values(data.a, name), this.values(data.b, name)], box);
@@ -190,15 +199,19 @@ export class Compare {
     const [name] = Object.keys(this.data.curves);
     const wide = (side) => smoothed(side[name], 4);
     const mine = wide(this.data.a), others = [this.data.b, ...this.further].map(wide);
-    let far = 0, most = -1;
+    let far = 0, most = null;
     mine.forEach((value, beat) => {
       const known = others.map((one) => one[beat]).filter((one) => one !== null).sort((x, y) => x - y);
       if (value === null || !known.length) return;
-      const apart = Math.abs(Math.log(Math.max(value, 1e-6) / Math.max(known[known.length >> 1], 1e-6)));
-      if (apart > most) [far, most] = [beat, apart];
+      const middle = (known[(known.length - 1) >> 1] + known[known.length >> 1]) / 2;
+      const change = name === 'tempo' ? Math.log(value / middle) : value - middle;
+      if (Math.abs(change) > Math.abs(most ?? 0)) [far, most] = [beat, change];
     });
+    if (most === null) return;
     const { unit } = this.data;
-    this.part('said').textContent = `A differs most from the median of ${others.length} other performance${others.length > 1 ? 's' : ''} in ${name} at ${unit} ${far + 1}: by ${Math.round(100 * (Math.exp(most) - 1))} %.`;
+    const by = name === 'tempo' ? `${Math.round(100 * Math.abs(Math.exp(most) - 1))} % ${most < 0 ? 'slower' : 'faster'}`
+      : `${Math.abs(most).toPrecision(2)} ${most < 0 ? 'below' : 'above'}`;
+    this.part('said').textContent = `A differs most from the median of ${others.length} other performance${others.length > 1 ? 's' : ''} in ${name} at ${unit} ${far + 1}: ${by}.`;
     this.play('a', Math.max(0, far - 2));
   }
 

@@ -31,7 +31,7 @@ export function savePng(svg, name) {
       const pen = canvas.getContext('2d');
       pen.scale(3, 3);
       pen.drawImage(image, 0, 0);
-      canvas.toBlob((blob) => { save(blob, 'image/png', name); done(); }, 'image/png');
+      canvas.toBlob((blob) => { if (blob) save(blob, 'image/png', name); done(); }, 'image/png');
     });
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   });

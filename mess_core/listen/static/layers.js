@@ -53,7 +53,7 @@ export class Layers {
     const cell = create('td', value === null ? '' : Math.round(100 * Math.max(-9.99, value)));
     const strength = Math.max(0, Math.min(1, value ?? 0));
     cell.style.background = `color-mix(in srgb, var(--a) ${Math.round(100 * strength)}%, var(--paper))`;
-    cell.style.color = strength > 0.5 ? '#fff' : 'var(--ink)';
+    cell.style.color = strength > 0.5 ? 'var(--on-a)' : 'var(--ink)';
     const said = `${target}, layer ${layer}: R² ${figure(value)} (${figure(found.r2_low[index][column])} to ${figure(found.r2_high[index][column])}), `
       + `q ${figure(found.q[index][column])}, untrained ${figure(found.untrained_r2[index][column])}`;
     cell.title = said;

@@ -354,7 +354,7 @@ for (const button of document.querySelectorAll('.answers button')) {
 window.addEventListener('hashchange', () => { if (listenerInUrl() !== state.listener) open(); });
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.key === ' ' && event.target.matches('button, summary, a')) return;
+  if (event.key === ' ' && event.target.matches('button, summary, a, input')) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const act = {
     1: () => toggle('x'), x: () => toggle('x'), 2: () => toggle('left'), a: () => toggle('left'),

@@ -102,7 +102,9 @@ async function switchDeck() {
   const toB = state.on !== deckB;
   const [from, to] = toB ? [deckA, deckB] : [deckB, deckA];
   try {
-    const found = await get('moment', { query: from.track, hit: to.track, time_s: from.time });
+    const { track } = to;
+    const found = await get('moment', { query: from.track, hit: track, time_s: from.time });
+    if (to.track !== track) return; // another hit has been chosen
     showMoment(found);
     await start(to, found.time_s);
   } catch (error) {
@@ -181,6 +183,7 @@ async function chooseFile() {
   const file = $('file').files[0];
   if (!file) return;
   notice('');
+  if (compare.open) compare.close();
   deckA.pause(); deckB.pause(); deckA.empty(); deckB.empty();
   Object.assign(state, { query: null, file, passageAt: null, hits: [], hit: -1 });
   for (const name of ['same-work', 'other-performer', 'other-work']) {
@@ -210,7 +213,8 @@ async function search() {
     if (state.file) {
       $('upload-state').textContent = `Analysing ${state.file.name}…`;
       $('upload-progress').hidden = false;
-      found = await post('query', { ...common, ...ranking(), name: state.file.name }, state.file);
+      found = await post('query', { ...common, ...ranking(), name: state.file.name }, state.file, mine.signal);
+      if (running !== mine) return;
       $('upload-state').textContent = `Hits for ${state.file.name}.`;
     } else if (state.passageAt !== null) {
       found = await get('passages', { ...common, ...relations, track: state.query, start_s: state.passageAt }, mine.signal);
@@ -222,7 +226,8 @@ async function search() {
     if (narrowed) found.hits = (await met(found.hits)).slice(0, HITS);
     if (running !== mine) return;
     state.hits = found.hits;
-    state.hit = -1;
+    state.hit = compare.open ? found.hits.findIndex((hit) => hit.track_id === compare.hit) : -1;
+    if (compare.open && state.hit < 0) compare.close();
     showHits(found);
     remember();
     if (state.query && state.hits.length) explain(mine.signal);
@@ -261,8 +266,8 @@ async function met(hits) {
   return hits.filter((hit) => wanted.every((one) => one(hit, values))).map((hit, index) => ({ ...hit, rank: index + 1 }));
 }
 
-async function targets() {
-  state.targets ||= get('targets');
+function targets() {
+  state.targets ||= get('targets').catch((error) => { state.targets = null; throw error; });
   return state.targets;
 }
 
@@ -295,14 +300,21 @@ function remember() {
   writeAddress({
     track: state.query, aspects, head, hit: hit?.track_id, compare: compare.open, where: filters(),
     same_work: $('same-work').checked, other_performer: $('other-performer').checked, other_work: $('other-work').checked,
-    preset: preset().name, passage: state.passageAt, at: hit && state.on === deckB ? deckB.time : state.query ? deckA.time : null,
+    preset: preset().name, passage: state.passageAt, on: hit && state.on !== deckB ? 'a' : '', at: hit && state.on === deckB ? deckB.time : state.query ? deckA.time : null,
   });
 }
 
 async function restore() {
-  const wanted = readAddress();
-  if (!state.tracks.has(wanted.track)) return;
   restoring = true;
+  try {
+    await restored(readAddress());
+  } finally {
+    restoring = false;
+  }
+}
+
+async function restored(wanted) {
+  if (!state.tracks.has(wanted.track)) return;
   if (wanted.aspects) setWeights(weightsOf(wanted.aspects));
   if (wanted.head) setHead(wanted.head);
   if (wanted.preset) markPreset(wanted.preset);
@@ -318,11 +330,10 @@ async function restore() {
     if (wanted.compare) await openComparison(index, { play: false });
     else await pickHit(index);
   }
-  const deck = index >= 0 ? deckB : deckA;
-  await deck.ready;
+  const deck = index >= 0 && wanted.on !== 'a' ? deckB : deckA;
+  await deck.ready.catch(() => {}); // said already
   if (wanted.at !== null) deck.wave?.setTime(wanted.at);
   turnOn(deck);
-  restoring = false;
 }
 
 // --- Hits -------------------------------------------------------------------------------
@@ -344,12 +355,13 @@ function showHits(found) {
 function showQuery(found) {
   const name = state.file ? state.file.name : state.tracks.get(state.query)?.label;
   const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} (${how})`);
+  const among = conditions().length ? ` (of the ${BEFORE_CONDITIONS} most similar)` : '';
   const part = state.passageAt !== null && found.query
     ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
   const { head } = ranking();
   const by = state.passageAt !== null ? 'passage similarity'
     : head ? `the learned head ${head}` : modes.join(', ') || 'overall similarity';
-  $('query-line').textContent = `${state.hits.length} hits similar to ${name}${part}, ranked by ${by}.`;
+  $('query-line').textContent = `${state.hits.length} hits similar to ${name}${part}, ranked by ${by}${among}.`;
 }
 
 // Marks a hit and loads it; returns whether it can be played and is still the one that is wanted.
@@ -455,8 +467,9 @@ async function open() {
 
 async function drawMap() {
   try {
-    const found = await get('map', { by: $('placed-by').value });
-    map.fill(found, state.tracks, await colouring());
+    const by = $('placed-by').value;
+    const found = await get('map', { by }), colour = await colouring();
+    if ($('placed-by').value === by) map.fill(found, state.tracks, colour);
   } catch (error) {
     $('map-line').textContent = `No map available: ${error.message}`;
   }
@@ -526,8 +539,14 @@ async function copyLink() {
 $('find').addEventListener('input', listTracks);
 $('order').addEventListener('change', async () => {
   const name = $('order').value;
-  state.order = name ? { name: name.replaceAll('_', ' '), values: await valuesOf(name) } : null;
-  listTracks();
+  try {
+    const values = name ? await valuesOf(name) : null;
+    if ($('order').value !== name) return;
+    state.order = name ? { name: name.replaceAll('_', ' '), values } : null;
+    listTracks();
+  } catch (error) {
+    notice(error.message);
+  }
 });
 $('file').addEventListener('change', chooseFile);
 $('play').addEventListener('click', togglePlay);
@@ -548,7 +567,7 @@ $('passages').addEventListener('click', () => { state.passageAt = deckA.time; se
 $('whole').addEventListener('click', () => { state.passageAt = null; search(); });
 $('clear').addEventListener('click', () => { clearWeights(); state.passageAt = null; search(); });
 document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const typing = event.target.matches('input[type=search], select, textarea');
   if (typing || (event.key === ' ' && event.target.matches('button, summary, input'))) return;
   const act = {

@@ -6,8 +6,10 @@ import { create } from './elements.js';
 // Distinct for people who see no red or green (Okabe and Ito, 2008), darkened for white ground.
 const COLOURS = ['#0072b2', '#d55e00', '#007a5a', '#b3478f', '#8a6a00', '#2a8fc4', '#4d5663', '#9aa4b0'];
 // Cividis (Nuñez et al., 2018), nine steps.
-const SCALE = ['#00224e', '#1a386f', '#434e6c', '#61656f', '#7d7c78', '#9b9476', '#bcae6c', '#deca5a', '#fee838'];
+const SCALE = ['#33558b', '#3d5f8a', '#434e6c', '#61656f', '#7d7c78', '#9b9476', '#bcae6c', '#deca5a', '#fee838'];
 const LARGEST = 40;
+
+const shown = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3)));
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -80,11 +82,11 @@ export class LibraryMap {
       for (const point of this.points) {
         const value = colour.of(point.track);
         point.colour = value === null || value === undefined ? '#c8ced6' : step(value);
-        point.said = value === null || value === undefined ? '' : `${colour.name} ${Number(value.toPrecision(3))} ${colour.unit}`;
+        point.said = value === null || value === undefined ? '' : `${colour.name} ${shown(value)} ${colour.unit}`;
       }
       const shades = SCALE.map((shade) => { const dot = create('i'); dot.style.background = shade; return dot; });
       const item = create('li', '', { class: 'scale' });
-      item.append(`${Number(low.toPrecision(3))} `, ...shades, ` ${Number(high.toPrecision(3))} ${colour.unit}`);
+      item.append(`${shown(low)} `, ...shades, ` ${shown(high)} ${colour.unit}`);
       legend.replaceChildren(item);
     } else {
       const counts = new Map();

@@ -8,7 +8,7 @@ export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.flo
 export class Deck {
   // `dragged(start, end)` is called with a stretch that was dragged over the waveform.
   constructor(root, colour, changed, dragged = null) {
-    Object.assign(this, { root, colour, changed, dragged, track: null, wave: null, until: null, ready: Promise.resolve() });
+    Object.assign(this, { root, colour, changed, dragged, track: null, wave: null, until: null, ready: Promise.resolve(), turn: 0, go: 0 });
   }
 
   // Loads a track once. The promise is rejected if the track cannot be played.
@@ -17,12 +17,14 @@ export class Deck {
     this.empty();
     this.track = track;
     this.root.querySelector('.name').textContent = name;
-    this.ready = this.draw(track);
-    this.ready.catch(() => {});
+    this.ready = this.draw(track, this.turn);
+    this.ready.catch(() => { if (this.track === track) this.track = null; }); // the next time it is tried again
     return this.ready;
   }
 
   empty() {
+    this.turn += 1;
+    this.go += 1;
     this.wave?.destroy();
     this.wave = null;
     this.track = null;
@@ -31,9 +33,9 @@ export class Deck {
     this.root.querySelector('.time').textContent = '';
   }
 
-  async draw(track) {
+  async draw(track, turn) {
     const waveform = await get('peaks', { track });
-    if (this.track !== track) return;
+    if (this.turn !== turn) return;
     const regions = RegionsPlugin.create();
     const wave = WaveSurfer.create({
       container: this.root.querySelector('.wave'), height: 36, waveColor: '#9aa4b0',
@@ -76,11 +78,19 @@ export class Deck {
   get playing() { return Boolean(this.wave?.isPlaying()); }
 
   async play(from) {
+    this.go += 1;
+    const mine = this.go;
     await this.ready;
-    if (!this.wave) return;
-    if (from !== undefined) this.wave.setTime(from);
+    if (!this.wave || this.go !== mine) return; // paused or played again while it was loading
+    if (from !== undefined) {
+      this.wave.setTime(from);
+      if (this.until !== null && from >= this.until) this.until = null;
+    }
     await this.wave.play();
   }
 
-  pause() { if (this.playing) this.wave.pause(); }
+  pause() {
+    this.go += 1;
+    if (this.playing) this.wave.pause();
+  }
 }

@@ -31,7 +31,6 @@ export class PianoRoll {
     this.high = pitches.reduce((most, one) => Math.max(most, one), 0) + 1;
     this.links = data.links;
     this.matched = { a: new Set(data.links.map(([one]) => one)), b: new Set(data.links.map(([, one]) => one)) };
-    this.linkOn = data.links.map(([one]) => this.notes.a.on[one]);
   }
 
   // Index of the first note from a place on; onsets are sorted.

@@ -7,6 +7,7 @@ none is returned.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def follow_renames(layout: Layout, renames: Sequence[tuple[TrackKey, TrackKey]])
 
 
 def _follow(layout: Layout, old: TrackKey, new: TrackKey) -> None:
-    """Move one track.
+    """Move one track: embeddings, transcribed notes, targets.
 
     Sidecars and records, which validate the other files, are deleted before these and written
     after them, at both names, so that an interruption leaves only complete tracks.
@@ -89,6 +90,13 @@ def _follow(layout: Layout, old: TrackKey, new: TrackKey) -> None:
         branch.embedding_sidecar(*old).unlink(missing_ok=True)
         for kind in kinds:
             branch.embedding(kind, *old).unlink(missing_ok=True)
+    with contextlib.suppress(StoreError):  # none has been made
+        record = read_json(layout.transcription_record(*old))
+        layout.transcription_record(*new).unlink(missing_ok=True)
+        _copy(layout.transcription(*old), layout.transcription(*new))
+        write_json(layout.transcription_record(*new), {**record, "track_id": new[1]})
+        layout.transcription_record(*old).unlink(missing_ok=True)
+        layout.transcription(*old).unlink(missing_ok=True)
     try:
         record = read_json(layout.track_targets(*old))
     except StoreError:

@@ -61,9 +61,7 @@ def refresh_tracks(
     known = read_table(layout.audio_hashes) if layout.audio_hashes.exists() else None
     before = read_table(layout.tracks) if layout.tracks.exists() else None
     tracks, report, hashes = read_tracks(sources, known_hashes=known, known_tracks=before)
-    tracks = with_transcriptions(layout, tracks)
     tracks, report["unknown_overrides"] = apply_overrides(layout, tracks)
-    tracks = with_music(layout, tracks)
     old = (
         {} if before is None else dict(zip(before["track_id"], before["audio_sha256"], strict=True))
     )
@@ -78,6 +76,7 @@ def refresh_tracks(
     clear_failures(layout, {*report["removed"], *(failed - set(new))})
     renamed = [] if before is None else find_renames(before, tracks)
     follow_renames(layout, renamed)
+    tracks = with_music(layout, with_transcriptions(layout, tracks))
     report["renamed"] = [[old_id, new_id] for (_, old_id), (_, new_id) in renamed]
     went, came = ({pair[side][1] for pair in renamed} for side in (0, 1))
     for kind, names in (("added", came), ("removed", went), ("changed", came | went)):

@@ -126,6 +126,17 @@ def test_tracks_of_a_data_set_that_cannot_be_read_stay_transcribed(library):
     }
 
 
+def test_a_renamed_recording_keeps_its_notes(library):
+    layout, sources, folder = library
+    transcribe(layout, sources, Known())
+    refresh_tracks(layout, sources)
+    (folder / "audio only.flac").rename(folder / "another name.flac")
+    tracks, report = refresh_tracks(layout, sources)
+    assert report["renamed"] == [["audio only", "another name"]]
+    assert tracks.set_index("track_id")["midi_source"]["another name"] == "known 1"
+    assert not layout.transcription("takes", "audio only").exists()
+
+
 @pytest.mark.parametrize("error", [AudioError("holds no piano notes"), ValueError("broken")])
 def test_a_recording_that_cannot_be_transcribed_is_recorded_and_stops_nothing(library, error):
     layout, sources, _ = library

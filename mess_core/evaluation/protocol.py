@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -28,7 +27,6 @@ from mess_core.evaluation.leaks import (
 from mess_core.evaluation.permuted_labels import PERMUTATIONS, PERMUTED, permuted_benchmark
 from mess_core.evaluation.splits import Fold, Split
 from mess_core.evaluation.systems import System
-from mess_core.processes import in_processes
 from mess_core.ranking.triplets import Objective
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def evaluate_systems(
     permutations : int, optional
         Permutations of each objective's labels, the control; `PERMUTATIONS` by default.
     say : callable
-        Called with progress messages. Folds are evaluated in ``MESS_WORKERS`` processes.
+        Called with progress messages.
 
     Returns
     -------
@@ -80,23 +78,17 @@ def evaluate_systems(
 
     for number, fold in enumerate(split.folds):
         assert_no_leaks(track_leaks(benchmark.tracks, fold, split.by), f"in fold {number}")
+    found = _evaluate_folds(benchmark, split, systems, None, say)
+    if not found:
+        raise TooLittleError(
+            "no fold has both training and test passages",
+            remedy="Add performances of more works, with MIDI",
+        )
     count = PERMUTATIONS if permutations is None else permutations
-    folds = range(len(split.folds))
-    labels = [None, *itertools.product(get_args(Objective), range(count))]
-    evaluate = partial(_evaluate_fold, benchmark, split, systems)
-    found: list[dict[str, Any]] = []
-    jobs = list(itertools.product(labels, folds))
-    for (permuted, fold), (rows, lines) in zip(jobs, in_processes(evaluate, jobs), strict=True):
-        if permuted is not None and fold == 0:
-            say(f"permuted {permuted[0]} labels: permutation {permuted[1] + 1} of {count}")
-        for line in lines:
-            say(line)
-        found += rows
-        if permuted is None and fold == len(folds) - 1 and not found:
-            raise TooLittleError(
-                "no fold has both training and test passages",
-                remedy="Add performances of more works, with MIDI",
-            )
+    for objective, number in itertools.product(get_args(Objective), range(count)):
+        say(f"permuted {objective} labels: permutation {number + 1} of {count}")
+        permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + number)
+        found += _evaluate_folds(permuted, split, systems, objective, say)
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
     return pd.DataFrame(found, columns=columns)
 
@@ -122,55 +114,41 @@ def training_set_leaks(
     return found + segment_leaks(spans[learned], spans[spans["tested"]])
 
 
-Permuted = tuple[Objective, int] | None
-"""An objective and the number of the permutation of its labels; None for the true labels."""
-
-
-def _evaluate_fold(
+def _evaluate_folds(
     benchmark: BenchmarkData,
     split: Split,
     systems: Sequence[System],
-    job: tuple[Permuted, int],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Evaluate a fold; with permuted labels, only on the criteria that were permuted.
-
-    Returns
-    -------
-    rows : list of dict
-    lines : list of str
-        Progress messages.
-    """
-    labels, number = job
-    permuted = None if labels is None else labels[0]
-    if labels is not None:
-        seed = split.seed + 1 + labels[1]
-        benchmark = permuted_benchmark(benchmark, split, labels[0], seed=seed)
-    fold = split.folds[number]
-    queries = FoldQueries(benchmark, fold, split.seed)
-    try:
-        training_set = select_training_set(benchmark, fold.train, seed=split.seed)
-    except TooLittleError as error:
-        return [], [f"fold {number + 1} is skipped: {error.problem}"]
+    permuted: Objective | None,
+    say: Say,
+) -> list[dict[str, Any]]:
+    """Evaluate all folds; with permuted labels, only on the criteria that were permuted."""
     found: list[dict[str, Any]] = []
-    lines: list[str] = []
-    if len(queries.clips) == 0:
-        return found, lines
-    assert_no_leaks(
-        training_set_leaks(benchmark, training_set, fold), f"in the training set of fold {number}"
-    )
-    for system in systems:
-        if permuted is not None and system.objective not in {None, permuted}:
-            continue
-        if permuted is None:
-            lines.append(f"fold {number + 1} of {len(split.folds)}: {system.name}")
+    for number, fold in enumerate(split.folds):
+        queries = FoldQueries(benchmark, fold, split.seed)
         try:
-            score = system.fit(training_set)
+            training_set = select_training_set(benchmark, fold.train, seed=split.seed)
         except TooLittleError as error:
-            lines.append(f"{system.name} could not be fitted: {error.problem}")
+            say(f"fold {number + 1} is skipped: {error.problem}")
             continue
-        for row in queries.evaluate(
-            score, uses_ground_truth=system.uses_ground_truth, objective=permuted
-        ):
-            row["criterion"] += PERMUTED if permuted else ""
-            found.append({"system": system.name, "fold": number, **row})
-    return found, lines
+        if len(queries.clips) == 0:
+            continue
+        assert_no_leaks(
+            training_set_leaks(benchmark, training_set, fold),
+            f"in the training set of fold {number}",
+        )
+        for system in systems:
+            if permuted is not None and system.objective not in {None, permuted}:
+                continue
+            if permuted is None:
+                say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
+            try:
+                score = system.fit(training_set)
+            except TooLittleError as error:  # too little to learn from in this fold
+                say(f"{system.name} could not be fitted: {error.problem}")
+                continue
+            for row in queries.evaluate(
+                score, uses_ground_truth=system.uses_ground_truth, objective=permuted
+            ):
+                row["criterion"] += PERMUTED if permuted else ""
+                found.append({"system": system.name, "fold": number, **row})
+    return found

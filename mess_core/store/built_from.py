@@ -19,6 +19,8 @@ __all__ = ["is_current", "made_from", "record_built"]
 _IGNORED = {"MESS_DATA_ROOT", "MESS_DATASETS", "MESS_DEVICE", "MESS_LOCKS", "MESS_WORKERS"}
 """Settings that change no result."""
 
+_PER_TRACK = {"embeddings", "track_targets", "transcription"}
+
 
 def made_from(layout: Layout) -> str:
     """Return a hash of everything that the library-wide results of an encoder are made from.
@@ -88,8 +90,9 @@ def _results(layout: Layout) -> list[Any]:
 def _stored(layout: Layout) -> Iterator[str]:
     folders = [
         *(one / "sidecars" for one in _folders(layout.embeddings) if one.name.endswith("-emb")),
-        *_folders(layout.root / "proxy_targets"),
-        *_folders(layout.failures),
+        # Not what the build itself writes: alignments follow from the hashes in the records.
+        *(one for one in _folders(layout.root / "proxy_targets") if one.name != "aligned"),
+        *(one for one in _folders(layout.failures) if one.name in _PER_TRACK),
     ]
     for folder in sorted(folders, key=str):
         for path in sorted(folder.glob("*.json"), key=str):

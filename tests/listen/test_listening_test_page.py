@@ -174,8 +174,11 @@ def test_the_page_reports_missing_triplets(browser, tmp_path):
     try:
         page.goto(running.address + "/listening-test.html")
         page.wait_for_selector("#notice:not([hidden])")
-        assert "Materialise the `human_triplets` asset" in page.inner_text("#notice")
+        assert "has not been prepared yet" in page.inner_text("#notice")
         assert page.locator("#begin").is_disabled()
+        page.click("#prepare")  # an empty data root: it says what is missing
+        until(page, "document.querySelector('#notice').textContent.includes('cannot be prepared')")
+        assert str(tmp_path) in page.inner_text("#notice")
         assert_accessible(page)
         page.click("nav a")
         page.wait_for_selector("h1:has-text('search by ear')")

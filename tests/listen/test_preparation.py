@@ -29,7 +29,7 @@ def test_triplets_are_drawn_in_steps_and_the_test_can_begin(workbench):
     assert client.post(PREPARE).json()["state"] == "running"
     found = _ended(client)
     if found["state"] == "failed":  # the demo corpus of the tests has few passages
-        assert "too few" in found["said"] or "at least" in found["said"]
+        assert "triplets" in found["said"]
         return
     assert found["step"] == found["steps"]
     assert client.get(PLAN, params={"listener": "abcdefgh0123"}).json()["state"] == "ready"

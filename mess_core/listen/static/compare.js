@@ -91,7 +91,7 @@ export class Compare {
     this.part('drawn').hidden = false;
     this.enable(true);
     this.draw();
-    this.part('close').focus({ preventScroll: true });
+    this.root.querySelector('h2').focus({ preventScroll: true });
     if (found.how !== 'notes') return;
     try {
       const others = await get('others', { query, hit });

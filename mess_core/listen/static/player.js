@@ -8,23 +8,24 @@ export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.flo
 export class Deck {
   // `dragged(start, end)` is called with a stretch that was dragged over the waveform.
   constructor(root, colour, changed, dragged = null) {
-    Object.assign(this, { root, colour, changed, dragged, track: null, wave: null, until: null, ready: Promise.resolve(), turn: 0, go: 0 });
+    Object.assign(this, { root, colour, changed, dragged, track: null, wave: null, until: null, ready: Promise.resolve(), turn: 0, go: 0, broken: false });
   }
 
   // Loads a track once. The promise is rejected if the track cannot be played.
   load(track, name) {
-    if (track === this.track) return this.ready;
+    if (track === this.track && !this.broken) return this.ready;
     this.empty();
     this.track = track;
     this.root.querySelector('.name').textContent = name;
     this.ready = this.draw(track, this.turn);
-    this.ready.catch(() => { if (this.track === track) this.track = null; }); // the next time it is tried again
+    this.ready.catch(() => { if (this.track === track) this.broken = true; }); // tried again the next time
     return this.ready;
   }
 
   empty() {
     this.turn += 1;
     this.go += 1;
+    this.broken = false;
     this.wave?.destroy();
     this.wave = null;
     this.track = null;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,6 +62,8 @@ def moment(library: Library, query: str, hit: str, time_s: float) -> Moment:
     SearchError
         If a track is not in the library.
     """
+    if not math.isfinite(time_s):
+        raise SearchError(f"{time_s} s is no moment")
     rows = library.tracks.set_index("track_id")
     for track in (query, hit):
         if track not in rows.index:

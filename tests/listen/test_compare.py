@@ -80,6 +80,13 @@ def test_a_layer_profile_has_intervals_the_control_and_held_out_points(client):
     assert {"track_id", "measured", "predicted"} <= set(found["points"][0])
 
 
+@pytest.mark.parametrize("time_s", ["nan", "inf", "-inf"])
+def test_a_time_that_is_no_number_is_refused(client, time_s):
+    for hit in ("demo_01_steady", "demo_01_free"):
+        found = client.get("/api/moment", params={**PAIR, "hit": hit, "time_s": time_s})
+        assert found.status_code == 422
+
+
 def test_target_values_are_those_of_the_table(client, built):
     import pandas as pd
 

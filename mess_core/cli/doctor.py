@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import importlib.util
 import json
 import sys
 from dataclasses import dataclass
@@ -64,9 +66,13 @@ class Check:
 def diagnose(data_root: str) -> list[Check]:
     """Check packages, devices, encoders and the data root without changing anything."""
     layout = Layout(data_root)
-    checks = [_python(), *_packages(), _device(), *_encoders()]
+    checks = [_python(), *_packages(), *_torchaudio(), _device()]
     try:
+        checks += _encoders()
         return [*checks, *_data(layout)]
+    except (ImportError, OSError) as error:  # of transformers, by way of torchaudio
+        remedy = "Mend or uninstall the package that is named here"
+        return [*checks, Check("encoders", "missing", f"cannot be loaded: {error}", remedy)]
     except MessError as error:
         return [*checks, Check("data root", "missing", str(error), "Run `mess run` again")]
 
@@ -144,6 +150,19 @@ def _packages() -> list[Check]:
         except importlib.metadata.PackageNotFoundError:
             checks.append(Check(name, "missing", "not installed", "Run `make setup`"))
     return checks
+
+
+def _torchaudio() -> list[Check]:
+    """Report a torchaudio that cannot be loaded: transformers would try to, and fail."""
+    if importlib.util.find_spec("torchaudio") is None:
+        return []  # nothing here needs it
+    try:
+        importlib.import_module("torchaudio")
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        remedy = "pip uninstall torchaudio: with it, every encoder but mess-piano fails"
+        return [Check("torchaudio", "missing", f"cannot be loaded ({reason})", remedy)]
+    return [Check("torchaudio", "ok", importlib.metadata.version("torchaudio"))]
 
 
 def _device() -> Check:

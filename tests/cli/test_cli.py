@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -53,6 +54,21 @@ def test_doctor_names_the_data_sets_and_the_encoder_that_are_configured(tmp_path
     }
     assert found["MESS_ENCODER"]["state"] == "missing"
     assert "no-such-encoder" in found["MESS_ENCODER"]["fact"]
+
+
+def test_doctor_reports_a_torchaudio_that_cannot_be_loaded(tmp_path, monkeypatch):
+    broken = tmp_path / "packages" / "torchaudio"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise OSError('Could not load this library')")
+    monkeypatch.syspath_prepend(str(broken.parent))
+    monkeypatch.delitem(sys.modules, "torchaudio", raising=False)
+    result = _run("doctor", "--json", "--data", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    findings = json.loads(result.stdout)
+    found = {one["subject"]: one for one in findings}["torchaudio"]
+    assert found["state"] == "missing"
+    assert "Could not load this library" in found["fact"]
+    assert "pip uninstall torchaudio" in found["remedy"]
 
 
 @pytest.fixture

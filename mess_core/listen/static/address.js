@@ -30,3 +30,13 @@ export function weightsOf(text) {
   return Object.fromEntries(text.split(',').map((part) => part.split('='))
     .map(([name, value]) => [name, Number(value)]).filter(([name, value]) => name && Number.isFinite(value)));
 }
+
+// Copies the address; returns whether the browser allowed it.
+export async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(window.location.href);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,6 @@
 // Two performances on a common musical time: curves, piano rolls, the performance worm.
 import { get } from './api.js';
-import { create } from './elements.js';
+import { create, css } from './elements.js';
 import { saveCsv, savePng, saveSvg } from './export.js';
 import { PianoRoll } from './roll.js';
 import { comparisonSvg } from './picture.js';
@@ -12,8 +12,6 @@ const TITLES = {
   asynchrony: 'Asynchrony', loudness: 'Loudness', brightness: 'Brightness', onset_density: 'Onset density',
 };
 const SMOOTH = { tempo: 1, velocity: 1, articulation: 1.5, pedal: 1, asynchrony: 3 };
-
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Maps between seconds of a performance and places on the common time; unknown beats are skipped.
 export class TimeAxis {

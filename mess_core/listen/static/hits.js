@@ -29,7 +29,7 @@ export function hitRow(hit, facts, { play, compare, query }) {
   return row;
 }
 
-// Bars of percentiles for the aspects asked for, and what is nearest and farthest, in words.
+// Bars of percentiles for the wanted aspects, and what is nearest and farthest, in words.
 export function fillReason(row, reason, weights) {
   const box = row.querySelector('.reason');
   if (!box || !reason) return;

@@ -1,8 +1,7 @@
 // Which layer encodes what: the heatmap, and for one target its profile and held-out predictions.
 import { get } from './api.js';
-import { create } from './elements.js';
+import { cleanPen, create, css } from './elements.js';
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const figure = (value) => (value === null || value === undefined ? 'unknown' : value.toFixed(2));
 
 export class Layers {
@@ -98,13 +97,11 @@ export class Layers {
   }
 
   drawScatter() {
-    const canvas = this.part('scatter'), size = canvas.clientWidth, scale = window.devicePixelRatio || 1;
+    const canvas = this.part('scatter'), size = canvas.clientWidth;
     const { points } = this.profile;
     canvas.hidden = !points.length;
     if (!size || !points.length) return;
-    canvas.width = canvas.height = Math.round(size * scale);
-    const pen = canvas.getContext('2d');
-    pen.scale(scale, scale);
+    const pen = cleanPen(canvas);
     const limit = points.reduce((most, one) => Math.max(most, Math.abs(one.measured), Math.abs(one.predicted)), 1);
     const at = (value) => ((value / limit + 1) / 2) * (size - 24) + 12;
     this.placed = points.map((one) => ({ ...one, x: at(one.measured), y: size - at(one.predicted) }));

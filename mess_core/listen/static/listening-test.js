@@ -1,7 +1,7 @@
 // Listening test: presents one triplet after another and preloads the clips of the next one.
+import { $ } from './elements.js';
 import { get, getAudio, post } from './api.js';
 
-const $ = (id) => document.getElementById(id);
 const SLOTS = ['x', 'left', 'right'];
 const LABELS = { x: 'X', left: 'A', right: 'B' };
 const ENOUGH_S = 2; // a clip counts as heard after this time, or at its end

@@ -1,23 +1,24 @@
 // State and event handlers of the search page.
 import { get, post } from './api.js';
-import { create } from './elements.js';
-import { readAddress, weightsOf, writeAddress } from './address.js';
+import { $, create } from './elements.js';
+import { copyLink, readAddress, weightsOf, writeAddress } from './address.js';
 import { Compare } from './compare.js';
 import { saveCsv } from './export.js';
 import { fillReason, hitRow, hitsAsRows } from './hits.js';
-import { Layers } from './layers.js';
-import { LibraryMap } from './map.js';
+import { conditions, met } from './conditions.js';
+import { LibraryView } from './library-view.js';
 import { Deck, clock } from './player.js';
+import { FILTERS, addFilters, addSuggestions, filters, listTracks } from './query-panel.js';
+import { valuesOf } from './target-values.js';
+import { setTheme, themeIsDark } from './theme-button.js';
 import {
   addHeads, addPresets, addSliders, clearWeights, markPreset, preset, ranking, setHead, setWeights, weights,
 } from './weigh.js';
 
-const $ = (id) => document.getElementById(id);
-const SHOWN = 150, HITS = 20, BEFORE_CONDITIONS = 200, SLOWER = 0.93;
-const FILTERS = { composer: 'composer', year: 'year', split: 'split', dataset: 'data set', performer: 'performer' };
+const HITS = 20, BEFORE_CONDITIONS = 200;
 
 const state = {
-  tracks: new Map(), query: null, file: null, hits: [], hit: -1, passageAt: null, on: null, region: null, targets: null, order: null,
+  tracks: new Map(), query: null, file: null, hits: [], hit: -1, passageAt: null, on: null, region: null, order: null,
 };
 let running = null;
 
@@ -126,57 +127,19 @@ async function loadDeck(deck, track) {
 
 // --- Query ------------------------------------------------------------------------------
 
-function listTracks() {
-  const wanted = $('find').value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
-  const matching = [...state.tracks.values()].filter((track) => wanted.every((word) => track.text.includes(word)));
-  const list = $('tracks'), { order } = state;
-  if (order) {
-    const value = (track) => order.values.get(track.track_id) ?? -Infinity;
-    matching.sort((a, b) => value(b) - value(a));
-  }
-  list.replaceChildren(...matching.slice(0, SHOWN).map((track) => {
-    const row = create('li');
-    const button = create('button', track.label, { type: 'button' });
-    if (track.track_id === state.query) button.setAttribute('aria-current', 'true');
-    const value = order?.values.get(track.track_id);
-    const measured = value === undefined || value === null ? null : `${order.name} ${Number(value.toPrecision(3))}`;
-    const rest = [measured, track.composer, track.performer, track.year, track.audio ? null : 'no audio'].filter(Boolean);
-    button.append(create('small', rest.join(' · ')));
-    button.addEventListener('click', () => choose(track.track_id));
-    row.append(button);
-    return row;
-  }));
-  const more = matching.length > SHOWN ? `, first ${SHOWN} shown` : '';
-  $('found').textContent = `${matching.length} of ${state.tracks.size} tracks${more}`;
-}
-
 async function choose(track) {
   notice('');
   deckA.pause(); deckB.pause(); deckB.empty();
   if (compare.open) compare.close();
   Object.assign(state, { query: track, file: null, passageAt: null, hits: [], hit: -1 });
   $('upload-state').textContent = '';
-  listTracks();
+  listTracks(state, choose);
   turnOn(deckA);
   $('moment').textContent = '';
   $('passage-line').hidden = false;
   for (const name of ['same-work', 'other-performer', 'other-work']) $(name).disabled = false;
   loadDeck(deckA, track);
   await search();
-}
-
-function addSuggestions(suggestions) {
-  const shown = suggestions.filter((one) => state.tracks.has(one.track));
-  $('suggested').hidden = !shown.length;
-  $('suggestions').replaceChildren(...shown.map((one) => {
-    const track = state.tracks.get(one.track), row = create('li');
-    const names = Object.keys(one.aspects).map((name) => name.replace('_', ' '));
-    const button = create('button', names.length ? `like this in ${names.join(' and ')}` : 'alike overall', { type: 'button' });
-    button.append(create('small', [track.label, track.performer, one.reason].filter(Boolean).join(' · ')));
-    button.addEventListener('click', () => { setWeights(one.aspects); choose(one.track); });
-    row.append(button);
-    return row;
-  }));
 }
 
 async function chooseFile() {
@@ -191,20 +154,15 @@ async function chooseFile() {
     $(name).disabled = true;
   }
   $('passage-line').hidden = true;
-  listTracks();
+  listTracks(state, choose);
   await search();
-}
-
-function filters() {
-  return [...document.querySelectorAll('#selects select')].filter((one) => one.value)
-    .map((one) => `${one.dataset.column}=${one.value}`);
 }
 
 async function search() {
   if (!state.query && !state.file) return;
   running?.abort();
   const mine = running = new AbortController();
-  const narrowed = conditions().length > 0;
+  const narrowed = conditions(wish()).length > 0;
   const common = { where: filters(), k: narrowed ? BEFORE_CONDITIONS : HITS };
   const relations = { same_work: $('same-work').checked, other_performer: $('other-performer').checked };
   $('results').setAttribute('aria-busy', 'true');
@@ -223,7 +181,7 @@ async function search() {
     }
     if (running !== mine) return;
     notice('');
-    if (narrowed) found.hits = (await met(found.hits)).slice(0, HITS);
+    if (narrowed) found.hits = (await met(found.hits, wish())).slice(0, HITS);
     if (running !== mine) return;
     state.hits = found.hits;
     state.hit = compare.open ? found.hits.findIndex((hit) => hit.track_id === compare.hit) : -1;
@@ -245,44 +203,18 @@ async function search() {
   }
 }
 
-// What the server does not filter by: tests of a hit, of which every one has to be met.
-function conditions() {
-  const wanted = [], { slower, other_work: otherWork } = preset();
-  const own = state.tracks.get(state.query);
-  if (($('other-work').checked || otherWork) && own) wanted.push((hit) => state.tracks.get(hit.track_id)?.work_id !== own.work_id);
-  if (state.region) wanted.push((hit) => state.region.has(hit.track_id));
-  if (slower && own) {
-    wanted.push((hit, values) => {
-      const [mine, theirs] = [values?.get(state.query), values?.get(hit.track_id)];
-      return mine && theirs && theirs < SLOWER * mine;
-    });
-  }
-  return wanted;
-}
-
-async function met(hits) {
-  const values = preset().slower ? await valuesOf('tempo') : null;
-  const wanted = conditions();
-  return hits.filter((hit) => wanted.every((one) => one(hit, values))).map((hit, index) => ({ ...hit, rank: index + 1 }));
-}
-
-function targets() {
-  state.targets ||= get('targets').catch((error) => { state.targets = null; throw error; });
-  return state.targets;
-}
-
-async function valuesOf(target) {
-  const found = await targets();
-  const { values } = found.targets[target] || { values: [] };
-  return new Map(found.track_ids.map((track, index) => [track, values[index]]));
-}
+// What of the hits the page itself filters by.
+const wish = () => ({
+  own: state.tracks.get(state.query), tracks: state.tracks, region: state.region, slower: preset().slower,
+  otherWork: $('other-work').checked || preset().other_work,
+});
 
 async function explain(signal) {
   try {
     const found = await get('reasons', { query: state.query, hit: state.hits.map((hit) => hit.track_id) }, signal);
-    const asked = weights();
+    const wanted = weights();
     found.hits.forEach((reason, index) => {
-      if (state.hits[index]?.track_id === reason.track_id) fillReason($('hits').children[index], reason, asked);
+      if (state.hits[index]?.track_id === reason.track_id) fillReason($('hits').children[index], reason, wanted);
     });
   } catch (error) {
     if (error.name !== 'AbortError') notice(error.message);
@@ -347,7 +279,7 @@ function showHits(found) {
   for (const name of ['save-hits', 'copy-link']) $(name).hidden = !state.hits.length;
   $('copy-link').hidden ||= !state.query;
   showQuery(found);
-  map.mark(state.query, state.hits.map((hit) => hit.track_id));
+  overview.map.mark(state.query, state.hits.map((hit) => hit.track_id));
   $('whole').hidden = state.passageAt === null;
   $('switch').disabled = true;
 }
@@ -355,7 +287,7 @@ function showHits(found) {
 function showQuery(found) {
   const name = state.file ? state.file.name : state.tracks.get(state.query)?.label;
   const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} (${how})`);
-  const among = conditions().length ? ` (of the ${BEFORE_CONDITIONS} most similar)` : '';
+  const among = conditions(wish()).length ? ` (of the ${BEFORE_CONDITIONS} most similar)` : '';
   const part = state.passageAt !== null && found.query
     ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
   const { head } = ranking();
@@ -402,8 +334,7 @@ async function playHit(index) {
 
 // --- Set up -----------------------------------------------------------------------------
 
-const map = new LibraryMap($('map'), $('map-line'), { choose, selected: selectRegion });
-const layers = new Layers($('heatmap-view'), choose);
+const overview = new LibraryView({ tracks: state.tracks, notice, choose, selected: selectRegion });
 
 function selectRegion(tracks) {
   state.region = tracks.length ? new Set(tracks) : null;
@@ -418,20 +349,6 @@ function weightsChanged() {
   clearTimeout(timer);
   state.passageAt = null;
   timer = setTimeout(search, state.file ? 600 : 60);
-}
-
-function addFilters() {
-  $('selects').replaceChildren(...Object.entries(FILTERS).map(([column, name]) => {
-    const values = [...new Set([...state.tracks.values()].map((track) => track[column]).filter((value) => value !== null))];
-    values.sort((a, b) => (typeof a === 'number' ? a - b : String(a).localeCompare(b)));
-    const label = create('label', name);
-    const select = create('select', '', { 'data-column': column });
-    select.append(create('option', 'any', { value: '' }), ...values.map((value) => create('option', value, { value })));
-    select.addEventListener('change', search);
-    label.append(select);
-    label.hidden = values.length < 2;
-    return label;
-  }));
 }
 
 async function open() {
@@ -458,92 +375,37 @@ async function open() {
   addSliders(found.aspects, weightsChanged);
   addPresets(weightsChanged);
   addHeads(found.heads, weightsChanged);
-  addFilters();
-  listTracks();
-  addSuggestions(found.suggestions);
-  addColours();
-  await Promise.all([restore(), drawMap()]);
+  addFilters(state.tracks, search);
+  listTracks(state, choose);
+  addSuggestions(found.suggestions, state, choose);
+  overview.addColours({ ...FILTERS, work_id: 'work' });
+  await Promise.all([restore(), overview.drawMap()]);
 }
 
-async function drawMap() {
-  try {
-    const by = $('placed-by').value;
-    const found = await get('map', { by }), colour = await colouring();
-    if ($('placed-by').value === by) map.fill(found, state.tracks, colour);
-  } catch (error) {
-    $('map-line').textContent = `No map available: ${error.message}`;
-  }
-}
-
-async function recolour() {
-  try {
-    map.colour(await colouring());
-  } catch (error) {
-    notice(error.message);
-  }
-}
-
-// How the map is coloured: by a fact of the tracks, or by a target.
-async function colouring() {
-  const name = $('coloured-by').value;
-  if (!name.startsWith('target:')) {
-    const numeric = name === 'year';
-    return { name, numeric, unit: '', of: (track) => track[name] };
-  }
-  const target = name.slice(7), values = await valuesOf(target);
-  const { unit } = (await targets()).targets[target];
-  return { name: target.replaceAll('_', ' '), numeric: true, unit: unit === '1' ? '' : unit, of: (track) => values.get(track.track_id) };
-}
-
-function addColours() {
-  const facts = { ...FILTERS, work_id: 'work' };
-  const columns = Object.keys(facts).filter((column) => new Set([...state.tracks.values()].map((track) => track[column])).size > 1);
-  $('coloured-by').replaceChildren(...columns.map((column) => create('option', facts[column], { value: column })));
-  targets().then((found) => {
-    const group = create('optgroup', '', { label: 'targets' });
-    group.append(...Object.keys(found.targets).map((name) => create('option', name.replaceAll('_', ' '), { value: `target:${name}` })));
-    $('coloured-by').append(group);
-    $('order').append(...Object.keys(found.targets).map((name) => create('option', name.replaceAll('_', ' '), { value: name })));
-  }).catch(() => { state.targets = null; });
-}
-
-function view(name) {
-  for (const one of ['map', 'heatmap']) {
-    $(`${one}-view`).hidden = one !== name;
-    $(`show-${one}`).setAttribute('aria-pressed', String(one === name));
-  }
-  $('overview').classList.toggle('wide', name === 'heatmap');
-  if (name === 'heatmap') layers.show(state.tracks);
-}
-
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  $('theme').textContent = name === 'dark' ? 'Light' : 'Dark';
-  try { localStorage.setItem('mess-theme', name); } catch { /* storage is off: for this visit only */ }
+function changeTheme() {
+  setTheme(!themeIsDark());
   compare.draw();
-  map.redraw();
-  layers.drawTarget();
+  overview.redraw();
 }
 
-async function copyLink() {
+async function shareLink() {
   remember();
-  try {
-    await navigator.clipboard.writeText(window.location.href);
-    $('copy-link').textContent = 'Copied';
-  } catch {
+  if (!(await copyLink())) {
     notice(`The link is in the address bar: ${window.location.href}`);
+    return;
   }
+  $('copy-link').textContent = 'Copied';
   setTimeout(() => { $('copy-link').textContent = 'Copy link'; }, 2000);
 }
 
-$('find').addEventListener('input', listTracks);
+$('find').addEventListener('input', () => listTracks(state, choose));
 $('order').addEventListener('change', async () => {
   const name = $('order').value;
   try {
     const values = name ? await valuesOf(name) : null;
     if ($('order').value !== name) return;
     state.order = name ? { name: name.replaceAll('_', ' '), values } : null;
-    listTracks();
+    listTracks(state, choose);
   } catch (error) {
     notice(error.message);
   }
@@ -551,18 +413,13 @@ $('order').addEventListener('change', async () => {
 $('file').addEventListener('change', chooseFile);
 $('play').addEventListener('click', togglePlay);
 $('switch').addEventListener('click', switchDeck);
-$('placed-by').addEventListener('change', drawMap);
-$('coloured-by').addEventListener('change', recolour);
-$('show-map').addEventListener('click', () => view('map'));
-$('show-heatmap').addEventListener('click', () => view('heatmap'));
 $('same-work').addEventListener('change', search);
 $('other-performer').addEventListener('change', search);
 $('other-work').addEventListener('change', search);
 $('region-off').addEventListener('click', () => selectRegion([]));
 $('save-hits').addEventListener('click', () => saveCsv(hitsAsRows(state.hits, state.tracks), 'hits.csv'));
-$('copy-link').addEventListener('click', copyLink);
-$('theme').addEventListener('click', () => setTheme(document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark'));
-$('theme').textContent = document.documentElement.dataset.theme === 'dark' ? 'Light' : 'Dark';
+$('copy-link').addEventListener('click', shareLink);
+$('theme').addEventListener('click', changeTheme);
 $('passages').addEventListener('click', () => { state.passageAt = deckA.time; search(); });
 $('whole').addEventListener('click', () => { state.passageAt = null; search(); });
 $('clear').addEventListener('click', () => { clearWeights(); state.passageAt = null; search(); });
@@ -572,7 +429,7 @@ document.addEventListener('keydown', (event) => {
   if (typing || (event.key === ' ' && event.target.matches('button, summary, input'))) return;
   const act = {
     ' ': togglePlay, b: switchDeck, '/': () => $('find').focus(),
-    c: toggleComparison, m: () => view('map'), l: () => view('heatmap'),
+    c: toggleComparison, m: () => overview.show('map'), l: () => overview.show('heatmap'),
     j: () => playHit(Math.min(state.hit + 1, state.hits.length - 1)), k: () => playHit(Math.max(state.hit - 1, 0)),
   }[event.key];
   if (!act) return;

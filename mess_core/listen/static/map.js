@@ -1,7 +1,7 @@
 // Map of the library on a canvas: zoom with the wheel, pan by dragging, select with Shift and drag.
 // A click chooses the nearest track, arrow keys the next one.
 
-import { create } from './elements.js';
+import { cleanPen, create, css } from './elements.js';
 
 // Distinct for people who see no red or green (Okabe and Ito, 2008), darkened for white ground.
 const COLOURS = ['#0072b2', '#d55e00', '#007a5a', '#b3478f', '#8a6a00', '#2a8fc4', '#4d5663', '#9aa4b0'];
@@ -10,8 +10,6 @@ const SCALE = ['#33558b', '#3d5f8a', '#434e6c', '#61656f', '#7d7c78', '#9b9476',
 const LARGEST = 40;
 
 const shown = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3)));
-
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class LibraryMap {
   constructor(canvas, line, { choose, selected }) {
@@ -161,11 +159,9 @@ export class LibraryMap {
   }
 
   draw() {
-    const size = this.canvas.clientWidth, scale = window.devicePixelRatio || 1;
+    const size = this.canvas.clientWidth;
     if (!size) return;
-    this.canvas.width = this.canvas.height = Math.round(size * scale);
-    const pen = this.canvas.getContext('2d');
-    pen.scale(scale, scale);
+    const pen = cleanPen(this.canvas);
     // Squares of one colour at a time: ten thousand points in a few ms.
     const plain = new Map();
     const radius = this.points.length > 2000 ? 1.6 : 3;

@@ -1,9 +1,8 @@
 // Piano rolls of two performances on the common time, with links between corresponding notes.
+import { cleanPen, css } from './elements.js';
 
 const WINDOW = 16; // beats
 const LANE_GAP = 18;
-
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class PianoRoll {
   constructor(canvas, play) {
@@ -46,14 +45,7 @@ export class PianoRoll {
   draw(place, side) {
     const { canvas, notes } = this;
     if (!notes || !canvas.clientWidth) return;
-    const width = canvas.clientWidth, height = canvas.clientHeight, scale = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
-    }
-    const pen = canvas.getContext('2d');
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    const width = canvas.clientWidth, height = canvas.clientHeight, pen = cleanPen(canvas);
     this.first = place - WINDOW / 3;
     const x = (at) => ((at - this.first) / WINDOW) * width;
     const lane = (height - LANE_GAP) / 2;

@@ -1,7 +1,6 @@
 // Controls of the ranking: weights of the aspects, presets, or a learned head.
-import { create } from './elements.js';
+import { $, create } from './elements.js';
 
-const $ = (id) => document.getElementById(id);
 const sliders = () => [...document.querySelectorAll('#sliders input')];
 const plain = (name) => name.replaceAll('_', ' ');
 const DOTS = { high: '●●●', medium: '●●○', low: '●○○', none: '○○○' };

@@ -1,9 +1,8 @@
 // Performance worm: tempo against loudness as a trajectory (Langner and Goebl, 2003).
+import { cleanPen, css } from './elements.js';
 
 const TAIL = 24; // beats
 const MARGIN = 40;
-
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class Worm {
   constructor(canvas) { Object.assign(this, { canvas, paths: null }); }
@@ -29,14 +28,7 @@ export class Worm {
   draw(place) {
     const { canvas } = this;
     if (!this.paths || !canvas.clientWidth) return;
-    const width = canvas.clientWidth, height = canvas.clientHeight, scale = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
-    }
-    const pen = canvas.getContext('2d');
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    const width = canvas.clientWidth, height = canvas.clientHeight, pen = cleanPen(canvas);
     pen.font = '11px system-ui, sans-serif';
     pen.fillStyle = css('--quiet');
     pen.strokeStyle = css('--line');

@@ -34,7 +34,7 @@ from safetensors.torch import load
 from torch import nn
 
 from mess_core.audio import load_audio
-from mess_core.datasets.synthesis import Notes, synthesise
+from mess_core.datasets.synthesis import synthesise
 from mess_core.encoders.chosen import choose_encoder
 from mess_core.encoders.piano import CENTRE, FLOOR, SAMPLE_RATE, SCALE, LogMel, PianoModel
 from mess_core.encoders.registry import PIANO_WEIGHTS, find_encoder
@@ -187,8 +187,7 @@ def copies(number: int, clip) -> list[tuple[np.ndarray, int, np.ndarray]]:
         if one is None or len(one) < 10:
             continue
         end = min(float(one.onset_s[-1]) + 0.3, longest_s)
-        notes = Notes(one.onset_s, one.offset_s, one.pitch, one.velocity, one.pedal_s)
-        mel = log_mel(synthesise(notes)[: int(end * SAMPLE_RATE)])
+        mel = log_mel(synthesise(one)[: int(end * SAMPLE_RATE)])
         heard = one if end < longest_s else one.excerpt(0.0, longest_s)
         found.append((padded(mel), min(len(mel), LONGEST), expression_values([heard])[0]))
     return found if len(found) > 1 else []

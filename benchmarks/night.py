@@ -27,7 +27,6 @@ import soundfile as sf
 
 from mess_core.datasets.demo import write_midi
 from mess_core.datasets.rendering import play_soundfont
-from mess_core.datasets.synthesis import Notes
 from mess_core.errors import MessError
 from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
@@ -72,8 +71,7 @@ def make(folder: Path, soundfont: str, take: Take) -> bool:
     if notes is None:
         return False
     write_midi(notes, folder / f"{name}.mid")
-    played = Notes(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
-    wave = play_soundfont(played, soundfont, sample_rate=24_000)
+    wave = play_soundfont(notes, soundfont, sample_rate=24_000)
     sf.write(audio, wave[: int(SECONDS * 24_000)], 24_000)
     return True
 

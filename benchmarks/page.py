@@ -1,8 +1,9 @@
 """How long the page takes: first tracks, hits, reasons, a comparison, the map; in Chromium.
 
-    python benchmarks/page.py DATA [--width 1400] [--pictures FOLDER]
+    python benchmarks/page.py DATA [--width 1400]
+    python benchmarks/page.py --pair A.mid B.mid    what the server does for two long performances
 
-Starts a server on a free port. Each figure is the median of five, on a server that has been asked
+Starts a server on a free port. Each figure is the median of five, on a server that has answered
 once; the comparison is of two performances that have not been compared before.
 """
 
@@ -21,6 +22,7 @@ import uvicorn
 from playwright.sync_api import Page, sync_playwright
 
 from mess_core.listen.app import create_app
+from mess_core.midi import compare_performances, read_performance
 from mess_core.search import Library
 
 REPEATS = 5
@@ -40,6 +42,14 @@ def until(page: Page, condition: str) -> None:
         page.wait_for_timeout(5)
 
 
+def pair(a: Path, b: Path) -> None:
+    """Print how long two performances take to be compared."""
+    both = read_performance(a), read_performance(b)
+    report(
+        f"compare {len(both[0])} and {len(both[1])} notes", lambda _: compare_performances(*both)
+    )
+
+
 def report(name: str, measure: Callable[[int], None]) -> None:
     measure(0)
     spent = []
@@ -52,10 +62,13 @@ def report(name: str, measure: Callable[[int], None]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
+    parser.add_argument("data", nargs="?")
     parser.add_argument("--width", type=int, default=1400)
-    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pair", type=Path, nargs=2)
     args = parser.parse_args()
+    if args.pair:
+        pair(*args.pair)
+        return
     tracks = Library.open(args.data).tracks
     several = tracks[tracks["midi_path"].notna()].groupby("work_id")["track_id"].apply(list)
     pairs = [(one[0], other) for one in several if len(one) > 1 for other in one[1:2]]
@@ -94,9 +107,6 @@ def main() -> None:
             ("hits with their reasons", reasons), ("a link to a comparison, drawn", compare),
         ):  # fmt: skip
             report(name, measure)
-        if args.pictures:
-            args.pictures.mkdir(exist_ok=True)
-            page.screenshot(path=str(args.pictures / "compare.png"))
         browser.close()
 
 

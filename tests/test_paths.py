@@ -3,7 +3,8 @@
 import pytest
 
 from mess_core.datasets import parse_sources, read_tracks
-from mess_core.datasets.demo import write_demo_corpus
+from mess_core.datasets.demo import Expression, demo_score, perform, write_demo_corpus, write_midi
+from mess_core.midi import read_performance
 from mess_core.paths import locate
 from mess_core.store import Layout
 
@@ -48,3 +49,12 @@ def test_paths_in_the_home_folder_are_found(tmp_path, monkeypatch):
     assert str(Layout("~/library").tracks).startswith(str(tmp_path))
     assert str(locate("~")) == str(tmp_path)
     assert str(locate("~backup/a.wav")) == "~backup/a.wav"
+
+
+def test_two_colons_in_a_name_are_part_of_it(tmp_path):
+    folder = tmp_path / "live::2018"
+    folder.mkdir()
+    write_midi(perform(demo_score(0, bars=2), Expression(), seed=0), folder / "take::1.mid")
+    tracks, _, _ = read_tracks(parse_sources(f"takes={folder}"))
+    assert tracks["track_id"].tolist() == ["take::1"]
+    assert len(read_performance(tracks["midi_path"][0])) > 10

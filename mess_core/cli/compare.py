@@ -37,16 +37,18 @@ def compare(
     from mess_core.evaluation.side_by_side_report import save_side_by_side
     from mess_core.probing.layer_probing import ProbingSettings
     from mess_core.store.layout import Layout
+    from mess_core.store.lock import writing
 
     layout, began = Layout(data), time.perf_counter()
     chosen = [str(choose_encoder(layout, one, indexed=False).encoder) for one in encoders]
-    found = compare_stored_encoders(
-        layout,
-        chosen,
-        settings=ProbingSettings(folds=folds, device=device, permutations=0),
-        say=lambda line: click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True),
-    )
-    save_side_by_side(layout, found)
+    settings = ProbingSettings(folds=folds, device=device, permutations=0)
+
+    def say(line: str) -> None:
+        click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True)
+
+    with writing(layout, say):
+        found = compare_stored_encoders(layout, chosen, settings=settings, say=say)
+        save_side_by_side(layout, found)
     for line in found.notes:
         note(line)
     table = found.pivot("r2_within" if within else "r2")

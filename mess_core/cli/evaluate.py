@@ -40,6 +40,8 @@ def evaluate(data: str, encoder: str | None, percepiano: str, engine: Engine, qu
     renders and embeds the clips that exist only as notes. Later runs reuse them.
     """
     from mess_core.evaluation.run import evaluate_library
+    from mess_core.store import Layout
+    from mess_core.store.lock import writing
 
     began = time.perf_counter()
 
@@ -47,5 +49,8 @@ def evaluate(data: str, encoder: str | None, percepiano: str, engine: Engine, qu
         if not quiet:
             click.echo(f"{time.perf_counter() - began:6.0f} s  {line}", err=True)
 
-    board = evaluate_library(data, encoder=encoder, percepiano=percepiano, engine=engine, say=say)
+    with writing(Layout(data), say):
+        board = evaluate_library(
+            data, encoder=encoder, percepiano=percepiano, engine=engine, say=say
+        )
     click.echo(board["markdown"])

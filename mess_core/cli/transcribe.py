@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from mess_core.cli.terminal import data_option, note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mess_core.store import Layout
+    from mess_core.transcription import Transcriber
 
 __all__ = ["transcribe"]
 
@@ -19,12 +26,13 @@ def transcribe(track_ids: tuple[str, ...], data: str, device: str) -> None:
     """Find the notes of the library's recordings that have no MIDI, or of TRACK_IDS only.
 
     With Transkun (pip install 'mess[transcribe]'): on a CPU slower than the music, on a GPU many
-    times faster. A stopped call continues. Then `mess run` uses the notes: they stand in
+    times faster. A stopped call continues. Then `mess run` uses the notes: they are in
     transcriptions/ under the data root, and every table marks them as transcribed.
     """
     from mess_core.errors import StoreError
     from mess_core.store import Layout, read_table
-    from mess_core.transcription import Transcriber, transcribe_tracks
+    from mess_core.store.lock import writing
+    from mess_core.transcription import Transcriber
 
     layout = Layout(data)
     tracks = read_table(layout.tracks)
@@ -42,6 +50,13 @@ def transcribe(track_ids: tuple[str, ...], data: str, device: str) -> None:
         click.echo("nothing to transcribe: every recording has MIDI of its own")
         return
     model = Transcriber(device)
+    with writing(layout, note):
+        _transcribe(tracks, layout, model)
+
+
+def _transcribe(tracks: pd.DataFrame, layout: Layout, model: Transcriber) -> None:
+    from mess_core.transcription import transcribe_tracks
+
     began, counts, heard_s = time.perf_counter(), {"done": 0, "fresh": 0, "failed": 0}, 0.0
     lengths = dict(zip(tracks["track_id"], tracks["duration_s"], strict=True))
     for number, outcome in enumerate(transcribe_tracks(tracks, layout, model), start=1):

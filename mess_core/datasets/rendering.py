@@ -112,7 +112,7 @@ def check_soundfont(soundfont: str | PathLike[str] | None) -> None:
 
 
 def play_soundfont(
-    notes: Notes,
+    notes: Notes | Performance,
     soundfont: str | PathLike[str] | None,
     *,
     sample_rate: int,

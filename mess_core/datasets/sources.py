@@ -249,8 +249,8 @@ def _scan_all(
             errors[source.name] = DatasetError(
                 f"cannot be read ({error})", path=source.root, remedy=remedy
             )
-    kept = sum(counts.get(name, 0) for name in errors)
-    if errors and not kept and not any(scan.tracks for scan in scans.values()):
+    staying = sum(counts.get(name, 0) for name in errors)
+    if errors and not staying and not any(scan.tracks for scan in scans.values()):
         raise next(iter(errors.values()))
     problems = [
         {

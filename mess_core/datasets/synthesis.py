@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mess_core.midi.performance import Performance
+
 __all__ = ["Notes", "synthesise"]
 
 _PARTIALS = 8
@@ -41,13 +43,18 @@ class Notes:
     velocity: NDArray[np.int64]
     pedal_s: Floats
 
+    @property
+    def performance(self) -> Performance:
+        """The notes as a performance, if they are sorted by onset, as those of `perform` are."""
+        return Performance(self.onset_s, self.offset_s, self.pitch, self.velocity, self.pedal_s)
 
-def synthesise(notes: Notes, *, sample_rate: int = 24_000) -> NDArray[np.float32]:
+
+def synthesise(notes: Notes | Performance, *, sample_rate: int = 24_000) -> NDArray[np.float32]:
     """Render notes to mono audio.
 
     Parameters
     ----------
-    notes : Notes
+    notes : Notes or Performance
     sample_rate : int
         Hz.
 

@@ -26,14 +26,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mess_core.errors import AudioError, EncoderError, MessError, StoreError
-from mess_core.listen.compare import compared, other_performances
 from mess_core.listen.library_cache import LibraryCache
 from mess_core.listen.listening_test import listening_test_routes
+from mess_core.listen.listening_test_preparation import preparation_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
 from mess_core.listen.overview import PlacedBy, heatmap, layer_profile, target_values
-from mess_core.listen.preparation import preparation_routes
+from mess_core.listen.two_performances import compared, other_performances
 from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode

@@ -108,10 +108,8 @@ def compare_performances(a: Performance, b: Performance) -> Comparison:
     Examples
     --------
     >>> from mess_core.datasets.demo import Expression, demo_score, perform
-    >>> both = []
-    >>> for factor in (1.0, 1.25):
-    ...     n = perform(demo_score(0), Expression(tempo_factor=factor), seed=0)
-    ...     both.append(Performance(n.onset_s, n.offset_s, n.pitch, n.velocity, n.pedal_s))
+    >>> takes = [Expression(tempo_factor=factor) for factor in (1.0, 1.25)]
+    >>> both = [perform(demo_score(0), one, seed=0).performance for one in takes]
     >>> found = compare_performances(*both)
     >>> round(float(np.nanmedian(found.b.tempo / found.a.tempo)), 2)
     1.25

@@ -156,11 +156,7 @@ def align_performances(performances: Sequence[Performance]) -> AlignedPerformanc
     >>> performances = []
     >>> for factor in (1.0, 1.25):
     ...     notes = perform(demo_score(0), Expression(tempo_factor=factor), seed=0)
-    ...     performances.append(
-    ...         Performance(
-    ...             notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s
-    ...         )
-    ...     )
+    ...     performances.append(notes.performance)
     >>> aligned = align_performances(performances)
     >>> relative = aligned.relative(aligned.log2_tempo)
     >>> (2 ** np.nanmedian(relative, axis=1)).round(2).tolist()

@@ -4,8 +4,8 @@ Every function draws into given axes, or into a new figure, and returns the axes
 can be composed, restyled and saved as usual: ``tempo_curves(found).figure.savefig("a.pdf")``.
 """
 
-from mess_core.plots.aspects import aspect_bars
-from mess_core.plots.layers import layer_profile
+from mess_core.plots.hit_similarity import aspect_bars
+from mess_core.plots.layer_scores import layer_profile
 from mess_core.plots.performances import comparison_figure, performance_worm, tempo_curves
 
 __all__ = [

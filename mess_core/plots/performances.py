@@ -61,11 +61,9 @@ def tempo_curves(
     Examples
     --------
     >>> from mess_core.datasets.demo import Expression, demo_score, perform
-    >>> from mess_core.midi import Performance, compare_performances
-    >>> both = []
-    >>> for factor in (1.0, 1.25):
-    ...     n = perform(demo_score(0), Expression(tempo_factor=factor), seed=0)
-    ...     both.append(Performance(n.onset_s, n.offset_s, n.pitch, n.velocity, n.pedal_s))
+    >>> from mess_core.midi import compare_performances
+    >>> takes = [Expression(tempo_factor=factor) for factor in (1.0, 1.25)]
+    >>> both = [perform(demo_score(0), one, seed=0).performance for one in takes]
     >>> ax = tempo_curves(compare_performances(*both), names=("steady", "faster"))
     >>> ax.get_ylabel(), len(ax.lines)
     ('tempo (BPM)', 2)
@@ -118,11 +116,9 @@ def performance_worm(
     Examples
     --------
     >>> from mess_core.datasets.demo import Expression, demo_score, perform
-    >>> from mess_core.midi import Performance, compare_performances
-    >>> both = []
-    >>> for rubato in (0.0, 0.2):
-    ...     n = perform(demo_score(0), Expression(rubato=rubato), seed=0)
-    ...     both.append(Performance(n.onset_s, n.offset_s, n.pitch, n.velocity, n.pedal_s))
+    >>> from mess_core.midi import compare_performances
+    >>> takes = [Expression(rubato=rubato) for rubato in (0.0, 0.2)]
+    >>> both = [perform(demo_score(0), one, seed=0).performance for one in takes]
     >>> ax = performance_worm(compare_performances(*both))
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('tempo (BPM)', 'MIDI velocity')
@@ -177,11 +173,9 @@ def comparison_figure(
     Examples
     --------
     >>> from mess_core.datasets.demo import Expression, demo_score, perform
-    >>> from mess_core.midi import Performance, compare_performances
-    >>> both = []
-    >>> for rubato in (0.0, 0.2):
-    ...     n = perform(demo_score(0), Expression(rubato=rubato), seed=0)
-    ...     both.append(Performance(n.onset_s, n.offset_s, n.pitch, n.velocity, n.pedal_s))
+    >>> from mess_core.midi import compare_performances
+    >>> takes = [Expression(rubato=rubato) for rubato in (0.0, 0.2)]
+    >>> both = [perform(demo_score(0), one, seed=0).performance for one in takes]
     >>> len(comparison_figure(compare_performances(*both), title="two takes").axes)
     6
     """

@@ -365,11 +365,10 @@ class Library:
         SearchError
             If a track is unknown.
         """
-        ranking = self._ranking
-        ranking.row(hit)
+        self._ranking.row(hit)
         table = read_table(self.layout.proxy_targets)
-        similarity = self._similarities(query)
-        return explain_hit(query, hit, similarity, ranking.ids, self.aspects, table)
+        near = self._similarities(query)
+        return explain_hit(query, hit, near, self._ranking.ids, self.aspects, table)
 
     def reasons(self, query: str, hits: Sequence[str]) -> list[dict[str, Any]]:
         """Return why each hit is similar, briefly; see `mess_core.search.explain.hit_reasons`."""

@@ -108,9 +108,9 @@ def scan_summary(layout: Layout) -> list[str]:
     report = scan_report(layout)
     lines = []
     for one in report["problems"]:
-        kept = f"; its {one['tracks']} tracks stay as they were" if one["tracks"] else ""
+        stay = f"; its {one['tracks']} tracks stay as they were" if one["tracks"] else ""
         remedy = f". {one['remedy']}" if one["remedy"] else ""
-        lines.append(f"data set {one['dataset']!r} cannot be read{kept}: {one['problem']}{remedy}")
+        lines.append(f"data set {one['dataset']!r} cannot be read{stay}: {one['problem']}{remedy}")
     reasons = Counter(
         skipped["reason"] for dataset in report["datasets"] for skipped in dataset["skipped"]
     )

@@ -19,7 +19,6 @@ import numpy as np
 from mess_core.audio import file_sha256
 from mess_core.datasets.demo import Expression, demo_score, perform
 from mess_core.errors import AudioError, MidiError, StoreError
-from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
 from mess_core.midi.relative import AlignedPerformance, align_performances
 from mess_core.processes import in_processes
@@ -173,7 +172,7 @@ def check_aligned_targets(layout: Layout) -> Finding:
 def _compile() -> None:
     """Compile the alignment once, so that all processes load it from the cache."""
     notes = perform(demo_score(0), Expression(), seed=0)
-    one = Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    one = notes.performance
     align_performances([one, one])
 
 

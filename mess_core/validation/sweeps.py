@@ -217,7 +217,7 @@ def sweep_table(say: Callable[[str], None] = lambda _: None) -> pd.DataFrame:
 def _perform(expression: Expression) -> Performance:
     # Asynchrony needs chords, which this one of the demo scores has.
     notes = perform(demo_score(0, bars=24), expression, seed=3)
-    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    return notes.performance
 
 
 def _measure(

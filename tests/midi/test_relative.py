@@ -11,7 +11,7 @@ from mess_core.midi.performance import Performance
 
 def _play(expression, seed=0, work=2, bars=16):
     notes = perform(demo_score(work, bars=bars), expression, seed=seed)
-    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    return notes.performance
 
 
 def test_known_differences_are_recovered_relative_to_the_others():

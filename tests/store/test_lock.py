@@ -1,7 +1,6 @@
 """Commands that write to one data root take turns, and the second says for whom it waits."""
 
 import multiprocessing
-import os
 import time
 
 import pytest
@@ -61,11 +60,14 @@ def test_an_object_store_is_not_locked():
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_root_that_cannot_be_written_is_named_before_the_work(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="cannot be written"), writing(Layout(tmp_path)):
-        pass
+def test_a_root_that_cannot_be_written_is_named_before_the_work(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mess_core.store.lock.FileLock.acquire", refused)  # root may write anywhere
+    with pytest.raises(StoreError, match="Permission denied") as raised, writing(Layout(tmp_path)):
+        pytest.fail("the work has begun")
+    assert str(tmp_path) in str(raised.value)
 
 
 def test_a_root_that_is_a_file_is_named_before_the_work(tmp_path):

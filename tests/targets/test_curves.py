@@ -30,7 +30,7 @@ def _chord(pitches, seconds, gain=0.05):
 
 def _performance(expression=None, bars=12):
     notes = perform(demo_score(2, bars=bars), expression or Expression(), seed=0)
-    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    return notes.performance
 
 
 def _curve(table, name, low, high):

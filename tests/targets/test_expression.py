@@ -13,7 +13,7 @@ from mess_core.targets.registry import target
 
 def _performance(expression, seed=0, work=2):
     notes = perform(demo_score(work, bars=12), expression, seed=seed)
-    return Performance(notes.onset_s, notes.offset_s, notes.pitch, notes.velocity, notes.pedal_s)
+    return notes.performance
 
 
 def _measure(name, performances):

@@ -100,7 +100,7 @@ def timed(what: str, work: Path, folder: Path) -> dict[str, object]:
             last, at = found[2].partition(":")[0].partition(" (")[0], float(found[1])
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     print(
-        f"\n{what}: {seconds:.1f} s, exit status {done.returncode}, largest process {peak:.2f} GB"
+        f"\n{what}: {seconds:.1f} s, exit status {done.returncode}, largest process so far {peak:.2f} GB"
     )
     for name, spent in stages.items():
         print(f"  {spent:8.1f} s  {name}")

@@ -99,9 +99,8 @@ def timed(what: str, work: Path, folder: Path) -> dict[str, object]:
             stages[last] = stages.get(last, 0.0) + float(found[1]) - at
             last, at = found[2].partition(":")[0].partition(" (")[0], float(found[1])
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(
-        f"\n{what}: {seconds:.1f} s, exit status {done.returncode}, largest process so far {peak:.2f} GB"
-    )
+    print(f"\n{what}: {seconds:.1f} s, exit status {done.returncode}")
+    print(f"  {peak:8.2f} GB  the largest process so far")
     for name, spent in stages.items():
         print(f"  {spent:8.1f} s  {name}")
     if done.returncode and "corrupt" not in what:

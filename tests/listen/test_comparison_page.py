@@ -6,18 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.browsing import Served, assert_accessible, open_page, until
+from tests.fixtures.browsing import assert_accessible, open_page, until
 
 WIDTHS = [(1400, 950), (1024, 768), (390, 844)]
 LINK = "?track=demo_01_steady&hit=demo_01_free&same_work=1&compare=1&at=2.0"
 READY = "document.querySelectorAll('#compare .curve').length >= 4"
-
-
-@pytest.fixture(scope="module")
-def served(built):
-    running = Served(built.root)
-    yield running
-    running.stop()
 
 
 @pytest.fixture

@@ -6,13 +6,6 @@ from tests.fixtures.browsing import NARROW, WIDE, Served, assert_accessible, ope
 from tests.fixtures.heads import save_layer_head
 
 
-@pytest.fixture(scope="module")
-def served(built):
-    running = Served(built.root)
-    yield running
-    running.stop()
-
-
 @pytest.fixture
 def page(request, browser, served):
     shown, errors = open_page(browser, getattr(request, "param", WIDE))

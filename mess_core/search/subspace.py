@@ -85,7 +85,9 @@ def relative_similarity(distance: NDArray[np.float64], row: int) -> NDArray[np.f
     """Return ``1 - d / mean d`` of distances to a row: 1 = equal, 0 = like a random track."""
     others = np.delete(distance, row)
     mean = float(others.mean()) if len(others) else 0.0
-    return 1 - distance / mean if mean > 0 else np.ones(len(distance))
+    similar = 1 - distance / mean if mean > 0 else np.ones(len(distance))
+    similar[row] = 1.0  # where all tracks are near, rounding of single precision would show
+    return similar
 
 
 def load_subspaces(layout: Layout, track_ids: list[str], matrix_sha256: Any) -> Subspaces | None:

@@ -142,7 +142,7 @@ def test_explanations_have_percentiles_and_values(library):
     assert found.loc[found["aspect"] == "tempo", "percentile"].iloc[0] == 100
     assert (np.diff(found["percentile"]) <= 0).all()
     itself = library.explain(first, first)
-    assert itself["similarity"].to_numpy() == pytest.approx(1, abs=1e-5)
+    assert itself["similarity"].to_numpy() == pytest.approx(1)
     assert itself["apart_sd"].dropna().to_numpy() == pytest.approx(0)
     with pytest.raises(SearchError, match="not in the index"):
         library.explain(first, "nobody")

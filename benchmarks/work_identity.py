@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from mess_core.datasets import scan_source, track_table
-from mess_core.datasets.shared_music import compare_labels, music_groups, shared_pairs
+from mess_core.datasets.label_comparison import compare_labels
+from mess_core.datasets.shared_music import music_groups, same_music_pairs
 from mess_core.evaluation.splits import make_split, work_groups
-from mess_core.midi.note_sketches import Sketch, note_sketches
+from mess_core.midi.note_sketches import NO_NOTES, note_sketches
 
 
 def leaks(tracks: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tuple[str, ...]:
@@ -60,18 +61,16 @@ def main() -> None:
     tracks = track_table({"midi": scan_source(arguments.midi, "midi")})
     tracks = tracks[tracks["midi_path"].notna()].reset_index(drop=True)
     found, unreadable = note_sketches(tracks["midi_path"].tolist())
-    nothing: Sketch = np.empty(0, dtype=np.uint64)
-    sketches = [found.get(path, nothing) for path in tracks["midi_path"]]
+    sketches = [found.get(path, NO_NOTES) for path in tracks["midi_path"]]
     read = time.perf_counter()
-    pairs = shared_pairs(sketches)
+    pairs = same_music_pairs(sketches)
     music = music_groups(sketches, tracks["track_id"].astype(str).tolist())
     joined = time.perf_counter()
     if arguments.pieces:
         against_folders(tracks["midi_path"], np.array(music, dtype=str))
         return
     labels = compare_labels(tracks, sketches)
-    same = pairs.same
-    first, second = pairs.first[same], pairs.second[same]
+    first, second = pairs.first, pairs.second
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{len(tracks)} files, {len(unreadable)} unreadable; {len(first)} pairs share music; "

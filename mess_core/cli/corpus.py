@@ -39,8 +39,10 @@ def corpus(
     """
     from mess_core.datasets import scan_source, track_table
     from mess_core.datasets.same_performance import copies_of_others
+    from mess_core.datasets.shared_music import music_groups
     from mess_core.datasets.shared_works import write_shared_works
-    from mess_core.midi.note_sketches import join_by_notes, note_sketches
+    from mess_core.datasets.works import joined_by
+    from mess_core.midi.note_sketches import note_sketches
 
     began = time.perf_counter()
 
@@ -54,8 +56,8 @@ def corpus(
     for path, problem in unreadable.items():
         say(f"{path}: left out, {problem}")
     files = files[files["midi_path"].isin(sketches)].reset_index(drop=True)
-    known = [sketches[path] for path in files["midi_path"]]
-    files["work_id"] = join_by_notes(known, files["work_id"].tolist())
+    music = music_groups([sketches[path] for path in files["midi_path"]], files["track_id"])
+    files["work_id"] = joined_by(files["work_id"], music)
     say(f"{len(files)} performances of {files['work_id'].nunique()} works read")
     copies = copies_of_others(files["midi_path"].tolist(), files["work_id"].tolist(), workers=jobs)
     for copy, original in copies.items():

@@ -1,44 +1,38 @@
-"""Which tracks share music, by their notes, and where their titles say otherwise.
+"""Which tracks share music, by their notes.
 
 A title may be spelled in another way, be wrong, or name a part of what another one names whole. The
 notes tell: tracks that share many runs of notes are of the same music, whatever they are called
-(`mess_core.midi.note_sketches`). Folds keep such tracks together; where titles and notes disagree,
-`compare_labels` says so, for a person to decide.
+and in whatever key (`mess_core.midi.note_sketches`). Folds keep such tracks together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mess_core.datasets.works import leak_safe_groups
-from mess_core.midi.note_sketches import Sketch, incidence, note_runs
+from mess_core.midi.note_sketches import Sketch, Sketches, incidence, note_runs, same_music
 from mess_core.midi.performance import Performance
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "SharedNotes",
     "Stretch",
-    "compare_labels",
     "music_groups",
+    "same_music_pairs",
     "shared_pairs",
     "shared_stretches",
+    "transposed_pairs",
 ]
 
-_FEWEST, _SHARE = 8, 0.07
-_FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 4, 0.5
 _SURE, _SURE_SHARE = 12, 0.12
-_COMMON = 0.05
-_ENOUGH = 24
+_COMMON, _MOST = 0.05, 20
+_MOSTLY = 0.5
 _GAP_S = 20.0
 _FEWEST_RUNS = 12
+_PITCH_BITS = np.uint64(7)
 
 Ints = NDArray[np.int64]
 
@@ -55,12 +49,15 @@ class SharedNotes:
         Runs in common.
     smaller : ndarray, int64, shape [pairs]
         Runs of the shorter track.
+    semitones : ndarray, int64, shape [pairs]
+        By how much the second is higher than the first.
     """
 
     first: Ints
     second: Ints
     shared: Ints
     smaller: Ints
+    semitones: Ints
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -70,17 +67,28 @@ class SharedNotes:
 
     @property
     def same(self) -> NDArray[np.bool_]:
-        """Whether so many runs in common mean the same music."""
-        long = (self.shared >= _FEWEST) & (self.share >= _SHARE)
-        excerpt = (self.shared >= _FEWEST_OF_EXCERPT) & (self.share >= _SHARE_OF_EXCERPT)
-        return long | excerpt
+        """Whether so many runs in common mean the same music; more are needed in another key."""
+        found: NDArray[np.bool_] = (self.semitones == 0) | self.sure
+        return found & same_music(self.shared, self.smaller)
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """Whether there are so many that chance is out of the question."""
+        found: NDArray[np.bool_] = (self.shared >= _SURE) & (self.share >= _SURE_SHARE)
+        return found
+
+    def take(self, rows: NDArray[Any]) -> SharedNotes:
+        """Return some of the pairs."""
+        return SharedNotes(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 def shared_pairs(sketches: Sequence[Sketch]) -> SharedNotes:
     """Return the pairs of tracks that have runs of notes in common.
 
     Runs in over 5 % of all tracks (and in 20 at least) are figures that much music has, and do not
-    count. Time and memory grow with the number of notes and of pairs that share any.
+    count; tracks that share most of their runs count as one here, so that a piece is not taken for
+    a figure because many play it. Time and memory grow with the number of notes and of pairs that
+    share any.
 
     Parameters
     ----------
@@ -103,106 +111,153 @@ def shared_pairs(sketches: Sequence[Sketch]) -> SharedNotes:
     vocabulary = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *sketches]))
     if not len(vocabulary):
         empty = np.empty(0, dtype=np.int64)
-        return SharedNotes(empty, empty, empty, empty)
-    runs = incidence(sketches, vocabulary)
-    tracks_with = np.asarray(runs.sum(axis=0)).ravel()
-    runs = runs[:, tracks_with <= max(20, _COMMON * len(sketches))]
+        return SharedNotes(empty, empty, empty, empty, empty)
+    runs = _without_figures(incidence(sketches, vocabulary))
     sizes = np.asarray(runs.sum(axis=1)).ravel().astype(np.int64)
     common = triu(runs @ runs.T, k=1).tocoo()
     first, second = common.row.astype(np.int64), common.col.astype(np.int64)
     smaller = np.minimum(sizes[first], sizes[second])
-    return SharedNotes(first, second, common.data.astype(np.int64), smaller)
+    return SharedNotes(first, second, common.data.astype(np.int64), smaller, np.zeros_like(smaller))
 
 
-def music_groups(sketches: Sequence[Sketch], names: Sequence[str]) -> list[str | None]:
-    """Return a name for each track's music: tracks that share music, also by way of others.
+def transposed_pairs(sketches: Sequence[Sketch]) -> SharedNotes:
+    """Return the pairs of tracks of which one is the other's music in another key.
 
     Parameters
     ----------
     sketches : sequence of ndarray, uint64
+        As returned by `transposable_sketch`; empty for tracks without MIDI.
+
+    Returns
+    -------
+    SharedNotes
+        Runs in common are those that the same number of semitones parts.
+
+    Examples
+    --------
+    >>> one = np.arange(60, dtype=np.uint64) << np.uint64(7)
+    >>> pairs = transposed_pairs([one + np.uint64(60), one + np.uint64(65)])
+    >>> pairs.shared.tolist(), pairs.semitones.tolist()
+    ([60], [5])
+    """
+    candidates = shared_pairs([np.unique(one >> _PITCH_BITS) for one in sketches])
+    candidates = candidates.take(candidates.sure)
+    counted = [
+        _at_one_distance(sketches[a], sketches[b])
+        for a, b in zip(candidates.first.tolist(), candidates.second.tolist(), strict=True)
+    ]
+    shared, semitones = np.array(counted, dtype=np.int64).reshape(-1, 2).T
+    found = replace(candidates, shared=shared, semitones=semitones)
+    return found.take((semitones != 0) & found.same)
+
+
+def same_music_pairs(sketches: Sequence[Sketches]) -> SharedNotes:
+    """Return the pairs of tracks that are of the same music, in one key or in two.
+
+    Parameters
+    ----------
+    sketches : sequence of Sketches
+        Of each track, as returned by `sketches_of`; `NO_NOTES` for tracks without MIDI.
+    """
+    in_key = shared_pairs([one.in_key for one in sketches])
+    in_key = in_key.take(in_key.same)
+    other_key = transposed_pairs([one.in_any_key for one in sketches])
+    known = set(zip(in_key.first.tolist(), in_key.second.tolist(), strict=True))
+    pairs = zip(other_key.first.tolist(), other_key.second.tolist(), strict=True)
+    other_key = other_key.take(np.array([pair not in known for pair in pairs], dtype=bool))
+    return SharedNotes(
+        *(
+            np.concatenate([getattr(in_key, one.name), getattr(other_key, one.name)])
+            for one in fields(SharedNotes)
+        )
+    )
+
+
+def music_groups(sketches: Sequence[Sketches], names: Sequence[str]) -> list[str | None]:
+    """Return a name for each track's music: tracks that share music, also by way of others.
+
+    Parameters
+    ----------
+    sketches : sequence of Sketches
     names : sequence of str
         Names of the tracks; a group is named after its first.
 
     Returns
     -------
     list of str or None
-        None for tracks without a sketch.
+        None for tracks without notes to go by.
 
     Examples
     --------
-    >>> a, b = np.arange(100, dtype=np.uint64), np.arange(500, 600, dtype=np.uint64)
-    >>> music_groups([a, b, a, np.empty(0, dtype=np.uint64)], ["x", "y", "z", "w"])
+    >>> from mess_core.midi.note_sketches import NO_NOTES, Sketches
+    >>> one, other = (
+    ...     Sketches(np.arange(n, n + 100, dtype=np.uint64), NO_NOTES.in_any_key) for n in (0, 500)
+    ... )
+    >>> music_groups([one, other, one, NO_NOTES], ["x", "y", "z", "w"])
     ['x', 'y', 'x', None]
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = shared_pairs(sketches)
-    same, count = pairs.same, len(sketches)
-    edges = (np.ones(int(same.sum())), (pairs.first[same], pairs.second[same]))
-    _, group = connected_components(coo_matrix(edges, shape=(count, count)), directed=False)
+    pairs = same_music_pairs(sketches)
+    group = _components(pairs.first, pairs.second, len(sketches))
     first: dict[int, str] = {}
     for number, name in zip(group.tolist(), names, strict=True):
         first.setdefault(number, name)
     return [
-        first[number] if len(sketch) else None
-        for number, sketch in zip(group.tolist(), sketches, strict=True)
+        first[number] if len(one.in_key) else None
+        for number, one in zip(group.tolist(), sketches, strict=True)
     ]
 
 
-def compare_labels(tracks: pd.DataFrame, sketches: Sequence[Sketch]) -> pd.DataFrame:
-    """Return the tracks whose titles and notes disagree.
+def _without_figures(runs: Any) -> Any:
+    """Return the columns of runs that are not figures which much music has."""
+    count = runs.shape[0]
+    sizes = np.asarray(runs.sum(axis=1)).ravel()
+    common = _common(runs)
+    # Only tracks that are mostly of common runs may be of a piece that many play.
+    crowded = np.asarray(runs[:, common].sum(axis=1)).ravel()
+    near = np.flatnonzero((sizes > 0) & (crowded >= _MOSTLY * sizes))
+    if common.any() and len(near):
+        pairs = (runs[near] @ runs.T).tocoo()
+        first, second = near[pairs.row], pairs.col
+        smaller = np.minimum(sizes[first], sizes[second])
+        same = same_music(pairs.data, smaller) & (pairs.data >= _MOSTLY * smaller)
+        common = _common(runs, _components(first[same], second[same], count))
+    return runs[:, ~common]
 
-    Parameters
-    ----------
-    tracks : DataFrame
-        ``track_id, work_id``, and ``composer, title`` if known.
-    sketches : sequence of ndarray, uint64
-        Of each track, as returned by `note_sketch`.
 
-    Returns
-    -------
-    DataFrame
-        ``finding, track_id, work_id, title, other, other_work, other_title, shared, share,
-        confidence``, surest first. Findings: "other title, same music", the pair of tracks of two
-        works that share most; "same title, other music", a track that shares nothing with two or
-        more of its work that share music with each other, with the track of another work that it
-        does share music with, if there is one. The second may be another movement: its confidence
-        is low unless its music has another title.
-    """
-    import pandas as pd
+def _common(runs: Any, group: Ints | None = None) -> NDArray[np.bool_]:
+    """Return which runs over 5 % of the groups of tracks have."""
+    from scipy.sparse import csr_matrix
 
-    pairs = shared_pairs(sketches)
-    groups = np.asarray(leak_safe_groups(tracks["work_id"].astype(str).tolist()))
-    same = pairs.same
-    first, second = pairs.first[same], pairs.second[same]
-    shared, share = pairs.shared[same], pairs.share[same]
-    apart = groups[first] != groups[second]
-    rows = _same_music(groups, first[apart], second[apart], shared[apart], share[apart])
-    works = tracks["work_id"].astype(str).to_numpy()
-    rows += _other_music(works, sketches, first, second, {row[1] for row in rows})
-    facts = tracks.reset_index(drop=True)
-    named = facts.reindex(columns=["composer", "title"]).astype("string").fillna("")
-    title = named["composer"].str.cat(named["title"], sep=": ").to_numpy()
-    names = facts["track_id"].astype(str).to_numpy()
-    found = [
-        {
-            "finding": finding,
-            "track_id": names[one], "work_id": works[one], "title": title[one],
-            "other": names[other], "other_work": works[other], "other_title": title[other],
-            "shared": int(count), "share": float(part), "confidence": confidence,
-        }
-        for finding, one, other, count, part, confidence in rows
-    ]  # fmt: skip
-    columns = ["finding", "track_id", "work_id", "title", "other", "other_work", "other_title"]
-    table = pd.DataFrame(found, columns=[*columns, "shared", "share", "confidence"])
-    order = table["confidence"].map({"high": 0, "medium": 1, "low": 2})
-    return (
-        table.assign(order=order)
-        .sort_values(["order", "share"], ascending=[True, False], kind="stable")
-        .drop(columns="order")
-        .reset_index(drop=True)
+    if group is not None:
+        count = len(group)
+        ones = np.ones(count, dtype=np.int32)
+        members = csr_matrix((ones, (group, np.arange(count))), shape=(group.max() + 1, count))
+        runs = (members @ runs) > 0
+    found: NDArray[np.bool_] = np.asarray(runs.sum(axis=0)).ravel() > max(
+        _MOST, _COMMON * runs.shape[0]
     )
+    return found
+
+
+def _components(first: Ints, second: Ints, count: int) -> Ints:
+    """Return the number of each row's group, given pairs that belong together."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    edges = coo_matrix((np.ones(len(first)), (first, second)), shape=(count, count))
+    group: Ints = connected_components(edges, directed=False)[1].astype(np.int64)
+    return group
+
+
+def _at_one_distance(first: Sketch, second: Sketch) -> tuple[int, int]:
+    """Return how many runs lie apart by one number of semitones, the commonest, and that number."""
+    steps, other_steps = first >> _PITCH_BITS, second >> _PITCH_BITS
+    low, high = np.searchsorted(other_steps, steps), np.searchsorted(other_steps, steps, "right")
+    which = np.repeat(np.arange(len(first)), high - low)
+    nth = np.arange(len(which)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+    apart = second[low[which] + nth].astype(np.int64) - first[which].astype(np.int64)
+    distances, count = np.unique(apart, return_counts=True)
+    return int(count.max()), int(distances[count.argmax()])
 
 
 @dataclass(frozen=True)
@@ -263,42 +318,3 @@ def _once(hashes: Sketch, onset_s: NDArray[np.float64]) -> dict[int, float]:
     known, index, count = np.unique(hashes, return_index=True, return_counts=True)
     single = count == 1
     return dict(zip(known[single].tolist(), onset_s[index[single]].tolist(), strict=True))
-
-
-_Row = tuple[str, int, int, int, float, str]
-
-
-def _same_music(
-    groups: NDArray[np.str_], first: Ints, second: Ints, shared: Ints, share: NDArray[np.float64]
-) -> list[_Row]:
-    """Return the surest pair of tracks for each pair of works that share music."""
-    best: dict[tuple[str, str], _Row] = {}
-    for a, b, count, part in zip(
-        first.tolist(), second.tolist(), shared.tolist(), share.tolist(), strict=True
-    ):
-        works = (min(groups[a], groups[b]), max(groups[a], groups[b]))
-        if works not in best or part > best[works][4]:
-            sure = "high" if count >= _SURE and part >= _SURE_SHARE else "medium"
-            best[works] = ("other title, same music", a, b, count, part, sure)
-    return list(best.values())
-
-
-def _other_music(
-    works: NDArray[np.str_],
-    sketches: Sequence[Sketch],
-    first: Ints,
-    second: Ints,
-    elsewhere: set[int],
-) -> list[_Row]:
-    """Return tracks that share nothing with others of their work, which share music themselves."""
-    linked = set(zip(first.tolist(), second.tolist(), strict=True))
-    long = np.array([len(one) >= _ENOUGH for one in sketches], dtype=bool)
-    found: list[_Row] = []
-    for work in np.unique(works):
-        members = np.flatnonzero((works == work) & long).tolist()
-        pairs = {pair for pair in combinations(members, 2) if pair in linked}
-        known = {one for pair in pairs for one in pair}
-        for one in set(members) - known:
-            sure = "medium" if one in elsewhere else "low"
-            found += [("same title, other music", one, min(known), 0, 0.0, sure)] if known else []
-    return found

@@ -15,7 +15,13 @@ import numpy as np
 
 from mess_core.audio import file_sha256
 from mess_core.encoders.piano import WORKS
-from mess_core.midi.note_sketches import Sketch, note_sketches, same_music, shared_notes
+from mess_core.midi.note_sketches import (
+    NO_NOTES,
+    Sketch,
+    note_sketches,
+    same_music,
+    shared_notes,
+)
 from mess_core.store.cache import CachedTable, fingerprint
 from mess_core.store.tables import read_table, write_table
 
@@ -130,8 +136,7 @@ def heard_tracks(tracks: pd.DataFrame, folder: Path, cached: CachedTable) -> dic
     made_from = fingerprint(file_sha256(folder / WORKS), tracks[_IDENTIFYING].to_csv())
     if (table := cached.load(made_from)) is None:
         sketches, _ = note_sketches(tracks["midi_path"].dropna().tolist())
-        nothing = np.empty(0, dtype=np.uint64)
-        notes = [sketches.get(path, nothing) for path in tracks["midi_path"]]
+        notes = [sketches.get(path, NO_NOTES).in_key for path in tracks["midi_path"]]
         found = HeardWorks.load(folder / WORKS).find(notes, tracks["work_id"].tolist())
         table = pd.DataFrame({"track_id": tracks["track_id"], "work": found}).dropna()
         cached.save(made_from, table)

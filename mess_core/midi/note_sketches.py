@@ -8,7 +8,7 @@ follows Broder (1997), "On the resemblance and containment of documents".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -19,22 +19,50 @@ from mess_core.midi.performance import Performance
 from mess_core.midi.reading import read_performance
 
 __all__ = [
+    "NO_NOTES",
     "Sketch",
+    "Sketches",
     "incidence",
-    "join_by_notes",
     "note_runs",
     "note_sketch",
     "note_sketches",
     "same_music",
     "shared_notes",
+    "sketches_of",
+    "transposable_sketch",
 ]
 
 _RUN = 7
 _KEPT = np.uint64(8)
-_FEWEST, _SHARE = 6, 0.06  # of performances of many pages, by which chance is rare
-_FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 3, 0.5
+_PITCHES = np.uint64(127)
+_FEWEST, _SHARE = 8, 0.07
+_FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 4, 0.5
 
 Sketch = NDArray[np.uint64]
+
+
+class Sketches(NamedTuple):
+    """Both sketches of a performance.
+
+    Attributes
+    ----------
+    in_key : ndarray, uint64
+        As returned by `note_sketch`.
+    in_any_key : ndarray, uint64
+        As returned by `transposable_sketch`.
+    """
+
+    in_key: Sketch
+    in_any_key: Sketch
+
+
+NO_NOTES = Sketches(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))
+"""Of a track without notes."""
+
+
+def sketches_of(performance: Performance) -> Sketches:
+    """Return both sketches of a performance."""
+    return Sketches(note_sketch(performance), transposable_sketch(performance))
 
 
 def note_sketch(performance: Performance) -> Sketch:
@@ -47,7 +75,7 @@ def note_sketch(performance: Performance) -> Sketch:
     Returns
     -------
     ndarray, uint64, shape [any]
-        Sorted, each once. Independent of tempo, dynamics and pedal; a transposed piece is another.
+        Sorted, each once. Independent of tempo, dynamics and pedal, but not of the key.
 
     Examples
     --------
@@ -80,27 +108,69 @@ def note_runs(performance: Performance) -> tuple[Sketch, NDArray[np.float64]]:
         In the order of time.
     onset_s : ndarray, float64, shape [runs]
     """
+    runs, onset_s = _telling_runs(performance)
+    weights = np.uint64(128) ** np.arange(_RUN, dtype=np.uint64)
+    return _mixed((runs.astype(np.uint64) * weights).sum(axis=1)), onset_s
+
+
+def transposable_sketch(performance: Performance) -> Sketch:
+    """Sketch of the notes of a performance in which a transposed piece can be recognised.
+
+    Parameters
+    ----------
+    performance : Performance
+
+    Returns
+    -------
+    ndarray, uint64, shape [any]
+        Sorted, each once. The low seven bits are the pitch with which a run begins; the others
+        are a hash of its steps, so that music that is transposed by ``n`` semitones has the same
+        numbers plus ``n``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mess_core.midi.performance import Performance
+    >>> onset = np.arange(400) * 0.25
+    >>> pitch = np.random.default_rng(0).integers(40, 80, 400)
+    >>> velocity, pedal = np.full(400, 64), np.empty((0, 2))
+    >>> one = Performance(onset, onset + 0.2, pitch, velocity, pedal)
+    >>> higher = Performance(onset, onset + 0.2, pitch + 3, velocity, pedal)
+    >>> np.array_equal(transposable_sketch(one) + np.uint64(3), transposable_sketch(higher))
+    True
+    """
+    runs, _ = _telling_runs(performance)
+    weights = np.uint64(256) ** np.arange(_RUN - 1, dtype=np.uint64)
+    steps = (np.diff(runs, axis=1) + 128).astype(np.uint64)
+    hashes = _mixed((steps * weights).sum(axis=1)) & ~_PITCHES
+    kept = (hashes >> np.uint64(7)) % _KEPT == 0
+    return np.unique(hashes[kept] | runs[kept, 0].astype(np.uint64))
+
+
+def _telling_runs(performance: Performance) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the runs that are no trill or scale, [runs, 7], and when each begins."""
     chord = performance.chord_of_note
     top = np.full(int(chord.max()) + 1 if len(chord) else 0, -1, dtype=np.int64)
     np.maximum.at(top, chord, performance.pitch)
     if len(top) < _RUN:
-        return np.empty(0, dtype=np.uint64), np.empty(0)
+        return np.empty((0, _RUN), dtype=np.int64), np.empty(0)
     runs = np.lib.stride_tricks.sliding_window_view(top, _RUN)
     steps = np.diff(runs, axis=1)
     distinct = 1 + (np.diff(np.sort(runs, axis=1), axis=1) > 0).sum(axis=1)
     telling = (distinct > 3) & (steps > 0).any(axis=1) & (steps < 0).any(axis=1)
-    weights = np.uint64(128) ** np.arange(_RUN, dtype=np.uint64)
-    mixed = (runs[telling].astype(np.uint64) * weights).sum(axis=1)
-    # The finaliser of splitmix64: neighbouring runs get unrelated hashes.
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    return runs[telling], performance.chord_onset_s[: len(runs)][telling]
+
+
+def _mixed(packed: Sketch) -> Sketch:
+    """Hash numbers by the finaliser of splitmix64: neighbours get unrelated hashes."""
+    mixed = (packed ^ (packed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed, performance.chord_onset_s[: len(runs)][telling]
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def note_sketches(
     paths: Sequence[str], *, workers: int = 2
-) -> tuple[dict[str, Sketch], dict[str, str]]:
+) -> tuple[dict[str, Sketches], dict[str, str]]:
     """Sketches of MIDI files, read in several processes.
 
     Parameters
@@ -111,7 +181,7 @@ def note_sketches(
     Returns
     -------
     sketches : dict
-        Path to sketch, in the order of `paths`.
+        Path to `Sketches`, in the order of `paths`.
     problems : dict
         Path to why the file cannot be read.
     """
@@ -124,44 +194,11 @@ def note_sketches(
     )
 
 
-def _read(path: str) -> Sketch | str:
+def _read(path: str) -> Sketches | str:
     try:
-        return note_sketch(read_performance(path))
+        return sketches_of(read_performance(path))
     except MessError as error:
         return str(error)
-
-
-def join_by_notes(sketches: Sequence[Sketch], names: Sequence[str]) -> list[str]:
-    """Name of the work of each performance, joined by title and by notes.
-
-    Parameters
-    ----------
-    sketches : sequence of ndarray
-    names : sequence of str
-        Works by title.
-
-    Returns
-    -------
-    list of str
-        Performances that share a title or notes get one name: the first of theirs in order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> a, b = np.arange(100, dtype=np.uint64), np.arange(500, 600, dtype=np.uint64)
-    >>> join_by_notes([a, b, a], ["sonata", "waltz", "Sonata in C"])
-    ['sonata', 'waltz', 'sonata']
-    """
-    from scipy.sparse.csgraph import connected_components
-
-    _, title = np.unique(np.asarray(names), return_inverse=True)
-    links = title[:, None] == title[None, :]
-    shared = shared_notes(sketches, sketches)
-    sizes = np.array([len(one) for one in sketches])
-    links |= same_music(shared, np.minimum(sizes[:, None], sizes[None, :]))
-    _, group = connected_components(links, directed=False)
-    first = {int(one): position for position, one in reversed(list(enumerate(group)))}
-    return [names[first[int(one)]] for one in group]
 
 
 def same_music(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -170,7 +207,7 @@ def same_music(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray
     Parameters
     ----------
     shared : ndarray, int64
-        Hashes in common, as returned by `shared_notes`.
+        Hashes in common.
     smaller : ndarray, int64, same shape
         Hashes of the smaller sketch.
     """

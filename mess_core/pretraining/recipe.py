@@ -13,12 +13,14 @@ from joblib import Parallel, delayed
 
 from mess_core.audio import file_sha256
 from mess_core.datasets import scan_source, track_table
+from mess_core.datasets.shared_music import music_groups
+from mess_core.datasets.works import joined_by
 from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.loading import load_encoder, pick_device
 from mess_core.encoders.piano import WORKS
 from mess_core.encoders.registry import PIANO_WEIGHTS
 from mess_core.errors import EncoderError, MessError
-from mess_core.midi.note_sketches import join_by_notes, note_sketches
+from mess_core.midi.note_sketches import NO_NOTES, note_sketches
 from mess_core.pretraining.clip_rendering import (
     RENDERING_VERSION,
     Instrument,
@@ -150,9 +152,10 @@ def _tracks(midi: Path, recipe: Recipe, say: Say) -> tuple[pd.DataFrame, dict[st
     table = table[table["midi_path"].notna()].reset_index(drop=True)
     say(f"reading {len(table)} MIDI files …")
     sketches, skipped = note_sketches(table["midi_path"].tolist(), workers=recipe.workers)
-    table["sketch"] = [sketches.get(path) for path in table["midi_path"]]
-    table = table[table["sketch"].notna()].reset_index(drop=True)
-    table["work"] = join_by_notes(table["sketch"].tolist(), table["work_id"].tolist())
+    table = table[table["midi_path"].isin(sketches)].reset_index(drop=True)
+    notes = [sketches[path] for path in table["midi_path"]]
+    table["sketch"] = [one.in_key for one in notes]
+    table["work"] = joined_by(table["work_id"], music_groups(notes, table["track_id"]))
     for other in recipe.exclude:
         works = _works_of(other, recipe.workers, say)
         hit = works.find(table["sketch"].tolist(), table["work_id"].tolist())
@@ -182,8 +185,7 @@ def _works_of(folder: str, workers: int, say: Say) -> HeardWorks:
     table = track_table({"midi": scan_source(folder, "midi")})
     paths = table["midi_path"]
     sketches, _ = note_sketches(paths.dropna().tolist(), workers=workers)
-    nothing = np.empty(0, dtype=np.uint64)
-    notes = tuple(sketches.get(path, nothing) for path in paths)
+    notes = tuple(sketches.get(path, NO_NOTES).in_key for path in paths)
     say(f"leaving out {len(table)} recordings of {folder}, {len(sketches)} by their notes, too")
     uses = ("excluded",) * len(table)
     return HeardWorks(tuple(table["work_id"]), tuple(table["track_id"]), uses, notes)

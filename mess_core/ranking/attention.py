@@ -18,6 +18,7 @@ from torch import nn
 
 from mess_core.errors import TooLittleError
 from mess_core.ranking.frames import Frames
+from mess_core.ranking.threads import one_thread
 from mess_core.ranking.triplets import expression_unit, within_passages
 
 __all__ = ["AttentionSettings", "fit_attention"]
@@ -25,6 +26,7 @@ __all__ = ["AttentionSettings", "fit_attention"]
 _FEWEST_WORKS = 3
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Predict = Callable[[Sequence[Frames]], Floats]
 
 
@@ -134,41 +136,16 @@ def fit_attention(
     aside = np.isin(groups, held_out)
     train, check = (np.flatnonzero(several & side) for side in (~aside, aside))
     scaled = within_passages(values / expression_unit(values, passages), passage)
-    wanted = torch.from_numpy(np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32))
-    known = [torch.from_numpy(one.astype(np.float32)) for one in frames]
-    with torch.random.fork_rng(devices=[]):
+    wanted = np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32)
+    material = _Material(
+        [torch.from_numpy(one.astype(np.float32)) for one in frames],
+        torch.from_numpy(wanted),
+        passage,
+    )
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(settings.seed)
         model = _Pooled(frames[0].shape[1], values.shape[1], settings)
-        best, best_loss, waited = copy.deepcopy(model.state_dict()), np.inf, 0
-        optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-
-        def loss(rows: NDArray[np.int64]) -> torch.Tensor:
-            out = model(*_stacked([known[row] for row in rows.tolist()]))
-            label = torch.from_numpy(np.unique(passage[rows], return_inverse=True)[1])
-            sums = torch.zeros(int(label.max()) + 1, out.shape[1]).index_add(0, label, out)
-            off = out - (sums / label.bincount()[:, None])[label] - wanted[torch.from_numpy(rows)]
-            mean: torch.Tensor = off.square().mean()
-            return mean
-
-        for _ in range(settings.epochs):
-            model.train()
-            order = rng.permutation(np.unique(passage[train]))
-            for first in range(0, len(order), settings.passages):
-                optimiser.zero_grad()
-                chosen = np.isin(passage[train], order[first : first + settings.passages])
-                torch.autograd.backward(loss(train[chosen]))
-                optimiser.step()
-            model.eval()
-            with torch.no_grad():
-                found = float(loss(check))
-            waited = 0 if found < best_loss else waited + 1
-            if waited == 0:
-                best, best_loss = copy.deepcopy(model.state_dict()), found
-            elif waited >= settings.patience:
-                break
-    model.load_state_dict(best)
+        _train(model, material, (train, check), settings, rng)
     model.eval()
 
     @torch.no_grad()
@@ -178,6 +155,57 @@ def fit_attention(
         return found
 
     return predict
+
+
+@dataclass(frozen=True)
+class _Material:
+    """Frames of clips, the descriptors to predict (without their passage's mean), and passages."""
+
+    frames: list[torch.Tensor]
+    wanted: torch.Tensor
+    passage: Ints
+
+    def loss(self, model: nn.Module, rows: Ints) -> torch.Tensor:
+        """Return the mean squared error of differences within passages."""
+        out = model(*_stacked([self.frames[row] for row in rows.tolist()]))
+        label = torch.from_numpy(np.unique(self.passage[rows], return_inverse=True)[1])
+        sums = torch.zeros(int(label.max()) + 1, out.shape[1]).index_add(0, label, out)
+        centred = out - (sums / label.bincount()[:, None])[label]
+        mean: torch.Tensor = (centred - self.wanted[torch.from_numpy(rows)]).square().mean()
+        return mean
+
+
+def _train(
+    model: nn.Module,
+    material: _Material,
+    sides: tuple[Ints, Ints],
+    settings: AttentionSettings,
+    rng: np.random.Generator,
+) -> None:
+    """Fit the weights on the first side; keep those of the best epoch on the second."""
+    train, check = sides
+    best, best_loss, waited = copy.deepcopy(model.state_dict()), np.inf, 0
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    passages = material.passage[train]
+    for _ in range(settings.epochs):
+        model.train()
+        order = rng.permutation(np.unique(passages))
+        for first in range(0, len(order), settings.passages):
+            optimiser.zero_grad()
+            chosen = np.isin(passages, order[first : first + settings.passages])
+            torch.autograd.backward(material.loss(model, train[chosen]))
+            optimiser.step()
+        model.eval()
+        with torch.no_grad():
+            found = float(material.loss(model, check))
+        waited = 0 if found < best_loss else waited + 1
+        if waited == 0:
+            best, best_loss = copy.deepcopy(model.state_dict()), found
+        elif waited >= settings.patience:
+            break
+    model.load_state_dict(best)
 
 
 def _stacked(parts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mess_core.datasets.shared_music import compare_labels, music_groups, shared_stretches
+from mess_core.datasets.label_comparison import compare_labels
+from mess_core.datasets.shared_music import music_groups, shared_stretches
 from mess_core.datasets.text_tables import read_text_table
 from mess_core.errors import DatasetError, MessError, StoreError
-from mess_core.midi.note_sketches import Sketch, note_sketches
+from mess_core.midi.note_sketches import NO_NOTES, Sketch, Sketches, note_sketches
 from mess_core.midi.reading import read_performance
 from mess_core.paths import locate
 from mess_core.store.findings import EXAMPLES, Finding
@@ -33,8 +34,8 @@ __all__ = [
 _SUSPICIOUS = ("high", "medium")
 
 
-def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
-    """Return the sketch of each track's notes, empty for tracks without readable MIDI.
+def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketches]:
+    """Return the sketches of each track's notes, `NO_NOTES` for tracks without readable MIDI.
 
     Files are read once, in several processes, and again when their size or time has changed.
 
@@ -46,11 +47,11 @@ def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
     """
     import pandas as pd
 
-    stored: dict[str, tuple[tuple[int, float], Sketch]] = {}
-    with contextlib.suppress(StoreError):
+    stored: dict[str, tuple[tuple[int, float], Sketches]] = {}
+    with contextlib.suppress(StoreError, AttributeError):  # none, or of a version with one sketch
         for row in read_table(layout.note_sketches).itertuples():
-            sketch = np.frombuffer(row.sketch, dtype="<u8").astype(np.uint64)
-            stored[row.path] = (row.size, row.modified), sketch
+            sketches = Sketches(*(_unpacked(getattr(row, one)) for one in Sketches._fields))
+            stored[row.path] = (row.size, row.modified), sketches
     stamps: dict[str, tuple[int, float]] = {}
     for path in tracks["midi_path"].dropna().astype(str):
         try:
@@ -63,15 +64,18 @@ def library_sketches(layout: Layout, tracks: pd.DataFrame) -> list[Sketch]:
     missing = [path for path in stamps if path not in known]
     if missing:
         found, _ = note_sketches(missing)
-        nothing = np.empty(0, dtype=np.uint64)
-        known |= {path: found.get(path, nothing) for path in missing}
+        known |= {path: found.get(path, NO_NOTES) for path in missing}
         rows = [
-            (path, *stamp, known[path].astype("<u8").tobytes()) for path, stamp in stamps.items()
+            (path, *stamp, *(one.astype("<u8").tobytes() for one in known[path]))
+            for path, stamp in stamps.items()
         ]
-        columns = ["path", "size", "modified", "sketch"]
+        columns = ["path", "size", "modified", *Sketches._fields]
         write_table(layout.note_sketches, pd.DataFrame(rows, columns=columns))
-    empty = np.empty(0, dtype=np.uint64)
-    return [known.get(str(path), empty) for path in tracks["midi_path"]]
+    return [known.get(str(path), NO_NOTES) for path in tracks["midi_path"]]
+
+
+def _unpacked(packed: bytes) -> Sketch:
+    return np.frombuffer(packed, dtype="<u8").astype(np.uint64)
 
 
 def with_music(layout: Layout, tracks: pd.DataFrame) -> pd.DataFrame:

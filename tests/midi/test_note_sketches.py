@@ -1,8 +1,10 @@
 """Sketches of notes: equal for one piece at any tempo, without what every piece contains."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from mess_core.midi.note_sketches import join_by_notes, note_sketch
+from mess_core.midi.note_sketches import note_sketch, transposable_sketch
 from mess_core.midi.performance import Performance
 from tests.fixtures.pieces import piece
 
@@ -18,7 +20,11 @@ def test_trills_and_scales_are_in_no_sketch():
     )
 
 
-def test_performances_are_joined_by_title_or_by_notes():
-    sketches = [note_sketch(piece(seed, first=0, last=900)) for seed in (0, 1, 2)]
-    sketches += [note_sketch(piece(1, first=200)), np.empty(0, dtype=np.uint64)]
-    assert join_by_notes(sketches, ["a", "b", "a", "c", "d"]) == ["a", "b", "a", "b", "d"]
+def test_only_the_transposable_sketch_follows_a_transposition():
+    one = piece(1)
+    higher = replace(one, pitch=one.pitch + 5)
+    np.testing.assert_array_equal(
+        transposable_sketch(higher), transposable_sketch(one) + np.uint64(5)
+    )
+    assert not np.intersect1d(note_sketch(one), note_sketch(higher)).size
+    assert transposable_sketch(one).size > 50

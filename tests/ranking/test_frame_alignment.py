@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -58,6 +59,30 @@ def test_twice_as_slow_is_told_by_the_stretch_alone():
     assert stretch == pytest.approx(np.log(2))
     assert cost < 0.05
     assert bend < 0.03
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 10_000), st.integers(2, 40), st.integers(2, 40))
+def test_the_path_is_that_of_librosa(seed, rows, columns):
+    rng = np.random.default_rng(seed)
+    first, second = rng.standard_normal((rows, 5)), rng.standard_normal((columns, 5))
+
+    def unit(frames):
+        moving = frames - frames.mean(axis=0)
+        return moving / np.linalg.norm(moving, axis=1, keepdims=True)
+
+    total, path = librosa.sequence.dtw(C=1.0 - unit(first) @ unit(second).T)
+    off = path[:, 0] / (rows - 1) - path[:, 1] / (columns - 1)
+    cost, bend, _ = align_frames(first, second)
+    assert cost == pytest.approx(total[-1, -1] / len(path))
+    assert bend == pytest.approx(np.sqrt(np.mean(off**2)))
+
+
+def test_the_features_of_a_pair_do_not_depend_on_which_clip_is_named_first():
+    some = clips()
+    backward = PairAlignments().features(some, [3, 2], [0, 1])
+    forward = PairAlignments().features(some, [0, 1], [3, 2])
+    np.testing.assert_array_equal(forward, backward)
 
 
 def clips(count=4):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mess_core.evaluation.data import TrainingSet
-from mess_core.evaluation.systems import Scorer, System, fit_head
+from mess_core.evaluation.systems import Scorer, System, fitted_head
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.frame_alignment import PAIR_FEATURES, PairAlignments
 from mess_core.ranking.rerank import Reranker, interactions
@@ -79,7 +79,7 @@ def _with_regression(pairs: PairAlignments, training_set: TrainingSet) -> Scorer
     """Add the scores of two systems, each in units of its spread on the training triplets."""
     triplets = _triplets("expression", training_set)
     aligned = _fit_pairs(pairs, training_set, triplets)
-    head = fit_head(training_set, "expression", "regression").head
+    head = fitted_head("expression", "regression", training_set).head
 
     def by_regression(clips: Clips, first: Ints, second: Ints) -> Floats:
         unit = head(clips.vectors).astype(np.float64)

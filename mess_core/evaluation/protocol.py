@@ -7,12 +7,13 @@ permuted labels as a control (`mess_core.evaluation.permuted_labels`).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mess_core.errors import TooLittleError
 from mess_core.evaluation.data import BenchmarkData, TrainingSet, select_training_set
@@ -27,6 +28,7 @@ from mess_core.evaluation.leaks import (
 from mess_core.evaluation.permuted_labels import PERMUTATIONS, PERMUTED, permuted_benchmark
 from mess_core.evaluation.splits import Fold, Split
 from mess_core.evaluation.systems import System
+from mess_core.processes import in_processes
 from mess_core.ranking.triplets import Objective
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def evaluate_systems(
     systems: Sequence[System],
     *,
     permutations: int | None = None,
+    workers: int | None = None,
     say: Say = lambda _: None,
 ) -> pd.DataFrame:
     """Fit and evaluate every system in every fold, on true and on permuted labels.
@@ -55,6 +58,8 @@ def evaluate_systems(
     systems : sequence of System
     permutations : int, optional
         Permutations of each objective's labels, the control; `PERMUTATIONS` by default.
+    workers : int, optional
+        Processes, see `mess_core.processes.in_processes`; scores do not depend on their number.
     say : callable
         Called with progress messages.
 
@@ -78,18 +83,33 @@ def evaluate_systems(
 
     for number, fold in enumerate(split.folds):
         assert_no_leaks(track_leaks(benchmark.tracks, fold, split.by), f"in fold {number}")
-    found = _evaluate_folds(benchmark, split, systems, None, say)
-    if not found:
+    count = PERMUTATIONS if permutations is None else permutations
+    seeds = [split.seed + 1 + number for number in range(count)]
+    content, expression = (
+        tuple(_Labels(one, seed) for seed in seeds) for one in get_args(Objective)
+    )
+    jobs = [
+        _Job(benchmark, split, systems, number, labels)
+        for number in range(len(split.folds))
+        for labels in ((_TRUE, *content), expression)
+        if labels
+    ]
+    found: list[dict[str, Any]] = []
+    for number, (job, (rows, problems)) in enumerate(
+        zip(jobs, in_processes(_evaluate, jobs, workers=workers), strict=True)
+    ):
+        for problem in problems:
+            say(problem)
+        say(f"fold {job.number + 1} of {len(split.folds)}: part {number + 1} of {len(jobs)} done")
+        found += rows
+    if not any(row["labels"] == _TRUE for row in found):
         raise TooLittleError(
             "no fold has both training and test passages",
             remedy="Add performances of more works, with MIDI",
         )
-    count = PERMUTATIONS if permutations is None else permutations
-    for objective, number in itertools.product(get_args(Objective), range(count)):
-        say(f"permuted {objective} labels: permutation {number + 1} of {count}")
-        permuted = permuted_benchmark(benchmark, split, objective, seed=split.seed + 1 + number)
-        found += _evaluate_folds(permuted, split, systems, objective, say)
+    order = {labels: place for place, labels in enumerate((_TRUE, *content, *expression))}
     columns = ["system", "criterion", "metric", "fold", "query", "cluster", "value"]
+    found.sort(key=lambda row: order[row["labels"]])  # stable: by fold within
     return pd.DataFrame(found, columns=columns)
 
 
@@ -114,41 +134,77 @@ def training_set_leaks(
     return found + segment_leaks(spans[learned], spans[spans["tested"]])
 
 
-def _evaluate_folds(
-    benchmark: BenchmarkData,
-    split: Split,
-    systems: Sequence[System],
-    permuted: Objective | None,
-    say: Say,
-) -> list[dict[str, Any]]:
-    """Evaluate all folds; with permuted labels, only on the criteria that were permuted."""
+class _Labels(NamedTuple):
+    """Which labels a part of an evaluation has: true ones, or permuted ones of an objective."""
+
+    permuted: Objective | None
+    seed: int = 0
+
+
+_TRUE = _Labels(None)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The evaluation of one fold with several labels, one after the other.
+
+    They share a process, since the alignments of the test clips are the same for all.
+    """
+
+    benchmark: BenchmarkData
+    split: Split
+    systems: Sequence[System]
+    number: int
+    labels: tuple[_Labels, ...]
+
+
+def _evaluate(job: _Job) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of all labels of a job, and what could not be fitted."""
     found: list[dict[str, Any]] = []
-    for number, fold in enumerate(split.folds):
-        queries = FoldQueries(benchmark, fold, split.seed)
+    problems: list[str] = []
+    with threadpool_limits(1):  # rounding must not depend on the number of processes
+        for labels in job.labels:
+            benchmark = job.benchmark
+            if labels.permuted is not None:
+                benchmark = permuted_benchmark(
+                    benchmark, job.split, labels.permuted, seed=labels.seed
+                )
+            rows = _evaluate_fold(benchmark, job, labels.permuted, problems.append)
+            found += [{**row, "labels": labels} for row in rows]
+    return found, problems
+
+
+def _evaluate_fold(
+    benchmark: BenchmarkData, job: _Job, permuted: Objective | None, say: Say
+) -> list[dict[str, Any]]:
+    """Evaluate a fold; with permuted labels, only on the criteria that were permuted."""
+    fold, seed = job.split.folds[job.number], job.split.seed
+    queries = FoldQueries(benchmark, fold, seed)
+    try:
+        training_set = select_training_set(benchmark, fold.train, seed=seed)
+    except TooLittleError as error:
+        say(f"fold {job.number + 1} is skipped: {error.problem}")
+        return []
+    if len(queries.clips) == 0:
+        return []
+    assert_no_leaks(
+        training_set_leaks(benchmark, training_set, fold),
+        f"in the training set of fold {job.number}",
+    )
+    found: list[dict[str, Any]] = []
+    for system in job.systems:
+        if permuted is not None and system.objective not in {None, permuted}:
+            continue
         try:
-            training_set = select_training_set(benchmark, fold.train, seed=split.seed)
-        except TooLittleError as error:
-            say(f"fold {number + 1} is skipped: {error.problem}")
+            rows = queries.evaluate(
+                system.fit(training_set),
+                uses_ground_truth=system.uses_ground_truth,
+                objective=permuted,
+            )
+        except TooLittleError as error:  # too little to learn from, or nothing to align
+            say(f"{system.name} could not be fitted: {error.problem}")
             continue
-        if len(queries.clips) == 0:
-            continue
-        assert_no_leaks(
-            training_set_leaks(benchmark, training_set, fold),
-            f"in the training set of fold {number}",
-        )
-        for system in systems:
-            if permuted is not None and system.objective not in {None, permuted}:
-                continue
-            if permuted is None:
-                say(f"fold {number + 1} of {len(split.folds)}: {system.name}")
-            try:
-                score = system.fit(training_set)
-            except TooLittleError as error:  # too little to learn from in this fold
-                say(f"{system.name} could not be fitted: {error.problem}")
-                continue
-            for row in queries.evaluate(
-                score, uses_ground_truth=system.uses_ground_truth, objective=permuted
-            ):
-                row["criterion"] += PERMUTED if permuted else ""
-                found.append({"system": system.name, "fold": number, **row})
+        for row in rows:
+            row["criterion"] += PERMUTED if permuted else ""
+            found.append({"system": system.name, "fold": job.number, **row})
     return found

@@ -28,7 +28,7 @@ from mess_core.ranking.triplets import Objective
 from mess_core.search.served_heads import Head
 from mess_core.targets.first_published import first_published_targets
 
-__all__ = ["MODELS", "Scorer", "System", "baselines", "fit_head", "model_sequence"]
+__all__ = ["MODELS", "Scorer", "System", "baselines", "fit_head", "fitted_head", "model_sequence"]
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Clips], Floats]
@@ -216,11 +216,12 @@ def _attended(training_set: TrainingSet) -> Scorer:
 
 
 def _head(objective: Objective, model: str, training_set: TrainingSet) -> Scorer:
-    return _head_scorer(_fitted(objective, model, training_set).head)
+    return _head_scorer(fitted_head(objective, model, training_set).head)
 
 
-@lru_cache(maxsize=8)  # the reranker reuses the linear model
-def _fitted(objective: Objective, model: str, training_set: TrainingSet) -> Trained:
+@lru_cache(maxsize=8)
+def fitted_head(objective: Objective, model: str, training_set: TrainingSet) -> Trained:
+    """Train one model, or return what was trained before: several systems build on it."""
     return fit_head(training_set, objective, model)
 
 
@@ -235,7 +236,7 @@ def _head_scorer(head: Head) -> Scorer:
 
 def _reranked(objective: Objective, training_set: TrainingSet) -> Scorer:
     """Rerank the first hits of the linear head by interaction features of the pairs."""
-    trained = _fitted(objective, "linear, InfoNCE", training_set)
+    trained = fitted_head(objective, "linear, InfoNCE", training_set)
     base = _head_scorer(trained.head)
     count = training_set.library
     clips = training_set.clips.take(range(count))

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from mess_core.errors import StoreError
 from mess_core.probing.pipeline import in_probed_units
+from mess_core.probing.results import read_results
 from mess_core.search.query import Library
 from mess_core.search.suggestions import PLAYED
 from mess_core.store.layout import Layout
-from mess_core.store.tables import read_json, read_table
+from mess_core.store.tables import read_table
 from mess_core.targets.registry import targets
 
 if TYPE_CHECKING:
@@ -178,8 +179,7 @@ def target_values(library: Library) -> dict[str, Any]:
 
 
 def _scores(layout: Layout) -> tuple[dict[str, Any], pd.DataFrame]:
-    record = read_json(layout.probing / "results.json")
-    table = read_table(layout.probing / "results.parquet")
+    record, (table,) = read_results(layout.probing, "results.parquet")
     if table.empty:
         raise StoreError("holds no scores", path=str(layout.probing))
     return record, table

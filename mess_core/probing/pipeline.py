@@ -14,7 +14,7 @@ from mess_core.errors import ProbingError, StoreError
 from mess_core.probing.discovery import ALPHAS, Discovery, discover
 from mess_core.probing.folds import Grouping, grouping
 from mess_core.probing.probes import fit_probes, place_tracks, save_probes
-from mess_core.probing.results import load_discovery, save_discovery
+from mess_core.probing.results import load_discovery, read_results, save_discovery
 from mess_core.store.cache import CachedTable
 from mess_core.store.findings import Finding
 from mess_core.store.layout import Layout
@@ -238,8 +238,8 @@ def check_r2_drop(layout: Layout) -> Finding:
 
     Runs with different encoders are not compared.
     """
-    now = read_table(layout.probing / "summary.parquet").set_index("target")
-    made_from = read_json(layout.probing / "results.json")["made_from"]
+    record, (summary,) = read_results(layout.probing, "summary.parquet")
+    now, made_from = summary.set_index("target"), record["made_from"]
     try:
         before = read_table(layout.probing / PREVIOUS).set_index("target")
     except StoreError:

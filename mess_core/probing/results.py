@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from mess_core.errors import StoreError
@@ -14,6 +15,8 @@ from mess_core.store.matrix import load_matrix
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mess_core.probing.discovery import Discovery
 
 __all__ = [
@@ -21,11 +24,14 @@ __all__ = [
     "check_aspects",
     "load_aspects",
     "load_discovery",
+    "read_results",
     "save_aspects",
     "save_discovery",
 ]
 
 PICTURES = ("heatmap.png", "layers.png", "within.png")
+_RECORD = "results.json"
+_WRITING_S, _PAUSE_S = 2.0, 0.05
 
 
 def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, Any]) -> None:
@@ -39,19 +45,20 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
         Encoder identity, targets version and table checksums.
     """
     title = str(made_from["encoder"])
+    drawn = (heatmap_png(discovery, title=title), profiles_png(discovery), within_png(discovery))
+    page = heatmap_html(discovery, title=title).encode()
     # Removed first and written last, so that a partial result is never read.
-    (folder / "results.json").unlink(missing_ok=True)
+    (folder / _RECORD).unlink(missing_ok=True)
     write_table(folder / "results.parquet", discovery.table)
     write_table(folder / "summary.parquet", discovery.summary)
-    drawn = (heatmap_png(discovery, title=title), profiles_png(discovery), within_png(discovery))
     for name, picture in zip(PICTURES, drawn, strict=True):
         write_bytes(folder / name, picture)
-    write_bytes(folder / "heatmap.html", heatmap_html(discovery, title=title).encode())
+    write_bytes(folder / "heatmap.html", page)
     shown = ["layer", "chosen_r2", "chosen_r2_low", "chosen_r2_high", "chosen_r2_within", "q", "n"]
     shown += ["untrained_gain", "untrained_gain_low", "untrained_gain_high"]
     shown += ["evidence", "learned", "finding", "reason"]
     write_json(
-        folder / "results.json",
+        folder / _RECORD,
         {
             "made_from": made_from,
             "settings": discovery.settings,
@@ -64,6 +71,34 @@ def save_discovery(discovery: Discovery, folder: Any, *, made_from: dict[str, An
     )
 
 
+def read_results(folder: Any, *tables: str) -> tuple[dict[str, Any], list[pd.DataFrame]]:
+    """Read ``results.json`` and tables that belong to it, also while another process writes.
+
+    Parameters
+    ----------
+    folder : UPath
+    *tables : str
+        Names of tables beside it.
+
+    Raises
+    ------
+    StoreError
+        If a file is missing or damaged; while there are tables without a record, someone may be
+        writing them, and reading is tried again for two seconds.
+    """
+    until = time.monotonic() + _WRITING_S
+    while True:
+        try:
+            record = read_json(folder / _RECORD)
+            found = [read_table(folder / name) for name in tables]
+            if read_json(folder / _RECORD) == record:
+                return record, found
+        except StoreError:
+            if time.monotonic() > until or not (folder / "results.parquet").exists():
+                raise
+        time.sleep(_PAUSE_S)
+
+
 def load_discovery(folder: Any) -> tuple[Discovery, dict[str, Any]]:
     """Load what `save_discovery` wrote (without predictions), and ``made_from``.
 
@@ -74,14 +109,13 @@ def load_discovery(folder: Any) -> tuple[Discovery, dict[str, Any]]:
     """
     from mess_core.probing.discovery import PROBING_VERSION, Discovery
 
-    record = read_json(folder / "results.json")
+    record, (table, summary) = read_results(folder, "results.parquet", "summary.parquet")
     if (version := record["settings"].get("version")) != PROBING_VERSION:
         raise StoreError(
             f"written by version {version} of layer discovery, not by version {PROBING_VERSION}",
-            path=str(folder / "results.json"),
+            path=str(folder / _RECORD),
             remedy="Materialise `probing` and `segment_probing` again",
         )
-    table, summary = read_table(folder / "results.parquet"), read_table(folder / "summary.parquet")
     return Discovery(table, summary, {}, record["settings"], record["notes"]), record["made_from"]
 
 

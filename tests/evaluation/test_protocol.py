@@ -8,13 +8,14 @@ import pytest
 
 from mess_core.errors import DatasetError, TooLittleError
 from mess_core.evaluation import protocol
+from mess_core.evaluation.aligned_systems import aligned_systems
 from mess_core.evaluation.data import BenchmarkData, select_training_set
 from mess_core.evaluation.ground_truth import FoldQueries
 from mess_core.evaluation.metrics import retrieval_metrics
 from mess_core.evaluation.permuted_labels import control_table, permuted_benchmark
 from mess_core.evaluation.protocol import evaluate_systems, training_set_leaks
 from mess_core.evaluation.splits import make_split
-from mess_core.evaluation.systems import System, baselines
+from mess_core.evaluation.systems import System, baselines, model_sequence
 from mess_core.midi.performance import Performance
 from mess_core.ranking.clips import Clips
 from mess_core.ranking.triplets import EXPRESSION
@@ -220,6 +221,30 @@ def test_ties_are_broken_at_random(benchmark):
     # Scores that differ only in double precision are not ties.
     close = {"q": {"z": 1.0 + 1e-12, "a": 1.0, "b": 1.0 - 1e-12}}
     assert retrieval_metrics({"q": {"z": 1}}, close, ks=(1,))["R@1"].item() == 1.0
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(benchmark):
+    split = make_split(benchmark.tracks, folds=2)
+    systems = [ORACLE, RANDOM, *model_sequence("expression")[:2]]
+    one, two = (
+        evaluate_systems(benchmark, split, systems, permutations=1, workers=workers)
+        for workers in (1, 2)
+    )
+    pd.testing.assert_frame_equal(one, two)
+    assert set(one["system"]) == {system.name for system in systems}
+    assert one["criterion"].str.endswith(" (permuted)").any()
+
+
+def test_systems_that_find_nothing_to_align_are_left_out_and_named(benchmark):
+    split, messages = make_split(benchmark.tracks, folds=2), []
+    found = evaluate_systems(
+        benchmark, split, [ORACLE, *aligned_systems("x")], permutations=0, say=messages.append
+    )
+    assert set(found["system"]) == {"oracle"}
+    assert any(
+        one.startswith("x, aligned frames could not be fitted: the clips have no frames")
+        for one in messages
+    )
 
 
 def test_folds_without_training_passages_are_skipped_and_none_left_raises(benchmark):

@@ -32,7 +32,13 @@ from mess_core.listen.listening_test_preparation import preparation_routes
 from mess_core.listen.media import audio_file, peaks
 from mess_core.listen.moments import moment
 from mess_core.listen.origin import refuse_foreign
-from mess_core.listen.overview import PlacedBy, heatmap, layer_profile, target_values
+from mess_core.listen.overview import (
+    PlacedBy,
+    aspect_similarities,
+    heatmap,
+    layer_profile,
+    target_values,
+)
 from mess_core.listen.two_performances import compared, other_performances
 from mess_core.search.aspect_weights import parse_aspects
 from mess_core.search.passages import parse_filters
@@ -56,7 +62,7 @@ and <code>mess compare</code>. <a href="/">Back to the search</a></p></html>"""
 _NOT_EVALUATED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>MESS</title>
 <p>Nothing has been evaluated in this library with this encoder. Run <code>mess evaluate</code>.
 <a href="/">Back to the search</a></p></html>"""
-Hits = Annotated[int, Query(ge=1, le=200)]
+Hits = Annotated[int, Query(ge=1, le=2000)]
 Hit = Annotated[list[str], Query(max_length=200)]
 Where = Annotated[list[str], Query(default_factory=list, max_length=40)]
 
@@ -99,6 +105,7 @@ def create_app(
         ("others", _others),
         ("layer", _layer),
         ("targets", _targets),
+        ("similarities", _similarities),
         ("map", _map),
         ("heatmap", _heatmap),
         ("peaks", _peaks),
@@ -248,6 +255,10 @@ def _layer(cache: LibraryCache, target: str) -> dict[str, Any]:
 
 def _targets(cache: LibraryCache) -> dict[str, Any]:
     return target_values(cache.library())
+
+
+def _similarities(cache: LibraryCache, track: str, aspect: str) -> dict[str, Any]:
+    return aspect_similarities(cache.library(), track, aspect)
 
 
 def _map(cache: LibraryCache, by: PlacedBy = "sound") -> dict[str, Any]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PlacedBy",
+    "aspect_similarities",
     "heatmap",
     "layer_profile",
     "library_map",
@@ -176,6 +177,23 @@ def target_values(library: Library) -> dict[str, Any]:
             if table[one.name].notna().any()
         },
     }
+
+
+def aspect_similarities(library: Library, track: str, aspect: str) -> dict[str, Any]:
+    """Return how similar all indexed tracks are to one in an aspect, to colour the map by.
+
+    Returns
+    -------
+    dict
+        ``track_ids``; ``values``: 1 = equal, 0 = like a random track.
+
+    Raises
+    ------
+    SearchError
+        If the track or the aspect is unknown.
+    """
+    values = library.similarities(track, [aspect])[aspect]
+    return {"track_ids": library.track_ids, "values": _rounded(values, 4)}
 
 
 def _scores(layout: Layout) -> tuple[dict[str, Any], pd.DataFrame]:

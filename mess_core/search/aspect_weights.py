@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,13 @@ def parse_aspects(text: str) -> dict[str, float]:
     return weights
 
 
+def require_known(wanted: Iterable[str], aspects: Mapping[str, Aspect]) -> None:
+    """Raise a `SearchError` if an aspect is unknown."""
+    for name in wanted:
+        if name not in aspects:
+            raise SearchError(f"there is no aspect {name!r}", remedy=f"Known: {', '.join(aspects)}")
+
+
 def layer_weights(
     wanted: Mapping[str, float] | None, aspects: Mapping[str, Aspect], layers: list[int]
 ) -> dict[int, float]:
@@ -70,11 +77,7 @@ def layer_weights(
     """
     if wanted is None:
         return {layer: 1.0 / len(layers) for layer in layers}
-    unknown = [name for name in wanted if name not in aspects]
-    if unknown:
-        raise SearchError(
-            f"there is no aspect {unknown[0]!r}", remedy=f"Known: {', '.join(aspects)}"
-        )
+    require_known(wanted, aspects)
     total: dict[int, float] = {}
     for name, weight in wanted.items():
         if weight != weight or weight in (float("inf"), float("-inf")):

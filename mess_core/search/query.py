@@ -367,7 +367,7 @@ class Library:
         """
         self._ranking.row(hit)
         table = read_table(self.layout.proxy_targets)
-        near = self._similarities(query)
+        near = self.similarities(query)
         return explain_hit(query, hit, near, self._ranking.ids, self.aspects, table)
 
     def reasons(self, query: str, hits: Sequence[str]) -> list[dict[str, Any]]:
@@ -376,16 +376,13 @@ class Library:
         for hit in hits:
             ranking.row(hit)  # raises SearchError if it is unknown
         table = read_table(self.layout.proxy_targets)
-        return hit_reasons(query, hits, self._similarities(query), ranking.ids, table)
+        return hit_reasons(query, hits, self.similarities(query), ranking.ids, table)
 
-    def _similarities(self, query: str) -> dict[str, NDArray[np.float64]]:
-        """Return the similarity of every track to a query, by aspect."""
-        ranking = self._ranking
-        row = ranking.row(query)
-        return {
-            name: ranking.similarity(name, row, mode)
-            for name, mode in ranking.modes(self.aspects).items()
-        }
+    def similarities(
+        self, query: str, aspects: Iterable[str] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the similarity of every track to `query`, by aspect (all if not given)."""
+        return self._ranking.similarities(query, list(self.aspects if aspects is None else aspects))
 
     def _with_facts(self, hits: pd.DataFrame) -> pd.DataFrame:
         """Return hits with their rank, composer, title and performer."""

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from mess_core.errors import SearchError
 from mess_core.probing.aspects import Aspect
-from mess_core.search.aspect_weights import aspect_parts, layer_weights, weight_notes
+from mess_core.search.aspect_weights import (
+    aspect_parts,
+    layer_weights,
+    require_known,
+    weight_notes,
+)
 from mess_core.search.faithfulness import Mode
 from mess_core.search.index import TrackIndex, first_allowed, unit_layers
 from mess_core.search.learned_aspect import PLAYED_ALIKE
@@ -80,6 +85,20 @@ class TrackRanking:
         else:
             distance = 1 - self.index.all_cosines(row, self.aspects[aspect].weights)
         return relative_similarity(distance, row)
+
+    def similarities(self, query: str, aspects: Collection[str]) -> dict[str, NDArray[np.float64]]:
+        """Return the similarity of every track to a query, by aspect.
+
+        Raises
+        ------
+        SearchError
+            If the track or an aspect is unknown.
+        """
+        row = self.row(query)
+        require_known(aspects, self.aspects)
+        return {
+            name: self.similarity(name, row, mode) for name, mode in self.modes(aspects).items()
+        }
 
     def by_aspects(
         self,

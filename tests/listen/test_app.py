@@ -172,6 +172,18 @@ def test_the_map_places_tracks_by_their_playing_where_probes_do(built):
     assert client.get("/api/map", params={"by": "colour"}).status_code == 422
 
 
+def test_similarities_to_a_query_are_those_of_the_library(client, built, tracks):
+    library, query = Library.open(built.layout.root), tracks[0]["track_id"]
+    name = next(one.name for one in library.aspects.values() if one.available)
+    found = client.get("/api/similarities", params={"track": query, "aspect": name}).json()
+    expected = library.similarities(query, [name])[name]
+    assert found["track_ids"] == library.track_ids
+    np.testing.assert_allclose(found["values"], expected, atol=1e-4)
+    unknown = client.get("/api/similarities", params={"track": query, "aspect": "sunshine"})
+    assert unknown.status_code == 422
+    assert "no aspect 'sunshine'" in unknown.json()["problem"]
+
+
 def test_a_new_version_is_served_without_a_restart(workbench):
     client = TestClient(create_app(workbench.root), base_url="http://127.0.0.1")
     before = client.get("/api/library").json()

@@ -172,6 +172,24 @@ def test_the_map_is_coloured_by_a_target_zoomed_and_selected_from(page):
     page.wait_for_selector("#region-line", state="hidden")
 
 
+def test_the_map_is_coloured_by_what_is_like_the_query(page):
+    until(
+        page, "document.querySelector('#coloured-by optgroup[label=\"similarity to the query\"]')"
+    )
+    aspect = page.locator("#coloured-by option[value^='aspect:']").first.get_attribute("value")
+    page.locator("#tracks button").first.click()
+    page.wait_for_selector("#hits li")
+    with page.expect_response("**/api/similarities?**") as answer:
+        page.select_option("#coloured-by", aspect)
+    found = answer.value.json()
+    query = answer.value.url.partition("track=")[2].partition("&")[0]
+    assert found["values"][found["track_ids"].index(query)] == 1
+    page.wait_for_selector("#legend .scale")
+    with page.expect_response("**/api/similarities?**") as answer:  # for every other query
+        page.locator("#tracks button").nth(1).click()
+    assert query not in answer.value.url
+
+
 def test_a_stretch_of_the_waveform_is_a_query_for_passages(page):
     page.fill("#find", "demo_01_steady")
     page.locator("#tracks button").first.click()

@@ -15,7 +15,7 @@ import {
   addHeads, addPresets, addSliders, clearWeights, markPreset, preset, ranking, setHead, setWeights, weights,
 } from './weigh.js';
 
-const HITS = 20, BEFORE_CONDITIONS = 200;
+const HITS = 20, MOST = 2000; // what the server gives at most
 
 const state = {
   tracks: new Map(), query: null, file: null, hits: [], hit: -1, passageAt: null, on: null, region: null, order: null,
@@ -163,7 +163,7 @@ async function search() {
   running?.abort();
   const mine = running = new AbortController();
   const narrowed = conditions(wish()).length > 0;
-  const common = { where: filters(), k: narrowed ? BEFORE_CONDITIONS : HITS };
+  const common = { where: filters(), k: narrowed ? Math.min(state.tracks.size, MOST) : HITS };
   const relations = { same_work: $('same-work').checked, other_performer: $('other-performer').checked };
   $('results').setAttribute('aria-busy', 'true');
   try {
@@ -279,7 +279,7 @@ function showHits(found) {
   for (const name of ['save-hits', 'copy-link']) $(name).hidden = !state.hits.length;
   $('copy-link').hidden ||= !state.query;
   showQuery(found);
-  overview.map.mark(state.query, state.hits.map((hit) => hit.track_id));
+  overview.mark(state.hits.map((hit) => hit.track_id));
   $('whole').hidden = state.passageAt === null;
   $('switch').disabled = true;
 }
@@ -287,7 +287,7 @@ function showHits(found) {
 function showQuery(found) {
   const name = state.file ? state.file.name : state.tracks.get(state.query)?.label;
   const modes = Object.entries(found.modes || {}).map(([aspect, how]) => `${aspect} (${how})`);
-  const among = conditions(wish()).length ? ` (of the ${BEFORE_CONDITIONS} most similar)` : '';
+  const among = conditions(wish()).length && state.tracks.size > MOST ? ` (of the ${MOST} most similar)` : '';
   const part = state.passageAt !== null && found.query
     ? ` from ${clock(found.query.start_s)} to ${clock(found.query.end_s)}` : '';
   const { head } = ranking();
@@ -334,7 +334,7 @@ async function playHit(index) {
 
 // --- Set up -----------------------------------------------------------------------------
 
-const overview = new LibraryView({ tracks: state.tracks, notice, choose, selected: selectRegion });
+const overview = new LibraryView({ tracks: state.tracks, notice, query: () => state.query, choose, selected: selectRegion });
 
 function selectRegion(tracks) {
   state.region = tracks.length ? new Set(tracks) : null;
@@ -378,7 +378,7 @@ async function open() {
   addFilters(state.tracks, search);
   listTracks(state, choose);
   addSuggestions(found.suggestions, state, choose);
-  overview.addColours({ ...FILTERS, work_id: 'work' });
+  overview.addColours({ ...FILTERS, work_id: 'work' }, found.aspects.filter((one) => one.available).map((one) => one.name));
   await Promise.all([restore(), overview.drawMap()]);
 }
 

@@ -36,6 +36,27 @@ def _compare(page):
     until(page, READY)
 
 
+def test_keys_choose_a_moment_and_a_range_of_the_curves(page):
+    _compare(page)
+    curves = page.locator("#compare .curves")
+    curves.press("End")
+    for _ in range(4):
+        curves.press("ArrowLeft")
+    until(page, "document.querySelector('#play').textContent === 'Pause'")
+    until(page, "+document.querySelector('#compare .curves').getAttribute('aria-valuenow') > 8")
+    page.locator("body").press("Space")
+    until(page, "document.querySelector('#play').textContent !== 'Pause'")
+    head = "new DOMMatrix(document.querySelector('#compare .playhead').style.transform).e"
+    whole = page.evaluate(head)
+    curves.press("+")
+    until(page, f"Math.abs({head} - {whole}) > 20")
+    curves.press("0")
+    until(page, f"Math.abs({head} - {whole}) < 1")
+    curves.press("Home")
+    until(page, "+document.querySelector('#compare .curves').getAttribute('aria-valuenow') < 8")
+    assert curves.get_attribute("aria-valuetext").startswith("beat ")
+
+
 @pytest.mark.parametrize("page", WIDTHS, ids=["1400", "1024", "390"], indirect=True)
 def test_a_comparison_fits_is_accessible_and_follows_the_sound(page):
     _compare(page)

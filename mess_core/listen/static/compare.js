@@ -4,6 +4,7 @@ import { create, css } from './elements.js';
 import { saveCsv, savePng, saveSvg } from './export.js';
 import { PianoRoll } from './roll.js';
 import { comparisonSvg } from './picture.js';
+import { addPlaceKeys } from './place-keys.js';
 import { smoothed } from './smoothing.js';
 import { Worm } from './worm.js';
 
@@ -52,6 +53,13 @@ export class Compare {
     this.part('save-csv').addEventListener('click', () => saveCsv(this.rows(), this.fileName('csv')));
     this.part('differs').addEventListener('click', () => this.showDifference());
     for (const name of ['smooth', 'others']) this.part(name).addEventListener('change', () => this.draw());
+    addPlaceKeys(this.part('curves'), {
+      place: () => this.place,
+      last: () => this.data.a.time_s.length - 1, // where the last beat ends
+      shown: () => { const { min, max } = this.charts[0].scales.x; return [min, max]; },
+      play: (place) => this.play(this.now().side, place),
+      show: (min, max) => this.charts[0].setScale('x', { min, max }),
+    });
     new ResizeObserver(() => this.resize()).observe(this.part('curves'));
     const step = () => { requestAnimationFrame(step); if (!this.root.hidden) this.follow(); };
     requestAnimationFrame(step);
@@ -237,7 +245,10 @@ export class Compare {
       const number = (value) => (value === null ? '–' : String(Number(value.toPrecision(3))));
       return `${TITLES[name] || name} ${number(this.data.a[name][beat])} / ${number(this.data.b[name][beat])} ${unit}`;
     });
-    this.part('values').textContent = `${this.data.unit} ${beat + 1}: ${said.join(' · ')}`;
+    const values = `${this.data.unit} ${beat + 1}: ${said.join(' · ')}`;
+    this.part('values').textContent = values;
+    const slider = { now: beat + 1, min: 1, max: this.data.a.time_s.length - 1, text: values };
+    for (const [name, value] of Object.entries(slider)) this.part('curves').setAttribute(`aria-value${name}`, value);
   }
 
   fileName(kind) { return `${this.query}-and-${this.hit}.${kind}`.replace(/[^\w.-]+/g, '_'); }

@@ -13,6 +13,11 @@ def picture(png: bytes) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+def figure_picture(figure: Any) -> dg.MetadataValue:
+    """Return a figure of `mess_core.plots` as metadata."""
+    return picture(_png(figure, tight=False))
+
+
 def tracks_png(tracks: Any) -> bytes:
     """Plot track durations, and the number of tracks with audio and with MIDI per data set."""
     figure, (left, right) = _figure(1, 2, 8.5, 2.8)

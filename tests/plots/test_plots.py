@@ -1,12 +1,18 @@
 """The figures for papers show the values that they are given."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mess_core.datasets.demo import Expression, demo_score, perform
+from mess_core.datasets.demo import Expression, demo_score, perform, write_midi
 from mess_core.errors import MidiError
 from mess_core.midi import CURVES, Performance, carry, compare_performances
-from mess_core.plots import comparison_figure, performance_worm, tempo_curves
+from mess_core.plots import (
+    comparison_figure,
+    most_performed_figure,
+    performance_worm,
+    tempo_curves,
+)
 from mess_core.plots.performances import smoothed
 
 
@@ -103,3 +109,19 @@ def test_a_worm_is_of_the_beats_that_are_wanted(compared):
     for ax, beats in ((whole, len(compared.a.tempo)), (part, 10)):
         points = [len(lines.get_segments()) + 1 for lines in ax.collections]
         assert all(0.8 * beats <= count <= beats for count in points)
+
+
+def test_the_work_with_most_performances_is_drawn_without_what_cannot_be_read(tmp_path):
+    takes = [Expression(tempo_factor=factor) for factor in (1.0, 1.1, 1.25)]
+    rows = []
+    for number, take in enumerate(takes):
+        path = tmp_path / f"{number}.mid"
+        write_midi(perform(demo_score(0), take, seed=0), path)
+        rows.append((f"take{number}", "often", str(path)))
+    (tmp_path / "damaged.mid").write_bytes(b"no MIDI")
+    rows += [("damaged", "often", str(tmp_path / "damaged.mid")), ("alone", "once", rows[0][2])]
+    tracks = pd.DataFrame(rows, columns=["track_id", "work_id", "midi_path"])
+    figure = most_performed_figure(tracks)
+    assert figure.get_suptitle() == "often: 3 of 4 performances"
+    assert len(figure.axes[0].lines) == 3
+    assert most_performed_figure(tracks[tracks["work_id"] == "once"]) is None

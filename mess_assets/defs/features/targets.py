@@ -10,7 +10,7 @@ from mess_assets.defs.resources import EncoderResource, StoreResource
 from mess_assets.op_tags import CPU_POOL, CPU_TAGS, OWNERS, worker_lost
 from mess_assets.partitions import TRACKS, backfill_policy
 from mess_assets.per_track import report_outcomes
-from mess_assets.plots import distributions_png, picture
+from mess_assets.plots import distributions_png, figure_picture, picture
 from mess_assets.tables import column_schema, sample
 
 TARGETS_CODE_VERSION = "3"
@@ -76,6 +76,7 @@ def aligned_targets(
     context: dg.AssetExecutionContext, store: StoreResource
 ) -> dg.MaterializeResult:
     """Align the works of the track table that have several performances with MIDI."""
+    from mess_core.plots import most_performed_figure
     from mess_core.store.tables import read_table
     from mess_core.targets import compute_aligned_targets
 
@@ -87,6 +88,7 @@ def aligned_targets(
             context.log.info(
                 f"{work.work_id}: {work.performances} performances, {work.seconds:.1f} s"
             )
+    figure = most_performed_figure(read_table(store.layout.tracks))
     problems = [f"- `{work.work_id}`: {work.problem}" for work in works if work.problem]
     return dg.MaterializeResult(
         metadata={
@@ -95,6 +97,7 @@ def aligned_targets(
             "aligned_now": sum(work.computed for work in works),
             "not_aligned": dg.MetadataValue.md("\n".join(problems[:100]) or "none"),
             "seconds": time.perf_counter() - began,
+            **({} if figure is None else {"performances_of_a_work": figure_picture(figure)}),
         },
     )
 

@@ -157,7 +157,11 @@ export class Compare {
       const chart = new window.uPlot({
         width: Math.max(200, holder.clientWidth), height: last ? 104 : 72, series,
         legend: { show: false }, padding: [6, 10, 0, 0],
-        scales: { x: { time: false, range: [0, places.length] }, y: { range: this.range(name) } },
+        scales: {
+          // A fixed range would undo every zoom; all of the music is shown from the first beat to the end of the last.
+          x: { time: false, range: (_, low, high) => [low <= 0.5 ? 0 : low, high >= places.length - 0.5 ? places.length : high] },
+          y: { range: this.range(name) },
+        },
         axes: [{ ...axis, show: last, label: last ? `${data.unit}` : undefined, labelSize: 18, size: 32, values: (_, ticks) => ticks.map((tick) => tick + 1) }, { ...axis, size: 46 }],
         cursor: { sync: { key: 'mess-compare' }, drag: { x: true, y: false }, y: false, points: { show: false } },
         hooks: { setScale: [(plot, key) => { if (key === 'x') this.zoomed(plot); }] },

@@ -26,10 +26,12 @@ from mess_core import encoders
 from mess_core.datasets import scan_source, track_table
 from mess_core.datasets.demo import write_midi
 from mess_core.datasets.rendering import play_soundfont
+from mess_core.datasets.shared_music import music_groups
 from mess_core.datasets.synthesis import Notes
+from mess_core.datasets.works import joined_by
 from mess_core.encoders.heard_works import HeardWorks
 from mess_core.encoders.piano import WORKS
-from mess_core.midi.note_sketches import join_by_notes, note_sketches
+from mess_core.midi.note_sketches import note_sketches
 from mess_core.midi.reading import read_performance
 
 SECONDS = 40.0
@@ -44,8 +46,9 @@ def unheard(midi: Path, encoder: Path, count: int, seed: int) -> pd.DataFrame:
     sketches, _ = note_sketches(table["midi_path"].tolist())
     table = table[table["midi_path"].isin(sketches)].reset_index(drop=True)
     known = [sketches[path] for path in table["midi_path"]]
-    table["work"] = join_by_notes(known, table["work_id"].tolist())
-    heard = HeardWorks.load(encoder / WORKS).find(known, table["work_id"].tolist())
+    table["work"] = joined_by(table["work_id"], music_groups(known, table["track_id"]))
+    notes = [one.in_key for one in known]
+    heard = HeardWorks.load(encoder / WORKS).find(notes, table["work_id"].tolist())
     gone = set(table.loc[[one is not None for one in heard], "work"])
     table = table[~table["work"].isin(gone)].sample(frac=1, random_state=seed)
     table["turn"] = table.groupby("work").cumcount()

@@ -74,7 +74,7 @@ class HeardWorks:
         shared = shared_notes(sketches, self.sketches)
         own = np.array([len(one) for one in sketches])
         theirs = np.array([len(one) for one in self.sketches])
-        same = same_music(shared, np.minimum(own[:, None], theirs[None, :]))
+        same = same_music(shared, np.minimum(own[:, None], theirs[None, :]), cautious=True)
         titles = set(self.works)
         found: list[str | None] = []
         for row, work in enumerate(works):

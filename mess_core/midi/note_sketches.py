@@ -37,6 +37,7 @@ _KEPT = np.uint64(8)
 _PITCHES = np.uint64(127)
 _FEWEST, _SHARE = 8, 0.07
 _FEWEST_OF_EXCERPT, _SHARE_OF_EXCERPT = 4, 0.5
+_CAUTIOUS, _CAUTIOUS_OF_EXCERPT = (6, 0.06), 3
 
 Sketch = NDArray[np.uint64]
 
@@ -201,7 +202,9 @@ def _read(path: str) -> Sketches | str:
         return str(error)
 
 
-def same_music(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray[np.bool_]:
+def same_music(
+    shared: NDArray[np.int64], smaller: NDArray[np.int64], *, cautious: bool = False
+) -> NDArray[np.bool_]:
     """Return whether so many hashes in common mean the same music.
 
     Parameters
@@ -210,9 +213,13 @@ def same_music(shared: NDArray[np.int64], smaller: NDArray[np.int64]) -> NDArray
         Hashes in common.
     smaller : ndarray, int64, same shape
         Hashes of the smaller sketch.
+    cautious : bool
+        Whether fewer are enough, where a missed work would be a leak.
     """
-    long = (shared >= _FEWEST) & (shared >= _SHARE * smaller)
-    return long | ((shared >= _FEWEST_OF_EXCERPT) & (shared >= _SHARE_OF_EXCERPT * smaller))
+    fewest, share = _CAUTIOUS if cautious else (_FEWEST, _SHARE)
+    of_excerpt = _CAUTIOUS_OF_EXCERPT if cautious else _FEWEST_OF_EXCERPT
+    long = (shared >= fewest) & (shared >= share * smaller)
+    return long | ((shared >= of_excerpt) & (shared >= _SHARE_OF_EXCERPT * smaller))
 
 
 def shared_notes(rows: Sequence[Sketch], columns: Sequence[Sketch]) -> NDArray[np.int64]:

@@ -223,7 +223,7 @@ def test_works_that_the_encoder_was_trained_on_are_placed_but_not_scored(workben
         ("another title",) * len(heard),
         tuple(heard["track_id"]),
         ("training",) * len(heard),
-        tuple(sketches[path] for path in heard["midi_path"]),
+        tuple(sketches[path].in_key for path in heard["midi_path"]),
     ).save(own / WORKS)
     _, _, manifest = load_matrix(workbench.layout)
     record_encoder(workbench.layout, str(own), manifest["identity"])

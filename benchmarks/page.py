@@ -127,7 +127,7 @@ def measure_page(data: str, width: int) -> None:
             page.goto(f"{address}/")
             until(page, "/ tracks \\(/.test(document.querySelector('#map-line').textContent)")
 
-        def frame(number: int) -> None:
+        def frame(_: int) -> None:
             """Draw the map again, as for every step of moving or zooming it."""
             page.evaluate(
                 "new Promise((done) => { const map = document.getElementById('map');"

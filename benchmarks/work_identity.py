@@ -63,19 +63,20 @@ def main() -> None:
     found, unreadable = note_sketches(tracks["midi_path"].tolist())
     sketches = [found.get(path, NO_NOTES) for path in tracks["midi_path"]]
     read = time.perf_counter()
-    pairs = same_music_pairs(sketches)
     music = music_groups(sketches, tracks["track_id"].astype(str).tolist())
     joined = time.perf_counter()
+    pairs = same_music_pairs(sketches)
+    first, second = pairs.first, pairs.second
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{len(tracks)} files, {len(unreadable)} unreadable; {len(first)} pairs share music, "
+        f"{int((pairs.semitones != 0).sum())} of them in two keys; "
+        f"reading {read - began:.0f} s, joining {joined - read:.2f} s, {peak:.0f} MB\n"
+    )
     if arguments.pieces:
         against_folders(tracks["midi_path"], np.array(music, dtype=str))
         return
     labels = compare_labels(tracks, sketches)
-    first, second = pairs.first, pairs.second
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{len(tracks)} files, {len(unreadable)} unreadable; {len(first)} pairs share music; "
-        f"reading {read - began:.0f} s, joining {joined - read:.2f} s, {peak:.0f} MB\n"
-    )
     print("| works by | groups | sharing pairs in one group | in two | tracks touched | tracks "
           "with their music on the other side of 5 folds |")  # fmt: skip
     print("| --- | --- | --- | --- | --- | --- |")

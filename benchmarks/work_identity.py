@@ -42,7 +42,7 @@ def leaks(tracks: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tuple[
 
 def against_folders(paths: pd.Series, music: np.ndarray) -> None:
     """Print how many pairs of files of one piece, and of two, the notes join."""
-    piece = np.array([re.sub(r"(_no)?_repeat$", "", str(Path(one).parent)) for one in paths])
+    piece = np.array([re.sub(r"(_no|_extra)?_repeat$", "", str(Path(one).parent)) for one in paths])
     first, second = np.triu_indices(len(piece), k=1)
     one_piece, joined = piece[first] == piece[second], music[first] == music[second]
     print(

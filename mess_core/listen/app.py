@@ -45,6 +45,7 @@ from mess_core.search.passages import parse_filters
 from mess_core.search.query import SearchMode
 from mess_core.search.served_heads import served_heads
 from mess_core.store.layout import Layout
+from mess_core.store.stored_encoders import probed_layout
 
 __all__ = ["create_app"]
 
@@ -249,8 +250,8 @@ def _others(cache: LibraryCache, query: str, hit: str) -> dict[str, Any]:
     return other_performances(cache.library(), query, hit)
 
 
-def _layer(cache: LibraryCache, target: str) -> dict[str, Any]:
-    return layer_profile(cache.library().layout, target)
+def _layer(cache: LibraryCache, target: str, encoder: str | None = None) -> dict[str, Any]:
+    return layer_profile(_probed(cache, encoder), target)
 
 
 def _targets(cache: LibraryCache) -> dict[str, Any]:
@@ -265,8 +266,14 @@ def _map(cache: LibraryCache, by: PlacedBy = "sound") -> dict[str, Any]:
     return cache.map(by)
 
 
-def _heatmap(cache: LibraryCache) -> dict[str, Any]:
-    return heatmap(cache.library().layout)
+def _heatmap(cache: LibraryCache, encoder: str | None = None) -> dict[str, Any]:
+    return heatmap(_probed(cache, encoder))
+
+
+def _probed(cache: LibraryCache, encoder: str | None) -> Layout:
+    """Return the layout of the encoder asked for, or else of the one that is searched with."""
+    own = cache.library().layout
+    return own if encoder is None else probed_layout(own, encoder)
 
 
 def _report(page: Any, absent: str) -> HTMLResponse:

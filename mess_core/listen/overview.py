@@ -14,6 +14,7 @@ from mess_core.probing.results import read_results
 from mess_core.search.query import Library
 from mess_core.search.suggestions import PLAYED
 from mess_core.store.layout import Layout
+from mess_core.store.stored_encoders import probed_encoders
 from mess_core.store.tables import read_table
 from mess_core.targets.registry import targets
 
@@ -106,11 +107,17 @@ def library_map(library: Library, by: PlacedBy = "sound") -> dict[str, Any]:
 def heatmap(layout: Layout) -> dict[str, Any]:
     """Return R² of every target and layer, with what is known about each cell.
 
+    Parameters
+    ----------
+    layout : Layout
+        Layout of an encoder; `mess_core.store.stored_encoders.probed_layout` returns one.
+
     Returns
     -------
     dict
-        ``encoder, layers, targets`` and, as lists [targets][layers]: ``r2, r2_low, r2_high, q,
-        untrained_r2``; missing values are None.
+        ``encoder, folder, layers, targets`` and, as lists [targets][layers]: ``r2, r2_low,
+        r2_high, q, untrained_r2``; missing values are None. ``encoders``: the folder names of all
+        encoders that have been probed.
 
     Raises
     ------
@@ -121,8 +128,10 @@ def heatmap(layout: Layout) -> dict[str, Any]:
     wide = table.pivot_table(index="target", columns="layer", values="r2", sort=False)
     found: dict[str, Any] = {
         "encoder": str(record["made_from"]["encoder"]),
+        "folder": layout.encoder,
         "layers": [int(layer) for layer in wide.columns],
         "targets": [str(target) for target in wide.index],
+        "encoders": probed_encoders(layout),
     }
     for name in ("r2", "r2_low", "r2_high", "q", "untrained_r2"):
         cells = table.pivot(index="target", columns="layer", values=name)
@@ -136,9 +145,9 @@ def layer_profile(layout: Layout, target: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``target, unit, layers, r2, r2_low, r2_high, untrained_r2``; ``points``: per track its
-        ``track_id``, the ``measured`` value and the one ``predicted`` from works that exclude its
-        own, both in standard deviations.
+        ``target, unit, layers, r2, r2_low, r2_high, untrained_r2``; ``tracks`` and ``works``: how
+        many were probed; ``points``: per track its ``track_id``, the ``measured`` value and the
+        one ``predicted`` from works that exclude its own, both in standard deviations.
 
     Raises
     ------
@@ -153,6 +162,8 @@ def layer_profile(layout: Layout, target: str) -> dict[str, Any]:
         "target": target,
         "unit": next((one.unit for one in targets() if one.name == target), ""),
         "layers": [int(layer) for layer in part["layer"]],
+        "tracks": int(part["n"].iloc[0]),
+        "works": int(part["works"].iloc[0]),
     }
     for name in ("r2", "r2_low", "r2_high", "untrained_r2"):
         found[name] = _rounded(part[name].to_numpy(float))

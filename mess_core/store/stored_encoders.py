@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = [
     "encoders_table",
     "indexed_encoders",
+    "probed_encoders",
+    "probed_layout",
     "record_encoder",
     "remove_encoder",
     "stored_encoders",
@@ -58,6 +60,35 @@ def stored_encoders(layout: Layout) -> list[str]:
 def indexed_encoders(layout: Layout) -> list[str]:
     """Return the folder names of the encoders that can be searched, sorted."""
     return _folders(layout.root / "indices", "track/latest")
+
+
+def probed_encoders(layout: Layout) -> list[str]:
+    """Return the folder names of the encoders that have been probed, sorted."""
+    return _folders(layout.root / "probing", "results.json")
+
+
+def probed_layout(layout: Layout, encoder: str) -> Layout:
+    """Return the layout of an encoder that has been probed.
+
+    Parameters
+    ----------
+    layout : Layout
+    encoder : str
+        Folder name, as `probed_encoders` lists it.
+
+    Raises
+    ------
+    StoreError
+        If it has not been probed.
+    """
+    found = probed_encoders(layout)
+    if encoder not in found:
+        raise StoreError(
+            f"the encoder {encoder!r} has not been probed here",
+            path=str(layout.root),
+            remedy=f"Probed: {', '.join(found) or 'none'}. Run `mess run --encoder {encoder}`",
+        )
+    return layout.of(encoder)
 
 
 def encoders_table(layout: Layout) -> pd.DataFrame:

@@ -6,21 +6,23 @@ const figure = (value) => (value === null || value === undefined ? 'unknown' : v
 
 export class Layers {
   constructor(root, choose) {
-    Object.assign(this, { root, choose, found: null });
+    Object.assign(this, { root, choose, found: null, charts: [] });
     this.part = (name) => root.querySelector(`.${name}`);
     this.part('scatter').addEventListener('mousemove', (event) => this.describe(this.nearest(event)));
     this.part('scatter').addEventListener('click', (event) => {
       const point = this.nearest(event);
       if (point) choose(point.track_id);
     });
+    this.part('encoder').addEventListener('change', () => this.show(this.tracks, this.part('encoder').value));
     new ResizeObserver(() => this.drawTarget()).observe(root);
   }
 
-  async show(tracks) {
+  // Shows the layers of an encoder; without a name, of the one that is searched with.
+  async show(tracks, encoder) {
     this.tracks = tracks;
     const box = this.part('cells');
     try {
-      this.found = await get('heatmap');
+      this.found = await get('heatmap', encoder ? { encoder } : {});
     } catch (error) {
       box.textContent = `No layer scores available: ${error.message}`;
       return;
@@ -41,9 +43,16 @@ export class Layers {
       found.layers.forEach((layer, column) => row.append(this.cell(target, index, layer, column)));
     });
     box.replaceChildren(table);
+    this.part('encoder').replaceChildren(...found.encoders.map((one) => create('option', one, { value: one })));
+    this.part('encoder').value = found.folder;
+    this.part('encoder').parentElement.hidden = found.encoders.length < 2;
     this.part('cell-said').textContent = 'Values are R² × 100; below 0 is worse than predicting the mean. Point at a cell for its interval, at a target for its profile.';
-    const best = found.targets[found.r2.map((row) => Math.max(...row.map((one) => one ?? -9))).reduce((most, one, index, every) => (one > every[most] ? index : most), 0)];
-    await this.target(best);
+    await this.target(found.targets.includes(this.name) ? this.name : this.bestTarget());
+  }
+
+  bestTarget() {
+    const highest = this.found.r2.map((row) => Math.max(...row.map((one) => one ?? -9)));
+    return this.found.targets[highest.indexOf(Math.max(...highest))];
   }
 
   cell(target, index, layer, column) {
@@ -62,35 +71,52 @@ export class Layers {
   }
 
   async target(name) {
+    this.name = name;
     for (const one of this.root.querySelectorAll('[data-target]')) one.setAttribute('aria-current', String(one.dataset.target === name));
-    try {
-      this.profile = await get('layer', { target: name });
-    } catch (error) {
-      this.part('cell-said').textContent = error.message;
+    const { folder, encoders } = this.found;
+    const wanted = [folder, ...encoders.filter((one) => one !== folder)];
+    const answers = await Promise.allSettled(wanted.map((encoder) => get('layer', { target: name, encoder })));
+    if (this.name !== name || this.found.folder !== folder) return; // another has been chosen
+    if (answers[0].status === 'rejected') {
+      this.part('cell-said').textContent = answers[0].reason.message;
       return;
     }
+    this.profiles = answers.map((one, index) => ({ encoder: wanted[index], ...one.value })).filter((one) => one.layers);
+    [this.profile] = this.profiles;
     this.part('target-name').textContent = name.replaceAll('_', ' ');
     this.part('target-view').hidden = false;
+    this.part('not-comparable').hidden = this.profiles.every((one) => one.tracks === this.profile.tracks && one.works === this.profile.works);
     this.drawTarget();
   }
 
   drawTarget() {
     if (!this.profile || this.root.hidden) return;
-    this.drawProfile();
+    this.drawProfiles();
     this.drawScatter();
     this.describe(null);
   }
 
-  drawProfile() {
-    const { profile } = this, holder = this.part('profile');
-    this.chart?.destroy();
-    holder.replaceChildren();
+  // The profile of every encoder that was probed for the target, side by side and to one scale.
+  drawProfiles() {
+    const parts = this.profiles.flatMap((one) => [one.r2, one.r2_low, one.r2_high, one.untrained_r2].flat()).filter((value) => value !== null);
+    const range = [Math.max(-1, Math.min(0, ...parts)), Math.max(0.1, ...parts)];
+    for (const chart of this.charts.splice(0)) chart.destroy();
+    const figures = this.profiles.map((profile) => {
+      const figure = create('figure'), highest = Math.max(...profile.r2.map((one) => one ?? -9));
+      figure.append(create('figcaption', `${profile.encoder}: highest ${highest.toFixed(2)}, layer ${profile.layers[profile.r2.indexOf(highest)]}; ${profile.tracks} tracks of ${profile.works} works`));
+      return figure;
+    });
+    this.part('profile').replaceChildren(...figures); // in the page first: the charts are as wide as it leaves room
+    this.charts = figures.map((figure, index) => this.chart(this.profiles[index], figure, range));
+  }
+
+  chart(profile, holder, range) {
     const axis = { stroke: css('--quiet'), grid: { stroke: css('--line') }, ticks: { stroke: css('--line') } };
     const invisible = { stroke: 'transparent', points: { show: false } };
-    this.chart = new window.uPlot({
-      width: Math.max(220, holder.clientWidth), height: 220, legend: { show: false },
-      scales: { x: { time: false } }, cursor: { drag: { x: false, y: false }, y: false },
-      axes: [{ ...axis, label: 'layer', labelSize: 18, incrs: [1, 2, 4] }, { ...axis, label: 'R²', size: 46, labelSize: 18 }],
+    return new window.uPlot({
+      width: Math.max(150, holder.clientWidth), height: 220, legend: { show: false },
+      scales: { x: { time: false }, y: { range } }, cursor: { drag: { x: false, y: false }, y: false },
+      axes: [{ ...axis, label: 'layer', labelSize: 18, incrs: [1, 2, 4, 8] }, { ...axis, label: 'R²', size: 46, labelSize: 18 }],
       series: [{}, invisible, invisible, { stroke: css('--a'), width: 2, points: { show: true } }, { stroke: css('--b'), width: 1.5, dash: [5, 4] }],
       bands: [{ series: [2, 1], fill: `${css('--a')}30` }],
     }, [profile.layers, profile.r2_low, profile.r2_high, profile.r2, profile.untrained_r2], holder);
@@ -139,6 +165,6 @@ export class Layers {
     const name = point && (this.tracks.get(point.track_id)?.label || point.track_id);
     this.part('scatter-said').textContent = point
       ? `${name}: measured ${point.measured.toFixed(2)}, predicted ${point.predicted.toFixed(2)} standard deviations. Click to use it as the query.`
-      : `${this.profile.points.length} tracks, each predicted from other works, in standard deviations. Blue: trained, with 95 % interval; dashed: the same architecture untrained.`;
+      : `${this.profiles.length > 1 ? `${this.profile.encoder}: ` : ''}${this.profile.points.length} tracks, each predicted from other works, in standard deviations. Blue: trained, with 95 % interval; dashed: the same architecture untrained.`;
   }
 }

@@ -6,16 +6,23 @@ The whole nested protocol is timed as well: 15 penalties, 5 x 5 folds, all outpu
 permutations.
 
     python benchmarks/probing.py [--tracks 50 1276] [--device cpu] [--costs costs.png]
+
+With ``--permutations`` it is the whole of probing instead, with the permutation test, an untrained
+encoder and descriptors: seconds, and the peak memory of a process of its own.
+
+    python benchmarks/probing.py --tracks 1276 --permutations 500
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -64,6 +71,35 @@ def nested_seconds(tracks: int, layers: int = LAYERS, targets: int = TARGETS, de
     return time.perf_counter() - began
 
 
+def whole_seconds(tracks: int, permutations: int, device: str) -> float:
+    """Return the seconds of probing with the permutation test and all baselines."""
+    x, y, works = library(tracks)
+    rng = np.random.default_rng(1)
+    began = time.perf_counter()
+    discover(
+        x.astype(np.float32),
+        pd.DataFrame(y, columns=[f"target{index}" for index in range(TARGETS)]),
+        works,
+        untrained=rng.standard_normal(x.shape).astype(np.float32),
+        descriptors=rng.standard_normal((tracks, 100)),
+        permutations=permutations,
+        device=device,
+    )
+    return time.perf_counter() - began
+
+
+def print_whole(sizes: list[int], permutations: int, device: str) -> None:
+    """Print seconds and peak memory of the whole of probing for each library size."""
+    print("| tracks | permutations | s | peak memory, GB |\n| --- | --- | --- | --- |")
+    for tracks in sizes:
+        seconds = whole_seconds(tracks, permutations, device)
+        get_reusable_executor().shutdown(wait=True)  # so that the workers' memory is known
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        peak = f"{own:.2f}" + (f", of a worker {children:.2f}" if children else "")
+        print(f"| {tracks} | {permutations} | {seconds:.1f} | {peak} |", flush=True)
+
+
 def plot_costs(path: Path, device: str) -> None:
     """Plot the run time of the nested protocol against tracks, targets and layers."""
     from matplotlib.figure import Figure
@@ -94,8 +130,12 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, nargs="+", default=[50, 1276])
     parser.add_argument("--device", default="cpu", help="device of MESS; the loop runs on the CPU")
     parser.add_argument("--costs", type=Path, help="also plot run times to this PNG")
+    parser.add_argument("--permutations", type=int, help="the whole of probing, with so many")
     arguments = parser.parse_args()
     device = arguments.device
+    if arguments.permutations is not None:
+        print_whole(arguments.tracks, arguments.permutations, device)
+        return
     print(
         "| tracks | loop s | ours s | ratio | largest difference of R² | nested s | loop / nested |"
     )

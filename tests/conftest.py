@@ -23,9 +23,13 @@ pytest_plugins = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files that need the built library first: one worker builds it while others have work."""
+    """Run what takes longest first, so that no worker is left with it alone at the end.
+
+    These are tests marked `longest`, and files that need the built library: one worker builds it
+    while others have work.
+    """
     needing = {one.path for one in items if "built" in getattr(one, "fixturenames", ())}
-    items.sort(key=lambda one: one.path not in needing)
+    items.sort(key=lambda one: (one.get_closest_marker("longest") is None, one.path not in needing))
 
 
 @pytest.fixture(scope="session")

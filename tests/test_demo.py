@@ -31,6 +31,7 @@ def demo(tmp_path, quick_probing, monkeypatch):
     return bench
 
 
+@pytest.mark.longest
 def test_the_demo_lets_its_players_be_found_by_how_they_play(demo):
     library = Library.open(demo.root)
     truth = pd.read_csv(demo.datasets / "demo" / "ground_truth.csv").set_index("track_id")

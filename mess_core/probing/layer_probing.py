@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from mess_core.probing.backend import resolve_device
 from mess_core.probing.combination import Combined, combine_layers
 from mess_core.probing.nested_cv import Nested, Split, nested_predictions, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
+from mess_core.probing.permuted_targets import PermutedTargets
 from mess_core.probing.scores import GroupBootstrap, pearson, r2, spearman, within_groups_r2
+from mess_core.processes import in_processes
 
 __all__ = [
     "ALPHAS",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _CONTROLS = 8
+_MANY_ROWS = 300  # with fewer, starting processes takes longer than they save
 
 ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
 
@@ -128,6 +131,48 @@ class Probed:
     arrangements: int
 
 
+@dataclass(frozen=True)
+class _Job:
+    """Features to predict the targets from; permuted targets and controls, too, if `tested`."""
+
+    name: str
+    features: NDArray[Any]
+    tested: bool
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """What all jobs have in common. A job may run in another process."""
+
+    y: Floats
+    controls: Floats
+    orders: NDArray[np.int64]
+    splits: list[Split]
+    settings: ProbingSettings
+
+    def nested(self, job: _Job) -> Nested:
+        alphas, permuted, columns = np.asarray(self.settings.alphas), None, self.y
+        if job.tested:
+            columns = np.concatenate([self.y, self.controls], axis=1)
+        if job.tested and len(self.orders):
+            permuted = PermutedTargets(self.y, self.orders, alphas)
+        found = nested_predictions(
+            job.features,
+            columns,
+            self.splits,
+            alphas,
+            targets=self.y.shape[1],
+            device=self.settings.device,
+            permuted=permuted,
+        )
+        if permuted is None or found.permuted_r2 is None:
+            return found
+        # In float32 a permutation that changes nothing would score a little more or less.
+        observed = r2(self.y, found.predicted[:, : self.y.shape[1]])
+        scores = np.where(permuted.same(self.y), observed, found.permuted_r2)
+        return replace(found, permuted_r2=scores)
+
+
 def probe_pattern(
     pattern: MissingnessPattern, settings: ProbingSettings, progress: Callable[[str], None]
 ) -> Probed:
@@ -142,49 +187,56 @@ def probe_pattern(
         groups=pattern.groups,
         within=not settings.ordered_rows,
     )
-    arrangements = len(np.unique(orders, axis=0))
-    permuted = np.moveaxis(y[orders], 0, 1).reshape(len(y), -1)  # [rows, permutations * targets]
-    columns = np.concatenate([y, controls, permuted], axis=1)
+    jobs, done = _jobs(pattern), []
+    alone = settings.device != "cpu" or len(y) < _MANY_ROWS
+    fitting = _Fitting(y, controls, orders, splits, settings)
+    found = in_processes(fitting.nested, jobs, workers=1 if alone else None)
+    for job, result in zip(jobs, found, strict=True):
+        done.append(result)
+        progress(f"{job.name}: {targets} targets, {len(y)} rows")
 
-    alphas = np.asarray(settings.alphas)
-
-    def nested(features: NDArray[Any], values: Floats) -> Nested:
-        return nested_predictions(
-            features, values, splits, alphas, targets=targets, device=settings.device
-        )
-
-    layers, layer_controls = [], []
-    largest = np.full((settings.permutations, targets), -np.inf)
-    for position, layer in enumerate(pattern.layers):
-        result = nested(pattern.x[:, position], columns)
-        of_permuted = r2(permuted, result.predicted[:, targets + _CONTROLS :])
-        largest = np.maximum(largest, of_permuted.reshape(-1, targets))
-        of_controls = result.predicted[:, targets : targets + _CONTROLS]
-        layer_controls.append(float(np.mean(r2(controls, of_controls))))
-        layers.append(_only_targets(result, targets))
-        progress(f"layer {layer}: {targets} targets, {len(y)} rows")
-    untrained: list[Nested] = []
-    if pattern.untrained is not None:
-        for position, layer in enumerate(pattern.layers):
-            untrained.append(nested(pattern.untrained[:, position], y))
-            progress(f"untrained layer {layer}: {targets} targets, {len(y)} rows")
+    count = len(pattern.layers)
+    untrained = done[count : 2 * count] if pattern.untrained is not None else []
     baselines = {"mean": _mean_predictions(y, splits)}
     if pattern.descriptors is not None:
-        baselines["descriptors"] = nested(pattern.descriptors, y).predicted
+        baselines["descriptors"] = done[-1].predicted
     if untrained:
         baselines["untrained"] = combine_layers(untrained, y, splits, targets).chosen
+    layer_controls = [
+        float(np.mean(r2(controls, one.predicted[:, targets:]))) for one in done[:count]
+    ]
+    layers = [_only_targets(one, targets) for one in done[:count]]
     combined = combine_layers(layers, y, splits, targets)
     bootstrap = GroupBootstrap.of(pattern.groups, resamples=settings.resamples, seed=settings.seed)
     predicted = np.stack([layer.predicted for layer in layers])
     scores = np.stack([r2(y, one) for one in predicted])  # [layers, targets]
+    largest = _largest_permuted(layers, targets)
     p = permutation_p(scores, largest)
     rows = _layer_rows(
         pattern, settings, layers, untrained, combined, bootstrap, p, np.asarray(layer_controls)
     )
     largest_p = permutation_p(scores.max(axis=0, keepdims=True), largest)[0]
+    arrangements = len(np.unique(orders, axis=0))
     summary = _summary_rows(pattern, settings, combined, baselines, bootstrap, largest_p)
     summary = [{**row, "arrangements": arrangements} for row in summary]
     return Probed(rows, summary, predicted, combined.chosen, arrangements)
+
+
+def _jobs(pattern: MissingnessPattern) -> list[_Job]:
+    """Return the layers, then those of the untrained encoder and the descriptors, if given."""
+    jobs = [_Job(f"layer {one}", pattern.x[:, at], True) for at, one in enumerate(pattern.layers)]
+    if pattern.untrained is not None:
+        for at, one in enumerate(pattern.layers):
+            jobs.append(_Job(f"untrained layer {one}", pattern.untrained[:, at], False))
+    if pattern.descriptors is not None:
+        jobs.append(_Job("descriptors", pattern.descriptors, False))
+    return jobs
+
+
+def _largest_permuted(layers: list[Nested], targets: int) -> Floats:
+    """Return the largest score over layers of permuted targets, [permutations, targets]."""
+    found = [one.permuted_r2 for one in layers if one.permuted_r2 is not None]
+    return np.max(found, axis=0) if found else np.empty((0, targets))
 
 
 def _layer_rows(
@@ -284,13 +336,14 @@ def _percentile(draws: Floats, percent: float) -> Floats:
 
 
 def _only_targets(result: Nested, targets: int) -> Nested:
-    """Return the result without the columns of controls and permutations."""
+    """Return the result without the columns of controls."""
     return Nested(
         result.predicted[:, :targets].copy(),
         result.alpha[:, :targets],
         result.dof[:, :targets],
         result.inner_predicted,
         result.inner_error,
+        result.permuted_r2,
     )
 
 

@@ -16,6 +16,7 @@ from mess_core.errors import ProbingError
 from mess_core.probing.backend import array_for
 from mess_core.probing.folds import grouped_folds
 from mess_core.probing.moments import Moments
+from mess_core.probing.permuted_targets import Fit, PermutedTargets
 from mess_core.probing.ridge import RidgePath
 
 __all__ = [
@@ -63,6 +64,8 @@ class Nested:
         For each outer fold, out-of-fold predictions of its inner folds at the chosen penalty.
     inner_error : ndarray, float64, shape [outer folds, targets]
         Mean squared error of `inner_predicted`.
+    permuted_r2 : ndarray, float64, shape [permutations, targets], or None
+        R² of permuted targets.
     """
 
     predicted: Floats
@@ -70,6 +73,7 @@ class Nested:
     dof: Floats
     inner_predicted: list[Floats]
     inner_error: Floats
+    permuted_r2: Floats | None = None
 
 
 def nested_splits(groups: Sequence[str], folds: int, inner_folds: int, *, seed: int) -> list[Split]:
@@ -133,6 +137,7 @@ def nested_predictions(
     *,
     targets: int,
     device: str = "cpu",
+    permuted: PermutedTargets | None = None,
 ) -> Nested:
     """Return predictions of the outer folds, with penalties chosen in inner folds.
 
@@ -140,8 +145,8 @@ def nested_predictions(
     ----------
     features : array_like, shape [rows, features]
     y : ndarray, float64, shape [rows, columns]
-        Columns after the first `targets` (controls, permutations) are predicted in the same
-        way, but their inner predictions are not returned.
+        Columns after the first `targets` (controls) are predicted in the same way, but their inner
+        predictions are not returned.
     splits : sequence of Split
     alphas : ndarray, float64, shape [alphas], ascending
         Candidate penalties; each column gets its own.
@@ -149,6 +154,8 @@ def nested_predictions(
         Number of leading columns that are targets.
     device : str
         "cpu" for NumPy, or a torch device.
+    permuted : PermutedTargets, optional
+        Also return the scores of these.
 
     Returns
     -------
@@ -160,58 +167,55 @@ def nested_predictions(
     chosen = np.empty((len(splits), columns))
     freedom = np.empty((len(splits), columns))
     inner_error = np.empty((len(splits), targets))
-    inner_predicted = []
+    inner_predicted, permuted_errors = [], []
     for index, split in enumerate(splits):
-        error, guesses, whole = _inner_round(rows, y, split, alphas, targets)
+        guesses, inner, whole = _inner_round(rows, split, alphas)
+        error = np.square(guesses - y[split.train]).sum(axis=1)  # [alphas, columns]
         best = error.argmin(axis=0)
         chosen[index] = alphas[best]
-        best_of_target = best[:targets], np.arange(targets)
-        inner_error[index] = error[best_of_target] / len(split.train)
-        inner_predicted.append(guesses[best_of_target[0], :, best_of_target[1]].T)
+        inner_error[index] = error[best[:targets], np.arange(targets)] / len(split.train)
+        inner_predicted.append(guesses[best[:targets], :, np.arange(targets)].T)
         model = rows.fit(split.train, whole)
         predicted[split.test] = model.predict_each(rows.x[split.test], chosen[index])
         distinct, inverse = np.unique(chosen[index], return_inverse=True)
         freedom[index] = model.degrees_of_freedom(distinct)[inverse]
-    return Nested(predicted, chosen, freedom, inner_predicted, inner_error)
+        if permuted is not None:
+            outer = Fit(split.train, split.test, model)
+            among = inner if len(alphas) > 1 else []
+            permuted_errors.append(permuted.squared_errors(rows.x, among, outer))
+    scores = None if permuted is None else permuted.r2(np.sum(permuted_errors, axis=0))
+    return Nested(predicted, chosen, freedom, inner_predicted, inner_error, scores)
 
 
 def _inner_round(
-    rows: _Rows, y: Floats, split: Split, alphas: Floats, targets: int
-) -> tuple[Floats, Floats, Moments | None]:
-    """Return errors and predictions of the inner folds of one training part.
+    rows: _Rows, split: Split, alphas: Floats
+) -> tuple[Floats, list[Fit], Moments | None]:
+    """Return predictions of the inner folds of one training part, with their models.
 
     Returns
     -------
-    error : ndarray, float64, shape [alphas, columns]
-        Summed squared error.
-    guesses : ndarray, float64, shape [alphas, training rows, targets]
+    guesses : ndarray, float64, shape [alphas, training rows, columns]
+    inner : list of Fit
     whole : Moments or None
         Moments of the training part, if ridge is computed from moments.
     """
-    columns = y.shape[1]
-    main, extra = slice(0, targets), slice(targets, columns)
+    columns = rows.y.shape[1]
     folds = np.unique(split.inner)
     held_out = [split.train[split.inner == fold] for fold in folds]
     parts = [rows.moments(part) for part in held_out] if rows.primal else []
     whole = _total(parts) if parts else None
-    guesses = np.empty((len(alphas), len(split.train), targets))
-    error = np.zeros((len(alphas), columns))
+    guesses = np.empty((len(alphas), len(split.train), columns))
+    inner = []
     for number, (fold, test) in enumerate(zip(folds, held_out, strict=True)):
         inside = split.inner == fold
         moments = whole - parts[number] if whole is not None else None
         model = rows.fit(split.train[~inside], moments)
+        inner.append(Fit(split.train[~inside], test, model))
         if len(alphas) == 1:  # solve a linear system instead of decomposing
-            guess = model.predict_each(rows.x[test], np.full(columns, alphas[0]))[None]
-            error += np.square(guess - y[test]).sum(axis=1)
-            guesses[:, inside] = guess[..., main]
-            continue
-        guess = model.predict(rows.x[test], alphas, columns=main)
-        guesses[:, inside] = guess
-        error[:, main] += np.square(guess - y[test, :targets]).sum(axis=1)
-        if columns > targets:
-            of_extra = model.squared_error(rows.x[test], rows.y[test], alphas, columns=extra)
-            error[:, extra] += of_extra
-    return error, guesses, whole
+            guesses[0, inside] = model.predict_each(rows.x[test], np.full(columns, alphas[0]))
+        else:
+            guesses[:, inside] = model.predict(rows.x[test], alphas)
+    return guesses, inner, whole
 
 
 class _Rows:

@@ -159,23 +159,36 @@ class RidgePath:
         x = X if _is_float64_array(X) else array_for(X, "cpu")
         return to_numpy((x - self._mean) @ weights + self._offset)
 
-    def squared_error(
-        self, X: Any, Y: Any, alphas: ArrayLike, *, columns: slice = slice(None)
-    ) -> Floats:
-        """Return the summed squared error of predictions of `Y` from `X`, [alphas, targets].
+    def hat(self, X: Any, trained_on: Any, alphas: ArrayLike) -> Any:
+        """Return matrices that map targets of the training rows to predictions.
 
-        Predictions are not stored, so there may be thousands of targets.
+        Parameters
+        ----------
+        X : array, float64, shape [rows, features]
+        trained_on : array, float64, shape [training rows, features]
+            The rows that the model was trained on.
+        alphas : array_like, shape [alphas], all positive
+
+        Returns
+        -------
+        array, float32, shape [alphas, rows, training rows]
+            On the device of the model.
         """
-        values, basis, coordinates = self._decomposed()
-        projected = self._standardised(X) @ basis
-        coordinates, wanted = coordinates[:, columns], (Y - self._offset)[:, columns]
-        errors = []
-        for alpha in _checked_alphas(alphas):
-            residual = (projected / (values + float(alpha))) @ coordinates
-            residual -= wanted
-            residual *= residual
-            errors.append(to_numpy(residual.sum(axis=0)))
-        return np.stack(errors)
+        xp = self._xp
+        values, basis, _ = self._decomposed()
+        if self._z is None:
+            of_training = basis.T @ self._standardised(trained_on).T  # [rank, training rows]
+        else:
+            of_training = self._vectors.T
+        penalties = xp.asarray(_checked_alphas(alphas), device=device_of(values))
+        projected = self._standardised(X) @ basis  # [rows, rank]
+        shrunk = projected[None] / (values[None, :] + penalties[:, None])[:, None]
+        shape = (len(penalties) * len(X), -1)
+        flat = xp.reshape(xp.astype(shrunk, xp.float32), shape)
+        hat = flat @ xp.astype(of_training, xp.float32)
+        # Targets are centred on the mean of the training rows, which is added again.
+        hat += ((1.0 - hat.sum(axis=1)) / hat.shape[1])[:, None]
+        return xp.reshape(hat, (len(penalties), len(X), -1))
 
     def coefficients(self, alpha_of_target: ArrayLike) -> Floats:
         """Return weights of the standardised features, [features, targets]."""
@@ -228,6 +241,7 @@ class RidgePath:
                 matrix /= self._scale[None, :]
                 right = right / self._scale[:, None]
             values, vectors = xp.linalg.eigh(matrix)
+            self._vectors = vectors
             coordinates = vectors.T @ right
             basis = vectors if self._z is None else self._z.T @ vectors
             self._eigen = (xp.clip(values, min=0.0), basis, coordinates)

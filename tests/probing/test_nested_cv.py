@@ -56,7 +56,7 @@ def test_nested_cross_validation_equals_a_plain_loop(features, device):
     found = nested_predictions(x, y, splits, ALPHAS, targets=2, device=device)
     np.testing.assert_array_equal(found.alpha, chosen)
     np.testing.assert_allclose(found.predicted, expected, atol=1e-8)
-    # Columns beyond the targets take another code path with the same result.
+    # Columns beyond the targets are predicted, too.
     partly = nested_predictions(x, y, splits, ALPHAS, targets=1, device=device)
     np.testing.assert_allclose(partly.predicted, expected, atol=1e-8)
     for index, split in enumerate(splits):
@@ -96,11 +96,9 @@ def test_ridge_from_moments_equals_ridge_on_rows(rows, features, seed):
     np.testing.assert_allclose(
         model.predict_each(x[~train], each), direct.predict_each(x[~train], each), atol=1e-7
     )
-    np.testing.assert_allclose(
-        model.squared_error(x[~train], y[~train], each),
-        np.square(direct.predict(x[~train], each) - y[~train]).sum(axis=1),
-        atol=1e-6,
-    )
+    for one in (model, direct):
+        mapped = one.hat(x[~train], x[train], each) @ y[train]
+        np.testing.assert_allclose(mapped, direct.predict(x[~train], each), atol=2e-4)
     np.testing.assert_allclose(
         model.degrees_of_freedom(each), direct.degrees_of_freedom(each), atol=1e-7
     )

@@ -146,6 +146,7 @@ export class Layers {
     pen.globalAlpha = 1;
     pen.font = '11px system-ui, sans-serif';
     pen.fillStyle = css('--quiet');
+    pen.textAlign = 'left';
     pen.fillText('predicted', 4, 12);
     pen.textAlign = 'right';
     pen.fillText('measured', size - 4, size - 3);

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from os import PathLike
@@ -86,15 +88,22 @@ def create_app(
     Returns
     -------
     FastAPI
-        The library is opened at the first request. If there is none yet, the page says so.
+        The library is opened when the server starts, beside it, or else at the first request. If
+        there is none yet, the page says so.
     """
-    app = FastAPI(title="MESS", docs_url=None, redoc_url=None, openapi_url=None)
+    cache = LibraryCache(root, encoder)
+
+    @asynccontextmanager
+    async def prepared(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=cache.prepare, daemon=True).start()
+        yield
+
+    app = FastAPI(title="MESS", docs_url=None, redoc_url=None, openapi_url=None, lifespan=prepared)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
     allowed = ["127.0.0.1", "localhost", "[::1]", *hosts]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
     app.middleware("http")(_headers)
     app.exception_handler(MessError)(_problem)
-    cache = LibraryCache(root, encoder)
     for path, endpoint in (
         ("library", _library),
         ("similar", _similar),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mess_core.encoders.chosen import choose_encoder
-from mess_core.errors import StoreError
+from mess_core.errors import MessError, StoreError
 from mess_core.listen.overview import PlacedBy, library_map
 from mess_core.search.publishing import served_folder
 from mess_core.search.query import Library
@@ -64,6 +65,11 @@ class LibraryCache:
                 self._stamp = stamp
                 self._maps, self._suggestions, self._encoder = {}, None, None
             return self._library
+
+    def prepare(self) -> None:
+        """Open the library before it is asked for; a library that cannot be opened is ignored."""
+        with contextlib.suppress(MessError):
+            self.suggestions()
 
     def map(self, by: PlacedBy) -> dict[str, Any]:
         """Return the cached result of `mess_core.listen.overview.library_map`."""

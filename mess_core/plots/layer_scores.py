@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mess_core.plots.axes import COLOUR_A, COLOUR_B, axes_or_new
+from mess_core.probing.pictures import draw_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,13 +46,7 @@ def layer_profile(table: pd.DataFrame, target: str, *, ax: Axes | None = None) -
     if part.empty:
         raise ValueError(f"the table has no target {target!r}")
     ax = axes_or_new(ax, 5.0, 3.0)
-    layer = part["layer"].to_numpy()
-    ax.fill_between(layer, part["r2_low"], part["r2_high"], color=COLOUR_A, alpha=0.2, lw=0)
-    ax.plot(layer, part["r2"], "o-", color=COLOUR_A, label="trained, 95 % interval")
-    untrained = part["untrained_r2"].to_numpy(dtype=float)
-    if np.isfinite(untrained).any():
-        ax.plot(layer, untrained, "s--", color=COLOUR_B, label="untrained")
-    ax.axhline(0, color="0.7", lw=0.8, zorder=0)
+    draw_profile(ax, part, trained=COLOUR_A, untrained=COLOUR_B)
     ax.set_xlabel("layer")
     ax.set_ylabel("R², cross-validated by work")
     ax.set_title(target)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from mess_core.probing.discovery import Discovery
 
-__all__ = ["heatmap_html", "heatmap_png", "profiles_png", "within_png"]
+__all__ = ["draw_profile", "heatmap_html", "heatmap_png", "profiles_png", "within_png"]
 
 _BLUE, _RED, _GREY = "#4477aa", "#ee6677", "#999999"
 _MARKS = "• = evidence, ◆ = evidence that training added"
@@ -105,18 +107,8 @@ def profiles_png(discovery: Discovery) -> bytes:
     grid = figure.subplots(grid_rows, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(grid, names, strict=False):
         rows = discovery.table[discovery.table["target"] == name]
-        axis.fill_between(
-            rows["layer"],
-            rows["r2_low"].clip(-1),
-            rows["r2_high"].clip(-1),
-            color=_BLUE,
-            alpha=0.25,
-            lw=0,
-        )
-        axis.plot(rows["layer"], rows["r2"].clip(-1), color=_BLUE, lw=1.5)
-        axis.plot(rows["layer"], rows["untrained_r2"].clip(-1), color=_GREY, lw=1, ls="--")
-        axis.plot(rows["layer"], rows["r2_within"].clip(-1), color=_RED, lw=1)
-        axis.axhline(0, color="black", lw=0.5)
+        draw_profile(axis, rows)
+        axis.plot(rows["layer"], rows["r2_within"], color=_RED, lw=1)
         axis.set_title(name, fontsize=8)
         axis.set_ylim(-1.05, 1.05)
         axis.tick_params(labelsize=6)
@@ -129,6 +121,27 @@ def profiles_png(discovery: Discovery) -> bytes:
     top = 1 - 0.75 / figure.get_size_inches()[1]
     figure.subplots_adjust(left=0.04, right=0.99, top=top, bottom=0.05, hspace=0.45)
     return _png(figure)
+
+
+def draw_profile(
+    axes: Axes, rows: pd.DataFrame, *, trained: str = _BLUE, untrained: str = _GREY
+) -> None:
+    """Draw R² by layer with its interval, and of the untrained encoder where there is one.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    rows : DataFrame
+        Rows of one target of `Discovery.table`, by layer.
+    trained, untrained : str
+        Colours.
+    """
+    layer, control = rows["layer"], rows["untrained_r2"].astype(float)
+    axes.fill_between(layer, rows["r2_low"], rows["r2_high"], color=trained, alpha=0.2, lw=0)
+    axes.plot(layer, rows["r2"], "o-", ms=3, color=trained, label="trained, 95 % interval")
+    if control.notna().any():
+        axes.plot(layer, control, "s--", ms=2, color=untrained, label="untrained")
+    axes.axhline(0, color="0.7", lw=0.8, zorder=0)
 
 
 def within_png(discovery: Discovery) -> bytes:

@@ -1,5 +1,6 @@
 """The application serves only files of the library, refuses other sites, and reports problems."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +183,28 @@ def test_similarities_to_a_query_are_those_of_the_library(client, built, tracks)
     unknown = client.get("/api/similarities", params={"track": query, "aspect": "sunshine"})
     assert unknown.status_code == 422
     assert "no aspect 'sunshine'" in unknown.json()["problem"]
+
+
+def test_the_library_is_opened_once_when_the_server_starts(built, monkeypatch):
+
+    opened, real = threading.Event(), Library.open
+    roots = []
+
+    def counted(root, **options):
+        roots.append(root)
+        opened.set()
+        return real(root, **options)
+
+    monkeypatch.setattr(Library, "open", counted)
+    with TestClient(create_app(built.root), base_url="http://127.0.0.1") as client:
+        assert opened.wait(20)  # nothing has been asked for
+        assert client.get("/api/library").json()["state"] == "ready"
+    assert roots == [built.root]
+
+
+def test_the_server_starts_where_there_is_no_library_yet(tmp_path):
+    with TestClient(create_app(tmp_path), base_url="http://127.0.0.1") as client:
+        assert client.get("/api/library").json()["state"] == "empty"
 
 
 def test_a_new_version_is_served_without_a_restart(workbench):

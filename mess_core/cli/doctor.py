@@ -24,6 +24,7 @@ _PACKAGES = (
     "torch", "transformers", "librosa", "pretty_midi", "numpy", "pandas", "scikit-learn",
     "faiss-cpu", "dagster", "dagster-webserver", "mlflow",
 )  # fmt: skip
+_LARGEST_ERROR = 0.1  # of a cheaper choice's vectors
 
 
 @click.command()
@@ -34,9 +35,10 @@ def doctor(data: str, encoder: str | None, as_json: bool) -> None:
     """Show what is installed, which data was found, and what to do next.
 
     With --encoder NAME, the encoder is downloaded if needed, its weights are read strictly, and
-    what it is, its states and its speed on this machine are shown.
+    what it is, its states and its speed on this machine are shown. Speeds are measured, and say
+    how long the library takes: on a CPU also without overlap of windows, and in bfloat16.
     """
-    findings = diagnose(data) if encoder is None else diagnose_encoder(encoder)
+    findings = diagnose(data) if encoder is None else diagnose_encoder(encoder, data)
     if as_json:
         click.echo(json.dumps([finding.__dict__ for finding in findings], indent=1))
         return
@@ -69,7 +71,7 @@ def diagnose(data_root: str) -> list[Check]:
     checks = [_python(), *_packages(), *_torchaudio(), _device()]
     try:
         checks += _encoders()
-        return [*checks, *_data(layout)]
+        return [*checks, *_data(layout), *_time_needed(configured_encoder(), layout)]
     except (ImportError, OSError) as error:  # of transformers, by way of torchaudio
         remedy = "Mend or uninstall the package that is named here"
         return [*checks, Check("encoders", "missing", f"cannot be loaded: {error}", remedy)]
@@ -77,18 +79,14 @@ def diagnose(data_root: str) -> list[Check]:
         return [*checks, Check("data root", "missing", str(error), "Run `mess run` again")]
 
 
-def diagnose_encoder(name: str) -> list[Check]:
-    """Load an encoder, and check its weights, its states and its speed.
+def diagnose_encoder(name: str, data_root: str) -> list[Check]:
+    """Load an encoder, and check its weights, its states, its speed, and what the library takes.
 
     Raises
     ------
     EncoderError
         If it cannot be downloaded, or its weights do not fit.
     """
-    import time
-
-    import numpy as np
-
     from mess_core.encoders import load_encoder
     from mess_core.encoders.collapse import COLLAPSED, clip_similarity
     from mess_core.encoders.registry import find_encoder
@@ -96,13 +94,13 @@ def diagnose_encoder(name: str) -> list[Check]:
     source, encoder = find_encoder(name), load_encoder(name)
     files = encoder.name.partition("@")[2]
     licence = source.published.licence if source.published else "-"
-    rate, settings = encoder.sample_rate, encoder.settings
+    rate = encoder.sample_rate
     download = [] if source.published is None else [_download(source)]
     checks = [
         Check("encoder", "ok", f"{encoder.name}, family {source.family.name}, licence {licence}"),
         *download,
         Check("weights", "ok", f"all tensors present, of the right shape and finite ({files})"),
-        Check("input", "ok", f"{rate} Hz, windows of {settings.window_s:g} s"),
+        Check("input", "ok", f"{rate} Hz, windows of {encoder.settings.window_s:g} s"),
         Check("states", "ok", f"{len(encoder.layers)} of {encoder.dim}, {encoder.state_names[-1]}"),
     ]
     lowest = float(clip_similarity(encoder).min())
@@ -111,14 +109,37 @@ def diagnose_encoder(name: str) -> list[Check]:
         checks.append(Check("collapse", "missing", fact, "Do not use it; download it again"))
     else:
         checks.append(Check("collapse", "ok", fact))
-    seconds = 4 * settings.window_s
-    noise = np.random.default_rng(0).standard_normal(int(seconds * rate)).astype(np.float32)
-    began = time.perf_counter()
-    embedding = encoder.embed(0.1 * noise)
-    speed = seconds / (time.perf_counter() - began)
-    fact = f"{speed:.3g} s of audio per second on {encoder.device}, {encoder.dtype}"
-    shape = "x".join(map(str, embedding.segments.shape))
-    return [*checks, Check("embedding", "ok", f"{shape} from {seconds:g} s: {fact}")]
+    return [*checks, *_time_needed(name, Layout(data_root))]
+
+
+def _time_needed(name: str, layout: Layout) -> list[Check]:
+    """Measure an encoder's speed, and say how long the library's audio takes with each choice."""
+    from mess_core.encoders.speed import measured_choices
+    from mess_core.store.tables import read_table
+
+    hours = 0.0
+    if layout.tracks.exists():
+        tracks = read_table(layout.tracks)
+        hours = float(tracks.loc[tracks["audio_path"].notna(), "duration_s"].sum()) / 3600
+    checks = []
+    for choice in measured_choices(name):
+        fact = f"{choice.speed:.3g} s of audio per second"
+        if hours:
+            fact += (
+                f": {hours:.3g} h of audio in this library take {_lasting(hours / choice.speed)}"
+            )
+        if not choice.setting:
+            checks.append(Check(f"speed of {name}", "ok", fact))
+        else:
+            fact += f"; vectors of noise differ by {100 * choice.error:.1f} %"
+            warning = "do not use " if choice.error > _LARGEST_ERROR else ""
+            checks.append(Check("or with", "note", fact, warning + choice.setting))
+    return checks
+
+
+def _lasting(hours: float) -> str:
+    minutes = 60 * hours
+    return f"{hours:.1f} h" if hours >= 1 else f"{max(minutes, 0.1):.1f} min"
 
 
 def _download(source: Any) -> Check:

@@ -1,4 +1,4 @@
-"""MERT's convolutional front end and positional convolution, optimised for CPUs in float32.
+"""MERT's convolutional front end and positional convolution, optimised for CPUs.
 
 The modules compute the same sums as HuBERT's own, which are the reference in the tests, in
 fewer operations:
@@ -10,6 +10,9 @@ fewer operations:
 - of the three taps at stride two, the two that see even samples are computed for pairs of frames
   with three products instead of four (Winograd, 1980, minimal filtering F(2, 2));
 - the positional convolution of 128 taps uses the FFT.
+
+In bfloat16 the first block and the FFT stay in float32, and the other blocks are one matrix product
+each over overlapping rows: differences of neighbours, as Winograd needs them, would lose digits.
 """
 
 from __future__ import annotations
@@ -52,20 +55,16 @@ def install(model: Any) -> bool:
 
 
 class _FrontEnd(nn.Module):
-    """Map [batch, samples] to [batch, channels, frames], like HubertFeatureEncoder."""
-
-    first: torch.Tensor
-    gain: torch.Tensor
-    offset: torch.Tensor
+    """Map float32 [batch, samples] to [batch, channels, frames], like HubertFeatureEncoder."""
 
     def __init__(self, library: Any) -> None:
         super().__init__()
         first = library.conv_layers[0]
         self.stride = int(first.conv.stride[0])
         self.eps = float(first.layer_norm.eps)
-        self.register_buffer("first", first.conv.weight[:, 0].contiguous())  # [channels, taps]
-        self.register_buffer("gain", first.layer_norm.weight)
-        self.register_buffer("offset", first.layer_norm.bias)
+        # Not buffers, which would not stay in float32.
+        self.first = first.conv.weight[:, 0].detach().contiguous()  # [channels, taps]
+        self.gain, self.offset = first.layer_norm.weight.detach(), first.layer_norm.bias.detach()
         self.blocks = nn.ModuleList(_StridedBlock(layer.conv) for layer in library.conv_layers[1:])
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
@@ -96,49 +95,46 @@ class _FrontEnd(nn.Module):
 class _StridedBlock(nn.Module):
     """Convolution of two or three taps at stride two, then GELU, on [frames, channels]."""
 
-    pair: torch.Tensor
-    even0: torch.Tensor
-    odd: torch.Tensor
-    even1: torch.Tensor
+    whole: torch.Tensor
     both: torch.Tensor
 
     def __init__(self, convolution: Any) -> None:
         super().__init__()
         weight = convolution.weight.permute(2, 1, 0).contiguous()  # [taps, in, out]
         self.taps = int(weight.shape[0])
-        if self.taps == 2:
-            self.register_buffer("pair", weight.reshape(-1, weight.shape[2]).contiguous())
-        else:
-            self.register_buffer("even0", weight[0].contiguous())
-            self.register_buffer("odd", weight[1].contiguous())
-            self.register_buffer("even1", weight[2].contiguous())
-            self.register_buffer("both", (weight[0] + weight[2]).contiguous())
+        self.register_buffer("whole", weight)
+        if self.taps == 3:
+            self.register_buffer("both", weight[0] + weight[2])
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        frames = frames.to(self.whole.dtype)
         length, channels = frames.shape
         count = (length - self.taps) // 2 + 1
+        if self.taps == 3 and frames.dtype == torch.float32:
+            return _gelu(self._three_taps(frames, count))
+        rows = frames.as_strided((count, self.taps * channels), (2 * channels, 1))  # no copy
+        return _gelu(rows @ self.whole.flatten(0, 1))
+
+    def _three_taps(self, frames: torch.Tensor, count: int) -> torch.Tensor:
+        length, channels = frames.shape
+        even0, odd, even1 = self.whole.unbind()
         halves = frames[: length - length % 2].view(-1, 2 * channels)  # even | odd, no copy
-        if self.taps == 2:
-            return _gelu(halves[:count] @ self.pair)
-        result = halves[:count, channels:] @ self.odd  # [count, out]
+        result: torch.Tensor = halves[:count, channels:] @ odd  # [count, out]
         even = frames[::2]  # [count + 1 or more, channels]
         pairs = count // 2
         left, middle, right = (even[start::2][:pairs] for start in (0, 1, 2))
         shared = middle @ self.both
         doubled = result[: 2 * pairs].view(pairs, 2, -1)
-        doubled[:, 0] += torch.addmm(shared, left - middle, self.even0)
-        doubled[:, 1] += torch.addmm(shared, middle - right, self.even1, alpha=-1)
+        doubled[:, 0] += torch.addmm(shared, left - middle, even0)
+        doubled[:, 1] += torch.addmm(shared, middle - right, even1, alpha=-1)
         if count % 2:
             last = even[count - 1 : count + 1]
-            result[-1] += last[0] @ self.even0 + last[1] @ self.even1
-        return _gelu(result)
+            result[-1] += last[0] @ even0 + last[1] @ even1
+        return result
 
 
 class _PositionalConvolution(nn.Module):
     """Map [batch, frames, dim] to the same shape, like HubertPositionalConvEmbedding."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
 
     def __init__(self, library: Any) -> None:
         super().__init__()
@@ -147,9 +143,9 @@ class _PositionalConvolution(nn.Module):
         self.taps = int(convolution.kernel_size[0])
         self.padding = int(convolution.padding[0])
         self.activation = library.activation
-        weight = convolution.weight  # [dim, dim / groups, taps]
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", convolution.bias)
+        # Not buffers, which would not stay in float32.
+        self.weight = convolution.weight.detach()  # [dim, dim / groups, taps]
+        self.bias = convolution.bias.detach()
         self._spectra: dict[int, torch.Tensor] = {}
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -157,12 +153,12 @@ class _PositionalConvolution(nn.Module):
         width = dim // self.groups
         size = _fft_size(frames + self.taps - 1)
         spectrum = self._spectrum(size, width)  # [bins, groups, in, out]
-        padded = nn.functional.pad(hidden_states, (0, 0, self.padding, 0))
+        padded = nn.functional.pad(hidden_states.float(), (0, 0, self.padding, 0))
         signal = torch.fft.rfft(padded, n=size, dim=1)  # [batch, bins, dim]
         signal = signal.view(batch, -1, self.groups, width).permute(1, 2, 0, 3)
         product = (signal @ spectrum).permute(2, 0, 1, 3).reshape(batch, -1, dim)
         result = torch.fft.irfft(product, n=size, dim=1)[:, :frames] + self.bias
-        activated: torch.Tensor = self.activation(result)
+        activated: torch.Tensor = self.activation(result.to(hidden_states.dtype))
         return activated
 
     def _spectrum(self, size: int, width: int) -> torch.Tensor:

@@ -80,8 +80,8 @@ class HubertStates:
         """Drop the blocks above the last wanted state, and move the rest to a device."""
         model, self._layers = self.model, layers
         model.encoder.layers = model.encoder.layers[: max(1, layers[-1])]
-        if device.type == "cpu" and dtype == torch.float32:
-            cpu_frontend.install(model)
+        if device.type == "cpu" and dtype in (torch.float32, torch.bfloat16):
+            self.float32_waves = cpu_frontend.install(model)
         self.model = model.to(device=device, dtype=dtype)
         self._add_hooks()
 

@@ -134,8 +134,18 @@ def test_tracks_passages_aspects_and_doctor(data):
     assert all(hit["end_s"] > hit["start_s"] for hit in hits)
     assert "demo_01_steady" not in {hit["track_id"] for hit in hits}
     assert len(json.loads(_run("aspects", "--json", *data).stdout)) == 13
-    subjects = {one["subject"] for one in json.loads(_run("doctor", "--json", *data).stdout)}
-    assert {"torch", "device", "track index", "failures"} <= subjects
+    found = json.loads(_run("doctor", "--json", *data).stdout)
+    assert {"torch", "device", "track index", "failures"} <= {one["subject"] for one in found}
+    time = next(one["fact"] for one in found if one["subject"] == "speed of untrained:tiny")
+    hours = sum(track["duration_s"] for track in listed) / 3600
+    assert f"{hours:.3g} h of audio in this library take" in time
+    cheaper = {one["remedy"]: one["fact"] for one in found if one["subject"] == "or with"}
+    assert set(cheaper) == {
+        "MESS_ENCODER=untrained:tiny,hop_s=5",
+        "MESS_DTYPE=bfloat16",
+        "MESS_ENCODER=untrained:tiny,hop_s=5 MESS_DTYPE=bfloat16",
+    }
+    assert all("this library take" in fact and "differ by" in fact for fact in cheaper.values())
 
 
 def test_targets_are_listed_with_their_definitions():

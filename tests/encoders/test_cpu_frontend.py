@@ -21,6 +21,13 @@ def pair():
     return library, ours
 
 
+@pytest.fixture(scope="module")
+def halves():
+    exact, library, ours = (untrained_checkpoint("tiny").model.model for _ in range(3))
+    assert install(ours)
+    return exact, library.to(torch.bfloat16), ours.to(torch.bfloat16)
+
+
 @settings(deadline=None, max_examples=40)
 @given(samples=st.integers(400, 9000), seed=st.integers(0, 99), level=st.floats(0.01, 3))
 def test_result_equals_the_library_for_any_length(pair, samples, seed, level):
@@ -31,6 +38,20 @@ def test_result_equals_the_library_for_any_length(pair, samples, seed, level):
         expected, got = library(wave)[0], ours(wave)[0]
     assert expected.shape == got.shape
     assert (expected - got).abs().max() < 1e-4
+
+
+@settings(deadline=None, max_examples=20)
+@given(samples=st.integers(4000, 30_000), seed=st.integers(0, 99), level=st.floats(0.01, 3))
+def test_in_bfloat16_it_is_nearer_to_float32_than_the_library(halves, samples, seed, level):
+    exact, library, ours = halves
+    generator = torch.Generator().manual_seed(seed)
+    wave = level * torch.randn(2, samples, generator=generator) + 0.1
+    with torch.inference_mode():
+        expected, theirs = exact(wave)[0], library(wave.to(torch.bfloat16))[0].float()
+        got = ours(wave)[0].float()
+    error, of_library = ((found - expected).norm() / expected.norm() for found in (got, theirs))
+    assert error < 0.02
+    assert error < of_library
 
 
 def test_other_architectures_are_unchanged():

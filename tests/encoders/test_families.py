@@ -22,6 +22,7 @@ from mess_core.encoders.loading import pick_dtype
 from mess_core.encoders.native import quiet
 from mess_core.encoders.published import PUBLISHED
 from mess_core.encoders.registry import find_encoder
+from mess_core.encoders.speed import measured_choices
 from mess_core.errors import EncoderError
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -395,6 +396,23 @@ def test_doctor_checks_an_encoder(folders):
     assert "all tensors present" in result.output
     assert "s of audio per second" in result.output
     assert CliRunner().invoke(cli, ["doctor", "--encoder", "nobody"]).exit_code == 1
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_cheaper_choices_of_every_family_run_and_their_errors_are_measured(name, folders):
+    plain, *others = measured_choices(str(folders[name]), device="cpu")
+    assert (plain.setting, plain.error) == ("", 0.0)
+    half = [one for one in others if "bfloat16" in one.setting and "hop_s" not in one.setting]
+    assert len(half) == find_encoder(folders[name]).family.half
+    assert all(one.speed > 0 and 0 <= one.error < 1 for one in others)
+    if name in {"ast", "clap", "mert-v2", "audiomae"}:  # not collapsed by their random weights
+        assert half[0].error < 0.02
+
+
+def test_doctor_warns_of_a_choice_that_changes_vectors(folders):
+    found = CliRunner().invoke(cli, ["doctor", "--encoder", str(folders["dac"]), "--json"])
+    remedies = [one["remedy"] for one in json.loads(found.output) if one["subject"] == "or with"]
+    assert "do not use MESS_DTYPE=bfloat16" in remedies
 
 
 def test_every_published_name_can_be_built_untrained_and_has_a_licence():

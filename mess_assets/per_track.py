@@ -13,6 +13,7 @@ import dagster as dg
 
 from mess_assets.links import listen_url
 from mess_assets.plots import picture, throughput_png
+from mess_assets.side_by_side import end_if_asked
 
 
 def report_outcomes(
@@ -36,6 +37,7 @@ def report_outcomes(
     rates: list[float] = []
     began = time.perf_counter()
     for count, outcome in enumerate(outcomes, start=1):
+        end_if_asked()
         if outcome.status == "failed":
             failed.append(outcome.facts)
             context.log.error(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from mess_assets.defs.sensors import pending_keys
 from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import TRACKS, batches, range_tags
 from mess_assets.progress import shown
+from mess_assets.side_by_side import side_by_side
 from mess_core import errors
 from mess_core.store.tables import read_table
 
@@ -204,6 +205,9 @@ class Runner:
     def run_batches(self, planned: Sequence[Batch], *, terminal: bool) -> None:
         """Run batches, and show how far each stage is.
 
+        If the encoder has a GPU, tracks are embedded on it while their targets are computed on
+        the CPU; otherwise both would wait for the same cores, and batches alternate.
+
         Raises
         ------
         KeyboardInterrupt
@@ -213,9 +217,17 @@ class Runner:
             return
         tracks, encoders = read_table(self.store.layout.tracks), 1 + len(self.also)
         with shown(planned, tracks, self.say, terminal=terminal, encoders=encoders) as progress:
-            for one in planned:
-                with progress.running(one.asset):
-                    self.run_batch(one, progress.listener(one.asset))
+
+            def run(part: Sequence[Batch]) -> None:
+                for one in part:
+                    with progress.running(one.asset):
+                        self.run_batch(one, progress.listener(one.asset))
+
+            stages = [[one for one in planned if one.asset == stage] for stage in STAGES]
+            if all(stages) and self.encoder.on_gpu():
+                side_by_side(*(partial(run, part) for part in stages))
+            else:
+                run(planned)
 
     def run_batch(
         self, batch: Batch, heard: Callable[[dg.EventLogEntry], None] = lambda _: None

@@ -108,6 +108,12 @@ class EncoderResource(dg.ConfigurableResource):
             return "the encoder is untrained: it is the control itself"
         return None
 
+    def on_gpu(self) -> bool:
+        """Return whether the encoder runs on another device than the CPU."""
+        from mess_core.encoders.loading import pick_device
+
+        return bool(pick_device(self.device).type != "cpu")
+
     def load(self, device: str | None = None) -> Any:
         """Return the encoder on `device` (default: as configured), loaded once per process."""
         return _load(device or self.device, self.dtype, *self._settings())

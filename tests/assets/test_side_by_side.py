@@ -1,0 +1,105 @@
+"""Tracks are embedded on a GPU while their targets are computed; both end together."""
+
+import os
+import signal
+import threading
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from mess_assets.backfill import backfill
+from mess_assets.defs.resources import EncoderResource
+from mess_assets.side_by_side import end_if_asked, side_by_side
+from mess_core.encoders.base import Encoder
+from mess_core.store.failures import failures_table
+from tests.fixtures.workbench import Workbench
+
+
+@pytest.fixture
+def with_gpu(monkeypatch):
+    """As if the encoder had a GPU."""
+    monkeypatch.setattr(EncoderResource, "on_gpu", lambda self: True)
+
+
+def test_functions_run_at_the_same_time():
+    both = threading.Barrier(2, timeout=10)
+    side_by_side(both.wait, both.wait)
+
+
+def test_others_are_asked_to_end_if_the_first_fails():
+    ended, started = [], threading.Event()
+
+    def first():
+        started.wait(10)
+        end_if_asked()  # only the others
+        raise ValueError("first")
+
+    def other():
+        started.set()
+        try:
+            for _ in range(10_000):
+                end_if_asked()
+                threading.Event().wait(0.001)
+        except dg.DagsterExecutionInterruptedError:
+            ended.append("interrupted")
+
+    with pytest.raises(ValueError, match="first"):
+        side_by_side(first, other)
+    assert ended == ["interrupted"]
+    side_by_side(lambda: None, lambda: ended.append("again"))
+    assert ended == ["interrupted", "again"]
+
+
+def test_a_failure_of_another_is_raised_after_the_first_has_ended():
+    done = []
+
+    def failing():
+        raise ValueError("other")
+
+    with pytest.raises(ValueError, match="other"):
+        side_by_side(lambda: done.append("first"), failing)
+    assert done == ["first"]
+
+
+def test_runs_of_both_stages_overlap_and_all_tracks_are_done(fresh, tmp_path, with_gpu):
+    home = tmp_path / "home"
+    home.mkdir()
+    bench = Workbench(fresh.root, dg.DagsterInstance.local_temp(str(home)))
+    done = bench.refresh(rebuild=False, batch=4)
+    assert done.success, bench.lines
+    assert done.pending == 12
+    spans = {}
+    for job in ("embed", "describe"):
+        records = bench.instance.get_run_records(dg.RunsFilter(job_name=job))
+        assert len(records) == 3
+        spans[job] = min(one.start_time for one in records), max(one.end_time for one in records)
+    assert spans["embed"][0] < spans["describe"][1]
+    assert spans["describe"][0] < spans["embed"][1]
+    assert bench.refresh(rebuild=False).pending == 0
+    assert failures_table(bench.layout).empty
+
+
+def test_an_interrupt_ends_both_stages_and_the_same_command_continues(
+    fresh, tmp_path, with_gpu, monkeypatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MESS_DEVICE", "cpu")
+    real, calls = Encoder._forward, []
+
+    def interrupted(self, waves):
+        calls.append(len(waves))
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, waves)
+
+    monkeypatch.setattr(Encoder, "_forward", interrupted)
+    command = ["--data", str(fresh.root), "--no-rebuild", "--yes"]
+    stopped = CliRunner().invoke(backfill, command)
+    assert stopped.exit_code == 1
+    assert "run the same command again" in stopped.output
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert all(run.is_finished for run in instance.get_runs())
+    resumed = CliRunner().invoke(backfill, command)
+    assert resumed.exit_code == 0, resumed.output
+    assert "Nothing to do" in CliRunner().invoke(backfill, command).output

@@ -4,6 +4,7 @@
 reporting code (`mess_assets.per_track`), in runs of 100 partitions and in runs of one. It uses
 SQLite and, if PostgreSQL is installed, a temporary PostgreSQL server. ``--ui`` also times the
 pages of the UI in a browser (needs Chromium). Both sides of a ratio come from the same call.
+``--growth`` prints instead how the cost of a partition grows with their number, on any disk.
 """
 
 import argparse
@@ -80,6 +81,26 @@ def measure(name: str, settings: str, counts: list[int], alone: int) -> None:
         )
 
 
+def measure_growth(count: int, folder: Path | None) -> None:
+    """Print what partitions cost while the event log grows: seconds, and those of the processor."""
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        Path(home, "dagster.yaml").write_text(_SETTINGS)
+        with dg.DagsterInstance.from_config(home) as instance:
+            keys = [f"track_{number:06d}" for number in range(count)]
+            instance.add_dynamic_partitions(TRACKS.name, keys)
+            overhead_ms(instance, keys[:5], 5)
+            for first in range(0, count, 1000):
+                part = keys[first : first + 1000]
+                began = time.process_time()
+                whole = overhead_ms(instance, part, 100)
+                busy = 1000 * (time.process_time() - began) / len(part)
+                print(
+                    f"partitions {first + 1:6d} to {first + len(part):6d}: {whole:6.1f} ms each, "
+                    f"{busy:6.1f} ms of the processor",
+                    flush=True,
+                )
+
+
 def measure_ui(count: int) -> None:
     """Print the seconds until pages of the web server show their content, in Chromium."""
     from playwright.sync_api import sync_playwright
@@ -140,7 +161,12 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=40, help="runs of one partition to time")
     parser.add_argument("--storage", choices=["sqlite", "postgres"], nargs="+")
     parser.add_argument("--ui", action="store_true", help="also time the pages of the UI")
+    parser.add_argument("--growth", action="store_true", help="only: as the event log grows")
+    parser.add_argument("--folder", type=Path, help="of the temporary Dagster home of --growth")
     given = parser.parse_args()
+    if given.growth:
+        measure_growth(max(given.partitions), given.folder)
+        return
     wanted = given.storage or ["sqlite", *(["postgres"] if find_postgres() else [])]
     if "sqlite" in wanted:
         measure("SQLite", _SETTINGS, given.partitions, given.alone)

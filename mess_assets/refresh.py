@@ -13,7 +13,7 @@ from mess_assets.defs.sensors import pending_keys
 from mess_assets.encoder_runs import ENCODER_TAG
 from mess_assets.partitions import TRACKS, batches, range_tags
 from mess_assets.progress import shown
-from mess_assets.side_by_side import side_by_side
+from mess_assets.side_by_side import end_if_asked, side_by_side
 from mess_core import errors
 from mess_core.store.tables import read_table
 
@@ -105,7 +105,8 @@ def plan_batches(
             Batch(stage, [key for key in span if key in wanted], span)
             for span in batches(sorted(wanted), order, batch)
         ]
-    # Alternate between stages: an interruption then leaves the same tracks complete in all.
+    # Alternate between stages: if they run in turns, an interruption leaves the same tracks
+    # complete in all.
     longest = max((len(runs) for runs in planned.values()), default=0)
     return [
         runs[index] for index in range(longest) for runs in planned.values() if index < len(runs)
@@ -220,6 +221,7 @@ class Runner:
 
             def run(part: Sequence[Batch]) -> None:
                 for one in part:
+                    end_if_asked()
                     with progress.running(one.asset):
                         self.run_batch(one, progress.listener(one.asset))
 
@@ -341,8 +343,8 @@ def any_embedding(layout: Any) -> bool:
 def _interrupted(event: dg.DagsterEvent) -> bool:
     # Dagster reports an interrupted step as a failure with its own exception class.
     error = event.step_failure_data.error
-    interruption = dg.DagsterExecutionInterruptedError.__name__
-    while error is not None and error.cls_name != interruption:
+    interruptions = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
+    while error is not None and error.cls_name not in interruptions:
         error = error.cause
     return error is not None
 

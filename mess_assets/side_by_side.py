@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import dagster as dg
 
@@ -18,22 +18,25 @@ def side_by_side(first: Callable[[], None], *others: Callable[[], None]) -> None
     ----------
     first : callable
     *others : callable
-        Each in a thread of its own. If the first raises an exception, for instance because of
-        an interrupt, runs in these end after the track that they work on.
+        Each in a thread of its own. If this thread is interrupted, also while it only waits for
+        them, or if one function raises an exception, runs in threads end after the track that
+        they work on.
 
     Raises
     ------
     BaseException
-        What the first raised, or else one of the others.
+        What the first raised, or an interrupt, or else what one of the others raised.
     """
     _stop.clear()
-    with ThreadPoolExecutor(max(1, len(others))) as pool:
-        running = [pool.submit(one) for one in others]
-        try:
-            first()
-        except BaseException:
-            _stop.set()
-            raise
+    pool = ThreadPoolExecutor(max(1, len(others)))
+    running = [pool.submit(one) for one in others]
+    try:
+        first()
+        wait(running, return_when=FIRST_EXCEPTION)
+    finally:
+        _stop.set()  # no effect on those that have ended
+        pool.shutdown()
+        _stop.clear()
     for one in running:
         one.result()
 

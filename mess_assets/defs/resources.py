@@ -95,6 +95,13 @@ class EncoderResource(dg.ConfigurableResource):
             settings["pooling"] = self.pooling
         return source.folder(changed_settings(source.family, {**settings, **source.settings}))
 
+    def windows(self) -> dict[str, float]:
+        """Return ``window_s`` and ``hop_s``; those that the name sets take precedence."""
+        from mess_core.encoders.registry import find_encoder
+
+        own = find_encoder(self.name).settings
+        return {one: float(own.get(one, getattr(self, one))) for one in ("window_s", "hop_s")}
+
     def named(self, name: str) -> "EncoderResource":
         """Return this configuration for another encoder, with that encoder's pooling."""
         kept = ("device", "dtype", "window_s", "hop_s", "normalise", "batch_size", "keep_raw")

@@ -6,9 +6,12 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -71,7 +74,7 @@ def diagnose(data_root: str) -> list[Check]:
     checks = [_python(), *_packages(), *_torchaudio(), _device()]
     try:
         checks += _encoders()
-        return [*checks, *_data(layout), *_time_needed(configured_encoder(), layout)]
+        return [*checks, *_data(layout), *_speed(layout)]
     except (ImportError, OSError) as error:  # of transformers, by way of torchaudio
         remedy = "Mend or uninstall the package that is named here"
         return [*checks, Check("encoders", "missing", f"cannot be loaded: {error}", remedy)]
@@ -112,8 +115,13 @@ def diagnose_encoder(name: str, data_root: str) -> list[Check]:
     return [*checks, *_time_needed(name, Layout(data_root))]
 
 
-def _time_needed(name: str, layout: Layout) -> list[Check]:
+def _time_needed(name: str, layout: Layout, *, offline: bool | None = None) -> list[Check]:
     """Measure an encoder's speed, and say how long the library's audio takes with each choice."""
+    import soundfile as sf
+
+    from mess_core.audio import SAMPLE_RATE
+    from mess_core.datasets.demo import Expression, demo_score, perform
+    from mess_core.datasets.synthesis import synthesise
     from mess_core.encoders.speed import measured_choices
     from mess_core.store.tables import read_table
 
@@ -121,20 +129,38 @@ def _time_needed(name: str, layout: Layout) -> list[Check]:
     if layout.tracks.exists():
         tracks = read_table(layout.tracks)
         hours = float(tracks.loc[tracks["audio_path"].notna(), "duration_s"].sum()) / 3600
+    wave = synthesise(perform(demo_score(0, bars=24), Expression(), seed=0))[: 40 * SAMPLE_RATE]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "demo.wav"
+        sf.write(path, wave, SAMPLE_RATE)
+        device, dtype = (os.environ.get(one, "auto") for one in ("MESS_DEVICE", "MESS_DTYPE"))
+        choices = measured_choices(name, path, device=device, dtype=dtype, offline=offline)
+    seconds = len(wave) / SAMPLE_RATE
+    control = name.startswith("untrained:") or os.environ.get("MESS_CONTROL") == "off"
     checks = []
-    for choice in measured_choices(name):
-        fact = f"{choice.speed:.3g} s of audio per second"
+    for choice in choices:
+        fact = f"{seconds / choice.seconds:.3g} s of audio per second"
         if hours:
-            fact += (
-                f": {hours:.3g} h of audio in this library take {_lasting(hours / choice.speed)}"
-            )
+            needed = _lasting(hours * choice.seconds / seconds)
+            fact += f": {hours:.3g} h of audio in this library take {needed}"
+        if hours and not control:
+            fact += ", and as long again with the untrained control"
         if not choice.setting:
             checks.append(Check(f"speed of {name}", "ok", fact))
         else:
-            fact += f"; vectors of noise differ by {100 * choice.error:.1f} %"
+            fact += f"; vectors of a piano piece differ by {100 * choice.error:.1f} %"
             warning = "do not use " if choice.error > _LARGEST_ERROR else ""
             checks.append(Check("or with", "note", fact, warning + choice.setting))
     return checks
+
+
+def _speed(layout: Layout) -> list[Check]:
+    """Measure the configured encoder if its weights are here; `diagnose` downloads nothing."""
+    name = configured_encoder()
+    try:
+        return _time_needed(name, layout, offline=True)
+    except MessError as error:
+        return [Check(f"speed of {name}", "note", f"not measured: {error}")]
 
 
 def _lasting(hours: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -146,8 +148,9 @@ def layer_profile(layout: Layout, target: str) -> dict[str, Any]:
     -------
     dict
         ``target, unit, layers, r2, r2_low, r2_high, untrained_r2``; ``tracks`` and ``works``: how
-        many were probed; ``points``: per track its ``track_id``, the ``measured`` value and the
-        one ``predicted`` from works that exclude its own, both in standard deviations.
+        many were probed; ``scored_on``: equal for encoders that were scored on the same tracks;
+        ``points``: per track its ``track_id``, the ``measured`` value and the one ``predicted``
+        from works that exclude its own, both in standard deviations.
 
     Raises
     ------
@@ -167,7 +170,11 @@ def layer_profile(layout: Layout, target: str) -> dict[str, Any]:
     }
     for name in ("r2", "r2_low", "r2_high", "untrained_r2"):
         found[name] = _rounded(part[name].to_numpy(float))
-    return {**found, "points": _held_out(layout, target)}
+    points = _held_out(layout, target)
+    tracks = sorted(one["track_id"] for one in points)
+    told = json.dumps([found["tracks"], found["works"], tracks])
+    scored_on = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return {**found, "scored_on": scored_on, "points": points}
 
 
 def target_values(library: Library) -> dict[str, Any]:

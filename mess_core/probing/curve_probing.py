@@ -11,14 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
 from mess_core.probing.discovery import ALPHAS
+from mess_core.probing.fitting import Fitting, Job
 from mess_core.probing.input_validation import checked_features, checked_layers, checked_names
-from mess_core.probing.nested_cv import (
-    Nested,
-    Split,
-    nested_predictions,
-    nested_splits,
-    split_problem,
-)
+from mess_core.probing.nested_cv import Nested, Split, nested_splits, split_problem
 from mess_core.probing.scores import GroupBootstrap, r2, varies
 
 if TYPE_CHECKING:
@@ -94,51 +89,95 @@ def discover_curves(
     numbers = checked_layers(layers, x.shape[1])
     penalties = np.sort(np.asarray(alphas, dtype=np.float64))
     device = resolve_device(device)
-    rows: list[dict[str, Any]] = []
-    for name, values in curves.items():
-        y = np.asarray(values, dtype=np.float64)
-        if y.ndim != 2 or len(y) != len(x):
-            raise ProbingError(f"curve {name} must be [rows, points], not {list(y.shape)}")
-        whole = np.isfinite(y).all(axis=1)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for whole, together in _by_rows(curves, len(x)):
         whole_groups = fold_groups[whole].tolist()
         if split_problem(whole_groups, folds, inner_folds, seed=seed) is not None:
             continue
-        y = y[whole]
-        y = y[:, varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)]
-        if y.shape[1] == 0:
-            continue
         splits = nested_splits(whole_groups, folds, inner_folds, seed=seed)
         bootstrap = GroupBootstrap.of(whole_groups, resamples=resamples, seed=seed)
+        # Curves that are known in the same rows share all decompositions of the features.
+        y = np.concatenate(list(together.values()), axis=1)
+        jobs = [Job(f"layer {one}", x[whole, at]) for at, one in enumerate(numbers)]
         nested = []
-        for position, layer in enumerate(numbers):
-            nested.append(
-                nested_predictions(
-                    x[whole, position], y, splits, penalties, targets=y.shape[1], device=device
-                )
-            )
+        for job, result in zip(jobs, Fitting(y, splits, penalties, device).run(jobs), strict=True):
+            nested.append(result)
             if progress is not None:
-                progress(f"{name}: layer {layer}")
-        share, chosen = _choose_by_inner_error(nested, y, splits)
-        for layer, result, part in zip(numbers, nested, share, strict=True):
-            guess = result.predicted
-            main, explained = first_component_r2(y, guess, splits)
-            rows.append(
-                {
-                    "layer": layer,
-                    "curve": name,
-                    "r2": float(r2(y, guess).mean()),
-                    **_interval("r2", bootstrap.r2(y, guess)),
-                    "pc1_r2": main,
-                    "pc1_share": explained,
-                    "n": len(y),
-                    "works": len(set(names[whole].tolist())),
-                    "chosen": part,
-                    "chosen_r2": float(r2(y, chosen).mean()),
-                    **_interval("chosen_r2", bootstrap.r2(y, chosen)),
-                    "chosen_pc1_r2": first_component_r2(y, chosen, splits)[0],
-                }
-            )
-    return pd.DataFrame(rows, columns=_COLUMNS)
+                progress(f"{', '.join(together)}: {job.name}")
+        first = 0
+        for name, values in together.items():
+            part = slice(first, first + values.shape[1])
+            first = part.stop
+            of_curve = [_columns(one, part) for one in nested]
+            rows = _curve_rows(name, numbers, of_curve, values, splits, bootstrap)
+            works_of = len(set(names[whole].tolist()))
+            found[name] = [{**row, "works": works_of} for row in rows]
+    ordered = [row for name in curves for row in found.get(name, [])]
+    return pd.DataFrame(ordered, columns=_COLUMNS)
+
+
+def _by_rows(
+    curves: Mapping[str, ArrayLike], count: int
+) -> list[tuple[NDArray[np.bool_], dict[str, Floats]]]:
+    """Return the curves that are whole in the same rows together, without constant points."""
+    groups: dict[bytes, tuple[NDArray[np.bool_], dict[str, Floats]]] = {}
+    for name, values in curves.items():
+        y = np.asarray(values, dtype=np.float64)
+        if y.ndim != 2 or len(y) != count:
+            raise ProbingError(f"curve {name} must be [rows, points], not {list(y.shape)}")
+        whole = np.asarray(np.isfinite(y).all(axis=1))
+        y = y[whole]
+        if len(y) == 0:
+            continue
+        y = y[:, varies(np.square(y - y.mean(axis=0)).sum(axis=0), y)]
+        if y.shape[1]:
+            groups.setdefault(whole.tobytes(), (whole, {}))[1][name] = y
+    return list(groups.values())
+
+
+def _columns(result: Nested, part: slice) -> Nested:
+    """Return the result of some of the columns."""
+    return Nested(
+        result.predicted[:, part],
+        result.alpha[:, part],
+        result.dof[:, part],
+        [one[:, part] for one in result.inner_predicted],
+        result.inner_error[:, part],
+    )
+
+
+def _curve_rows(
+    name: str,
+    layers: Sequence[int],
+    nested: Sequence[Nested],
+    y: Floats,
+    splits: Sequence[Split],
+    bootstrap: GroupBootstrap,
+) -> list[dict[str, Any]]:
+    """Return the scores of one curve, a row per layer."""
+    share, chosen = _choose_by_inner_error(nested, y, splits)
+    of_choice = {
+        "chosen_r2": float(r2(y, chosen).mean()),
+        **_interval("chosen_r2", bootstrap.r2(y, chosen)),
+        "chosen_pc1_r2": first_component_r2(y, chosen, splits)[0],
+    }
+    rows = []
+    for layer, result, part in zip(layers, nested, share, strict=True):
+        main, explained = first_component_r2(y, result.predicted, splits)
+        rows.append(
+            {
+                "layer": layer,
+                "curve": name,
+                "r2": float(r2(y, result.predicted).mean()),
+                **_interval("r2", bootstrap.r2(y, result.predicted)),
+                "pc1_r2": main,
+                "pc1_share": explained,
+                "n": len(y),
+                "chosen": part,
+                **of_choice,
+            }
+        )
+    return rows
 
 
 def _choose_by_inner_error(

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from mess_core.errors import ProbingError
 from mess_core.probing.combination import Combined, combine_layers
 from mess_core.probing.discovery import missingness_patterns
+from mess_core.probing.fitting import Fitting, Job
 from mess_core.probing.layer_probing import ProbingSettings, interval
-from mess_core.probing.nested_cv import Nested, Split, nested_predictions, nested_splits
+from mess_core.probing.nested_cv import Nested, Split, nested_splits
 from mess_core.probing.nested_cv import split_problem as why_not_split
 from mess_core.probing.scores import GroupBootstrap, r2, varies, within_groups_r2
 from mess_core.statistics import compare_paired, false_discovery_rate
@@ -214,7 +215,7 @@ class _Part:
         layers: dict[str, list[Nested]] = {}
         combined: dict[str, Combined] = {}
         for name, x in systems.items():
-            layers[name] = [self._nested(x[:, layer]) for layer in range(x.shape[1])]
+            layers[name] = self._nested(name, x)
             combined[name] = self._combine(layers[name])
             progress(f"{name}: {x.shape[1]} layers, {len(self.targets)} targets")
             self._score(name, layers[name], combined[name], rows)
@@ -224,16 +225,11 @@ class _Part:
             both = self._combine([*layers[first], *layers[second]])
             self._fused(first, second, both.weighted, combined, rows)
 
-    def _nested(self, features: NDArray[Any]) -> Nested:
+    def _nested(self, name: str, x: NDArray[Any]) -> list[Nested]:
         alphas = np.asarray(self.settings.alphas)
-        return nested_predictions(
-            features,
-            self.y,
-            self.splits,
-            alphas,
-            targets=len(self.targets),
-            device=self.settings.device,
-        )
+        fitting = Fitting(self.y, self.splits, alphas, self.settings.device)
+        jobs = [Job(f"{name}, layer {layer}", x[:, layer]) for layer in range(x.shape[1])]
+        return list(fitting.run(jobs))
 
     def _combine(self, layers: list[Nested]) -> Combined:
         return combine_layers(layers, self.y, self.splits, len(self.targets))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from mess_core.errors import ProbingError
 from mess_core.probing.backend import resolve_device
 from mess_core.probing.combination import Combined, combine_layers
-from mess_core.probing.nested_cv import Nested, Split, nested_predictions, nested_splits
+from mess_core.probing.fitting import Fitting, Job
+from mess_core.probing.nested_cv import Nested, Split, nested_splits
 from mess_core.probing.permutation import permutation_p, work_block_permutations
-from mess_core.probing.permuted_targets import PermutedTargets
 from mess_core.probing.scores import GroupBootstrap, pearson, r2, spearman, within_groups_r2
-from mess_core.processes import in_processes
 
 __all__ = [
     "ALPHAS",
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 _CONTROLS = 8
-_MANY_ROWS = 300  # with fewer, starting processes takes longer than they save
 
 ALPHAS: tuple[float, ...] = tuple(float(alpha) for alpha in np.logspace(-1, 6, 15))
 
@@ -57,7 +55,8 @@ class ProbingSettings:
         Resamples of the bootstrap over works.
     seed : int
     device : str
-        "cpu" computes with NumPy, "cuda" with torch on the GPU; both in float64.
+        "cpu" computes with NumPy, from 300 rows on in ``MESS_WORKERS`` processes; "cuda" with
+        torch on the GPU. Both in float64, permuted targets in float32.
 
     Raises
     ------
@@ -131,48 +130,6 @@ class Probed:
     arrangements: int
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Features to predict the targets from; permuted targets and controls, too, if `tested`."""
-
-    name: str
-    features: NDArray[Any]
-    tested: bool
-
-
-@dataclass(frozen=True)
-class _Fitting:
-    """What all jobs have in common. A job may run in another process."""
-
-    y: Floats
-    controls: Floats
-    orders: NDArray[np.int64]
-    splits: list[Split]
-    settings: ProbingSettings
-
-    def nested(self, job: _Job) -> Nested:
-        alphas, permuted, columns = np.asarray(self.settings.alphas), None, self.y
-        if job.tested:
-            columns = np.concatenate([self.y, self.controls], axis=1)
-        if job.tested and len(self.orders):
-            permuted = PermutedTargets(self.y, self.orders, alphas)
-        found = nested_predictions(
-            job.features,
-            columns,
-            self.splits,
-            alphas,
-            targets=self.y.shape[1],
-            device=self.settings.device,
-            permuted=permuted,
-        )
-        if permuted is None or found.permuted_r2 is None:
-            return found
-        # In float32 a permutation that changes nothing would score a little more or less.
-        observed = r2(self.y, found.predicted[:, : self.y.shape[1]])
-        scores = np.where(permuted.same(self.y), observed, found.permuted_r2)
-        return replace(found, permuted_r2=scores)
-
-
 def probe_pattern(
     pattern: MissingnessPattern, settings: ProbingSettings, progress: Callable[[str], None]
 ) -> Probed:
@@ -188,10 +145,8 @@ def probe_pattern(
         within=not settings.ordered_rows,
     )
     jobs, done = _jobs(pattern), []
-    alone = settings.device != "cpu" or len(y) < _MANY_ROWS
-    fitting = _Fitting(y, controls, orders, splits, settings)
-    found = in_processes(fitting.nested, jobs, workers=1 if alone else None)
-    for job, result in zip(jobs, found, strict=True):
+    fitting = Fitting(y, splits, np.asarray(settings.alphas), settings.device, controls, orders)
+    for job, result in zip(jobs, fitting.run(jobs), strict=True):
         done.append(result)
         progress(f"{job.name}: {targets} targets, {len(y)} rows")
 
@@ -222,14 +177,16 @@ def probe_pattern(
     return Probed(rows, summary, predicted, combined.chosen, arrangements)
 
 
-def _jobs(pattern: MissingnessPattern) -> list[_Job]:
+def _jobs(pattern: MissingnessPattern) -> list[Job]:
     """Return the layers, then those of the untrained encoder and the descriptors, if given."""
-    jobs = [_Job(f"layer {one}", pattern.x[:, at], True) for at, one in enumerate(pattern.layers)]
+    jobs = [
+        Job(f"layer {one}", pattern.x[:, at], tested=True) for at, one in enumerate(pattern.layers)
+    ]
     if pattern.untrained is not None:
         for at, one in enumerate(pattern.layers):
-            jobs.append(_Job(f"untrained layer {one}", pattern.untrained[:, at], False))
+            jobs.append(Job(f"untrained layer {one}", pattern.untrained[:, at]))
     if pattern.descriptors is not None:
-        jobs.append(_Job("descriptors", pattern.descriptors, False))
+        jobs.append(Job("descriptors", pattern.descriptors))
     return jobs
 
 

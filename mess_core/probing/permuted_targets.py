@@ -2,9 +2,9 @@
 
 Predictions are linear in the targets of the training rows: the hat matrix of the held-out rows
 (Hoaglin and Welsch, "The hat matrix in regression and ANOVA", The American Statistician 1978) gives
-those of any target. There is one for each fold and penalty, and it is multiplied by all permuted
-targets at once. These products are in float32, at twice the speed: errors are sums over hundreds of
-rows, and stay equal to about one part in a million.
+those of any target. There is one for each fold and penalty, in two factors where there are many
+rows, and it is multiplied by all permuted targets at once. These products are in float32, at twice
+the speed: errors are sums over hundreds of rows, and stay equal to about one part in a million.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class PermutedTargets:
         ndarray, float64, shape [permutations, targets]
         """
         xp = namespace(x)
-        hats = [(self._hat(x, fit), fit) for fit in inner]
-        last = self._hat(x, outer)
+        hats = [(fit.model.hat(x[fit.test], x[fit.train], self._alphas), fit) for fit in inner]
+        last = outer.model.hat(x[outer.test], x[outer.train], self._alphas)
         values = xp.asarray(self._y, device=device_of(x))
         found = []
         for orders in self._chunks():
@@ -111,25 +111,27 @@ class PermutedTargets:
         count = max(1, _COLUMNS // self._y.shape[1])
         return [self._orders[at : at + count] for at in range(0, len(self._orders), count)]
 
-    def _hat(self, x: Any, fit: Fit) -> Any:
-        """Return hat matrices, float32, [alphas, test rows, training rows]."""
-        return fit.model.hat(x[fit.test], x[fit.train], self._alphas)
 
-
-def _errors(hat: Any, train: Any, test: Any) -> Floats:
+def _errors(hat: tuple[Any, Any], train: Any, test: Any) -> Floats:
     """Return the squared errors of all penalties, summed over rows, [alphas, columns]."""
-    alphas, rows, _ = hat.shape
-    xp = namespace(hat)
-    residual = xp.reshape(xp.reshape(hat, (alphas * rows, -1)) @ train, (alphas, rows, -1))
-    residual -= test
+    left, right = hat
+    alphas, rows, _ = left.shape
+    xp = namespace(left)
+    mapped = train if right is None else right @ train
+    residual = xp.reshape(xp.reshape(left, (alphas * rows, -1)) @ mapped, (alphas, rows, -1))
+    residual -= test if right is None else test - train.mean(axis=0)
     residual *= residual
     return to_numpy(residual.sum(axis=1)).astype(np.float64)
 
 
-def _errors_of_chosen(hat: Any, best: NDArray[np.int64], train: Any, test: Any) -> Floats:
+def _errors_of_chosen(
+    hat: tuple[Any, Any], best: NDArray[np.int64], train: Any, test: Any
+) -> Floats:
     """Return the squared error of each column with its own penalty, summed over rows, [columns]."""
+    left, right = hat
     found = np.empty(len(best))
     for one in np.unique(best):
         columns = np.flatnonzero(best == one)
-        found[columns] = _errors(hat[one][None], train[:, columns], test[:, columns])[0]
+        of_one = left[one][None], right
+        found[columns] = _errors(of_one, train[:, columns], test[:, columns])[0]
     return found

@@ -107,8 +107,8 @@ def profiles_png(discovery: Discovery) -> bytes:
     grid = figure.subplots(grid_rows, columns, squeeze=False, sharex=True).ravel()
     for axis, name in zip(grid, names, strict=False):
         rows = discovery.table[discovery.table["target"] == name]
-        draw_profile(axis, rows)
-        axis.plot(rows["layer"], rows["r2_within"], color=_RED, lw=1)
+        draw_profile(axis, rows, lowest=-1)
+        axis.plot(rows["layer"], rows["r2_within"].clip(-1), color=_RED, lw=1)
         axis.set_title(name, fontsize=8)
         axis.set_ylim(-1.05, 1.05)
         axis.tick_params(labelsize=6)
@@ -124,7 +124,12 @@ def profiles_png(discovery: Discovery) -> bytes:
 
 
 def draw_profile(
-    axes: Axes, rows: pd.DataFrame, *, trained: str = _BLUE, untrained: str = _GREY
+    axes: Axes,
+    rows: pd.DataFrame,
+    *,
+    trained: str = _BLUE,
+    untrained: str = _GREY,
+    lowest: float = -np.inf,
 ) -> None:
     """Draw R² by layer with its interval, and of the untrained encoder where there is one.
 
@@ -135,10 +140,14 @@ def draw_profile(
         Rows of one target of `Discovery.table`, by layer.
     trained, untrained : str
         Colours.
+    lowest : float
+        Lower scores are drawn there.
     """
-    layer, control = rows["layer"], rows["untrained_r2"].astype(float)
-    axes.fill_between(layer, rows["r2_low"], rows["r2_high"], color=trained, alpha=0.2, lw=0)
-    axes.plot(layer, rows["r2"], "o-", ms=3, color=trained, label="trained, 95 % interval")
+    shown = rows.set_index("layer")[["r2", "r2_low", "r2_high", "untrained_r2"]].astype(float)
+    shown = shown.clip(lower=lowest)
+    layer, control = shown.index, shown["untrained_r2"]
+    axes.fill_between(layer, shown["r2_low"], shown["r2_high"], color=trained, alpha=0.2, lw=0)
+    axes.plot(layer, shown["r2"], "o-", ms=3, color=trained, label="trained, 95 % interval")
     if control.notna().any():
         axes.plot(layer, control, "s--", ms=2, color=untrained, label="untrained")
     axes.axhline(0, color="0.7", lw=0.8, zorder=0)

@@ -144,14 +144,15 @@ class RidgePath:
         ndarray, float64, shape [alphas, rows, targets]
         """
         values, basis, coordinates = self._decomposed()
-        projected = self._standardised(X) @ basis  # [rows, rank]
+        penalties = self._xp.asarray(_checked_alphas(alphas), device=device_of(values))
         coordinates, offset = coordinates[:, columns], self._offset[columns]
-        return np.stack(
-            [
-                to_numpy((projected / (values + float(alpha))) @ coordinates + offset)
-                for alpha in _checked_alphas(alphas)
-            ]
-        )
+        shrunk = coordinates[:, None] / (values[:, None] + penalties[None, :])[..., None]
+        shrunk = self._xp.reshape(shrunk, (len(values), -1))  # [rank, alphas * targets]
+        z = self._standardised(X)
+        # Whichever order of the product takes fewer operations.
+        found = z @ (basis @ shrunk) if shrunk.shape[1] < len(z) else (z @ basis) @ shrunk
+        found = self._xp.reshape(found, (len(z), len(penalties), -1)) + offset
+        return np.ascontiguousarray(np.moveaxis(to_numpy(found), 1, 0))
 
     def predict_each(self, X: Any, alpha_of_target: ArrayLike) -> Floats:
         """Return predictions with a separate penalty for each target, [rows, targets]."""
@@ -159,8 +160,12 @@ class RidgePath:
         x = X if _is_float64_array(X) else array_for(X, "cpu")
         return to_numpy((x - self._mean) @ weights + self._offset)
 
-    def hat(self, X: Any, trained_on: Any, alphas: ArrayLike) -> Any:
+    def hat(self, X: Any, trained_on: Any, alphas: ArrayLike) -> tuple[Any, Any]:
         """Return matrices that map targets of the training rows to predictions.
+
+        Predictions with the first penalty are ``left[0] @ (right @ Y) + Y.mean(axis=0)`` for
+        targets `Y` of the training rows, or ``left[0] @ Y`` if there is no `right`, whichever
+        takes fewer operations.
 
         Parameters
         ----------
@@ -171,24 +176,24 @@ class RidgePath:
 
         Returns
         -------
-        array, float32, shape [alphas, rows, training rows]
-            On the device of the model.
+        left : array, float32, shape [alphas, rows, training rows or rank]
+        right : array, float32, shape [rank, training rows], or None
         """
         xp = self._xp
         values, basis, _ = self._decomposed()
-        if self._z is None:
-            of_training = basis.T @ self._standardised(trained_on).T  # [rank, training rows]
-        else:
-            of_training = self._vectors.T
+        of_rows = self._z is not None
+        right = self._vectors.T if of_rows else basis.T @ self._standardised(trained_on).T
         penalties = xp.asarray(_checked_alphas(alphas), device=device_of(values))
         projected = self._standardised(X) @ basis  # [rows, rank]
-        shrunk = projected[None] / (values[None, :] + penalties[:, None])[:, None]
-        shape = (len(penalties) * len(X), -1)
-        flat = xp.reshape(xp.astype(shrunk, xp.float32), shape)
-        hat = flat @ xp.astype(of_training, xp.float32)
+        left = projected[None] / (values[None, :] + penalties[:, None])[:, None]
+        left, right = xp.astype(left, xp.float32), xp.astype(right, xp.float32)
+        rank, trained = right.shape
+        if trained > 1.5 * rank:
+            return left, right
+        flat = xp.reshape(left, (len(penalties) * len(X), rank)) @ right
         # Targets are centred on the mean of the training rows, which is added again.
-        hat += ((1.0 - hat.sum(axis=1)) / hat.shape[1])[:, None]
-        return xp.reshape(hat, (len(penalties), len(X), -1))
+        flat += ((1.0 - flat.sum(axis=1)) / trained)[:, None]
+        return xp.reshape(flat, (len(penalties), len(X), trained)), None
 
     def coefficients(self, alpha_of_target: ArrayLike) -> Floats:
         """Return weights of the standardised features, [features, targets]."""

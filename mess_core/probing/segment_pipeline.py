@@ -70,14 +70,13 @@ def segment_inputs(
             track_curves = read_table(layout.curves(dataset, track_id))
         except StoreError:  # tracks without targets are reported by the checks
             continue
-        starts = np.asarray(sidecar["start_s"])
-        # Rounding of the track length may give one of the two an additional last segment.
-        usable = min(len(starts), len(table))
-        if not np.allclose(starts[:usable], table["start_s"].to_numpy()[:usable], atol=1e-3):
+        own, other = _same_windows(np.asarray(sidecar["start_s"]), table["start_s"].to_numpy())
+        picked = np.linspace(0, len(own) - 1, min(per_track, len(own))).round().astype(int)
+        own, other = own[np.unique(picked)], other[np.unique(picked)]
+        if len(own) == 0:
             continue
-        picked = np.unique(np.linspace(0, usable - 1, min(per_track, usable)).round().astype(int))
-        vectors.append(np.asarray(store.read("segments", dataset, track_id)[picked], np.float32))
-        table = table.iloc[picked].reset_index(drop=True)
+        vectors.append(np.asarray(store.read("segments", dataset, track_id)[own], np.float32))
+        table = table.iloc[other].reset_index(drop=True)
         tables.append(table.assign(**row))
         for name, values in _within_segments(track_curves, table, identity["window_s"]).items():
             parts[name].append(values)
@@ -89,6 +88,20 @@ def segment_inputs(
         )
     stacked = {name: np.concatenate(values) for name, values in parts.items()}
     return np.concatenate(vectors), pd.concat(tables, ignore_index=True), stacked
+
+
+def _same_windows(
+    starts: NDArray[np.float64], of_targets: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of an encoder's windows and of the targets' that start together.
+
+    Targets may be of more windows, and rounding of a track's length may give one of the two an
+    additional last one.
+    """
+    at = np.searchsorted(of_targets, starts - 1e-3)
+    near = np.append(of_targets, np.inf)[at]
+    own = np.flatnonzero(np.abs(near - starts) < 1e-3)
+    return own, at[own]
 
 
 def probe_segments(

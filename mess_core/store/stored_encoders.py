@@ -86,7 +86,7 @@ def probed_layout(layout: Layout, encoder: str) -> Layout:
         raise StoreError(
             f"the encoder {encoder!r} has not been probed here",
             path=str(layout.root),
-            remedy=f"Probed: {', '.join(found) or 'none'}. Run `mess run --encoder {encoder}`",
+            remedy=f"Choose one of {', '.join(found)}" if found else "Run `mess run`",
         )
     return layout.of(encoder)
 

@@ -16,6 +16,7 @@ from mess_core.store.findings import EXAMPLES, Finding
 from mess_core.store.layout import Layout, escape_track_id
 from mess_core.store.music import apply_overrides, with_music
 from mess_core.store.renames import find_renames, follow_renames
+from mess_core.store.segment_windows import windows_serve
 from mess_core.store.tables import read_json, read_table, write_json, write_table
 from mess_core.store.transcriptions import with_transcriptions
 
@@ -223,7 +224,7 @@ def _stale_targets(
         stored = read_json(path)
     if stored.get("version") != version:
         return "missing or of another version"
-    if stored["windows"] != windows:
+    if not windows_serve(stored["windows"], windows):
         return "other windows than the encoder's"
     return None if stored["sources"] == sources else "a file has changed"
 

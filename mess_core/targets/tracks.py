@@ -21,6 +21,7 @@ from mess_core.processes import in_processes
 from mess_core.store.failures import clear_failure, is_transient, record_failure
 from mess_core.store.layout import Layout
 from mess_core.store.outcomes import TrackOutcome
+from mess_core.store.segment_windows import windows_serve
 from mess_core.store.tables import read_json, write_json, write_table
 from mess_core.targets.analysis import AudioAnalysis, analyse
 from mess_core.targets.registry import TARGETS_VERSION, Source, targets
@@ -108,7 +109,8 @@ def compute_track_targets(
 ) -> Iterator[TrackOutcome]:
     """Compute and store the targets of each track of a track table, and of its segments.
 
-    Targets that are stored for the same files, windows and version are reused. Audio and
+    Targets that are stored for the same files and version are reused, if they are for these
+    windows or include them (`mess_core.store.segment_windows.windows_serve`). Audio and
     MIDI fail independently: a track with a truncated MIDI file still gets its audio targets,
     and counts as failed. Tracks are computed in ``MESS_WORKERS`` processes.
 
@@ -232,10 +234,12 @@ def _compute(row: dict[str, Any], layout: Layout, windows: dict[str, float]) -> 
     track_id, dataset = row["track_id"], row["dataset"]
     files = _files(row)
     digests, failures = _hashed(files, row.get("audio_sha256"))
-    record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
     stored: dict[str, Any] = {}
     with contextlib.suppress(StoreError):  # missing or damaged: either way computed again
         stored = read_json(layout.track_targets(dataset, track_id))
+    if windows_serve(stored.get("windows", {}), windows):
+        windows = stored["windows"]
+    record = {"track_id": track_id, "version": TARGETS_VERSION, "windows": windows}
     expected = {**record, "sources": digests}
     fresh = not failures and all(stored.get(name) == value for name, value in expected.items())
     values: dict[str, Any] = stored["values"] if fresh else {}

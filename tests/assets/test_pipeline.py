@@ -134,6 +134,22 @@ def test_encoders_are_stored_side_by_side_and_nothing_is_recomputed(workbench):
     assert Library.open(workbench.root).identity["pooling"] == "mean"
 
 
+def test_without_overlap_of_windows_stored_targets_serve_and_segments_are_probed(workbench):
+    import pandas as pd
+
+    from mess_assets.defs.resources import EncoderResource
+
+    workbench.encoder = EncoderResource(name="untrained:tiny,hop_s=5", device="cpu")
+    done = workbench.refresh()
+    assert done.success, workbench.lines
+    assert not any(name.startswith("track_targets") for name, _, _ in done.runs)
+    layout = workbench.encoder.layout(workbench.store)
+    scores = pd.read_parquet(str(layout.probing / "segments" / "results.parquet"))
+    assert (scores["n"] >= 12).any()
+    again = workbench.refresh()
+    assert again.pending == 0
+
+
 def test_several_encoders_share_one_pass_over_the_audio(fresh, monkeypatch):
     from mess_core.encoders import base
     from mess_core.store.matrix import load_matrix

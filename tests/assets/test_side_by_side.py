@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from mess_assets.backfill import backfill
 from mess_assets.defs.resources import EncoderResource
+from mess_assets.refresh import Runner
 from mess_assets.side_by_side import end_if_asked, side_by_side
 from mess_core.encoders.base import Encoder
 from mess_core.store.failures import failures_table
+from mess_core.targets import tracks
 from tests.fixtures.workbench import Workbench
 
 
@@ -80,26 +82,73 @@ def test_runs_of_both_stages_overlap_and_all_tracks_are_done(fresh, tmp_path, wi
     assert failures_table(bench.layout).empty
 
 
-def test_an_interrupt_ends_both_stages_and_the_same_command_continues(
-    fresh, tmp_path, with_gpu, monkeypatch
-):
+@pytest.fixture
+def command(fresh, tmp_path, with_gpu, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MESS_DEVICE", "cpu")
-    real, calls = Encoder._forward, []
+    return ["--data", str(fresh.root), "--no-rebuild", "--yes"]
+
+
+def _described(bench):
+    return sorted(path.stem for path in (bench.root / "proxy_targets" / "demo").glob("*.json"))
+
+
+def _assert_stopped_and_resumed(command, bench, tmp_path):
+    stopped = CliRunner().invoke(backfill, command)
+    assert stopped.exit_code == 1
+    assert "run the same command again" in stopped.output
+    assert "track_targets failed" not in stopped.output
+    assert len(_described(bench)) < 12
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert all(run.is_finished for run in instance.get_runs())
+        assert len(instance.get_runs(dg.RunsFilter(job_name="describe"))) == 1
+    resumed = CliRunner().invoke(backfill, command)
+    assert resumed.exit_code == 0, resumed.output
+    assert len(_described(bench)) == 12
+    assert "Nothing to do" in CliRunner().invoke(backfill, command).output
+
+
+def test_an_interrupt_of_embedding_ends_the_targets_too(command, fresh, tmp_path, monkeypatch):
+    sent, real = threading.Event(), Encoder._forward
 
     def interrupted(self, waves):
-        calls.append(len(waves))
-        if len(calls) == 4:
+        if not sent.is_set():
+            sent.set()
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, waves)
 
     monkeypatch.setattr(Encoder, "_forward", interrupted)
-    command = ["--data", str(fresh.root), "--no-rebuild", "--yes"]
-    stopped = CliRunner().invoke(backfill, command)
-    assert stopped.exit_code == 1
-    assert "run the same command again" in stopped.output
-    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
-        assert all(run.is_finished for run in instance.get_runs())
-    resumed = CliRunner().invoke(backfill, command)
-    assert resumed.exit_code == 0, resumed.output
-    assert "Nothing to do" in CliRunner().invoke(backfill, command).output
+    _hold_targets(monkeypatch, sent)
+    _assert_stopped_and_resumed(command, fresh, tmp_path)
+
+
+def test_an_interrupt_after_all_is_embedded_ends_the_targets(command, fresh, tmp_path, monkeypatch):
+    sent = threading.Event()
+    real = Runner.run_batch
+
+    def run_batch(self, batch, heard=lambda _: None):
+        done = real(self, batch, heard)
+        if batch.asset == "embeddings" and not sent.is_set():
+            threading.Timer(0.5, _interrupt, [sent]).start()
+        return done
+
+    monkeypatch.setattr(Runner, "run_batch", run_batch)
+    _hold_targets(monkeypatch, sent)
+    _assert_stopped_and_resumed(command, fresh, tmp_path)
+
+
+def _interrupt(sent):
+    sent.set()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _hold_targets(monkeypatch, sent):
+    """Compute targets only after the signal has been sent, and a little more slowly."""
+    real = tracks._compute
+
+    def held(*args, **options):
+        sent.wait(60)
+        threading.Event().wait(0.2)
+        return real(*args, **options)
+
+    monkeypatch.setattr(tracks, "_compute", held)

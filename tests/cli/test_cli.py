@@ -148,6 +148,14 @@ def test_tracks_passages_aspects_and_doctor(data):
     assert all("this library take" in fact and "differ by" in fact for fact in cheaper.values())
 
 
+def test_doctor_downloads_nothing_and_still_reports_the_library(data, monkeypatch):
+    monkeypatch.setenv("MESS_ENCODER", "mert-v1-95m")
+    monkeypatch.setenv("HF_HUB_CACHE", "/nowhere")
+    found = {one["subject"]: one for one in json.loads(_run("doctor", "--json", *data).stdout)}
+    assert found["tracks"]["fact"].startswith("12 ")
+    assert "not measured" in found["speed of mert-v1-95m"]["fact"]
+
+
 def test_targets_are_listed_with_their_definitions():
     listed = json.loads(_run("targets", "--json").stdout)
     assert len([row for row in listed if row["dimension"] not in ("extra", "curve")]) == 22

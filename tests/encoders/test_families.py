@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
 import transformers
 from click.testing import CliRunner
@@ -399,12 +400,14 @@ def test_doctor_checks_an_encoder(folders):
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_cheaper_choices_of_every_family_run_and_their_errors_are_measured(name, folders):
-    plain, *others = measured_choices(str(folders[name]), device="cpu")
+def test_cheaper_choices_of_every_family_run_and_their_errors_are_measured(name, folders, tmp_path):
+    path = tmp_path / "sound.wav"
+    sf.write(path, wave(load_encoder(folders[name], device="cpu"), seconds=20.0), 24_000)
+    plain, *others = measured_choices(str(folders[name]), path, device="cpu")
     assert (plain.setting, plain.error) == ("", 0.0)
     half = [one for one in others if "bfloat16" in one.setting and "hop_s" not in one.setting]
     assert len(half) == find_encoder(folders[name]).family.half
-    assert all(one.speed > 0 and 0 <= one.error < 1 for one in others)
+    assert all(one.seconds > 0 and 0 <= one.error < 1.5 for one in others)
     if name in {"ast", "clap", "mert-v2", "audiomae"}:  # not collapsed by their random weights
         assert half[0].error < 0.02
 

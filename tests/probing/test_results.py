@@ -34,7 +34,7 @@ def writing(workbench, tmp_path, monkeypatch):
         while not ended.is_set():
             write(number)
             number += 1
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     write(0)
     writer = threading.Thread(target=write_on)

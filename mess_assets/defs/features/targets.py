@@ -45,9 +45,7 @@ def track_targets(
     rows, unknown = tracks_of(store.layout, context.partition_keys)
     if unknown:
         context.log.warning(f"not in the track table (materialise `tracks`): {unknown[:5]}")
-    outcomes = compute_track_targets(
-        rows, store.layout, window_s=encoder.window_s, hop_s=encoder.hop_s
-    )
+    outcomes = compute_track_targets(rows, store.layout, **encoder.windows())
     yield from report_outcomes(context, outcomes, TARGETS_CODE_VERSION)
 
 

@@ -20,14 +20,16 @@ export class Layers {
   // Shows the layers of an encoder; without a name, of the one that is searched with.
   async show(tracks, encoder) {
     this.tracks = tracks;
-    const box = this.part('cells');
+    const box = this.part('cells'), asked = this.asked = Symbol('asked');
+    let answer;
     try {
-      this.found = await get('heatmap', encoder ? { encoder } : {});
+      answer = await get('heatmap', encoder ? { encoder } : {});
     } catch (error) {
-      box.textContent = `No layer scores available: ${error.message}`;
+      if (this.asked === asked) box.textContent = `No layer scores available: ${error.message}`;
       return;
     }
-    const { found } = this;
+    if (this.asked !== asked) return; // another encoder has been chosen
+    const found = this.found = answer;
     const table = create('table');
     table.createCaption().textContent = `R² by layer, cross-validated by work (${found.encoder})`;
     const head = table.createTHead().insertRow();
@@ -85,7 +87,7 @@ export class Layers {
     [this.profile] = this.profiles;
     this.part('target-name').textContent = name.replaceAll('_', ' ');
     this.part('target-view').hidden = false;
-    this.part('not-comparable').hidden = this.profiles.every((one) => one.tracks === this.profile.tracks && one.works === this.profile.works);
+    this.part('not-comparable').hidden = this.profiles.every((one) => one.scored_on === this.profile.scored_on);
     this.drawTarget();
   }
 
@@ -102,8 +104,9 @@ export class Layers {
     const range = [Math.max(-1, Math.min(0, ...parts)), Math.max(0.1, ...parts)];
     for (const chart of this.charts.splice(0)) chart.destroy();
     const figures = this.profiles.map((profile) => {
-      const figure = create('figure'), highest = Math.max(...profile.r2.map((one) => one ?? -9));
-      figure.append(create('figcaption', `${profile.encoder}: highest ${highest.toFixed(2)}, layer ${profile.layers[profile.r2.indexOf(highest)]}; ${profile.tracks} tracks of ${profile.works} works`));
+      const figure = create('figure'), highest = Math.max(...profile.r2.map((one) => one ?? -Infinity)), best = profile.r2.indexOf(highest);
+      const said = best < 0 ? 'not scored' : `highest ${highest.toFixed(2)}, layer ${profile.layers[best]}`;
+      figure.append(create('figcaption', `${profile.encoder}: ${said}; ${profile.tracks} tracks of ${profile.works} works`));
       return figure;
     });
     this.part('profile').replaceChildren(...figures); // in the page first: the charts are as wide as it leaves room
@@ -113,13 +116,14 @@ export class Layers {
   chart(profile, holder, range) {
     const axis = { stroke: css('--quiet'), grid: { stroke: css('--line') }, ticks: { stroke: css('--line') } };
     const invisible = { stroke: 'transparent', points: { show: false } };
+    const shown = (values) => values.map((value) => (value === null ? null : Math.max(range[0], value)));
     return new window.uPlot({
       width: Math.max(150, holder.clientWidth), height: 220, legend: { show: false },
       scales: { x: { time: false }, y: { range } }, cursor: { drag: { x: false, y: false }, y: false },
       axes: [{ ...axis, label: 'layer', labelSize: 18, incrs: [1, 2, 4, 8] }, { ...axis, label: 'R²', size: 46, labelSize: 18 }],
       series: [{}, invisible, invisible, { stroke: css('--a'), width: 2, points: { show: true } }, { stroke: css('--b'), width: 1.5, dash: [5, 4] }],
       bands: [{ series: [2, 1], fill: `${css('--a')}30` }],
-    }, [profile.layers, profile.r2_low, profile.r2_high, profile.r2, profile.untrained_r2], holder);
+    }, [profile.layers, ...[profile.r2_low, profile.r2_high, profile.r2, profile.untrained_r2].map(shown)], holder);
   }
 
   drawScatter() {

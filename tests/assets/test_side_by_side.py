@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from mess_assets import side_by_side as stages
 from mess_assets.backfill import backfill
 from mess_assets.defs.resources import EncoderResource
-from mess_assets.refresh import Runner
 from mess_assets.side_by_side import end_if_asked, side_by_side
 from mess_core.encoders.base import Encoder
 from mess_core.store.failures import failures_table
@@ -122,17 +122,15 @@ def test_an_interrupt_of_embedding_ends_the_targets_too(command, fresh, tmp_path
     _assert_stopped_and_resumed(command, fresh, tmp_path)
 
 
-def test_an_interrupt_after_all_is_embedded_ends_the_targets(command, fresh, tmp_path, monkeypatch):
-    sent = threading.Event()
-    real = Runner.run_batch
+def test_an_interrupt_while_only_targets_are_left_ends_them(command, fresh, tmp_path, monkeypatch):
+    sent, real = threading.Event(), stages.wait
 
-    def run_batch(self, batch, heard=lambda _: None):
-        done = real(self, batch, heard)
-        if batch.asset == "embeddings" and not sent.is_set():
-            threading.Timer(0.5, _interrupt, [sent]).start()
-        return done
+    def wait(*args, **options):
+        if not sent.is_set():
+            threading.Timer(0.3, _interrupt, [sent]).start()
+        return real(*args, **options)
 
-    monkeypatch.setattr(Runner, "run_batch", run_batch)
+    monkeypatch.setattr(stages, "wait", wait)
     _hold_targets(monkeypatch, sent)
     _assert_stopped_and_resumed(command, fresh, tmp_path)
 

@@ -86,7 +86,10 @@ def test_runs_of_both_stages_overlap_and_all_tracks_are_done(fresh, tmp_path, wi
 def command(fresh, tmp_path, with_gpu, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MESS_DEVICE", "cpu")
-    return ["--data", str(fresh.root), "--no-rebuild", "--yes"]
+    # As a command starts: what other tests ran in this process may have left another handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield ["--data", str(fresh.root), "--no-rebuild", "--yes"]
+    signal.signal(signal.SIGINT, before)
 
 
 def _described(bench):

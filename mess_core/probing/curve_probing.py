@@ -108,7 +108,7 @@ def discover_curves(
         for name, values in together.items():
             part = slice(first, first + values.shape[1])
             first = part.stop
-            of_curve = [_columns(one, part) for one in nested]
+            of_curve = [one.columns(part) for one in nested]
             rows = _curve_rows(name, numbers, of_curve, values, splits, bootstrap)
             works_of = len(set(names[whole].tolist()))
             found[name] = [{**row, "works": works_of} for row in rows]
@@ -133,17 +133,6 @@ def _by_rows(
         if y.shape[1]:
             groups.setdefault(whole.tobytes(), (whole, {}))[1][name] = y
     return list(groups.values())
-
-
-def _columns(result: Nested, part: slice) -> Nested:
-    """Return the result of some of the columns."""
-    return Nested(
-        result.predicted[:, part],
-        result.alpha[:, part],
-        result.dof[:, part],
-        [one[:, part] for one in result.inner_predicted],
-        result.inner_error[:, part],
-    )
 
 
 def _curve_rows(

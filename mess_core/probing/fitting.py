@@ -99,5 +99,5 @@ class Fitting:
             return found
         # In float32 a permutation that changes nothing would score a little more or less.
         observed = r2(self.y, found.predicted[:, : self.y.shape[1]])
-        scores = np.where(permuted.same(self.y), observed, found.permuted_r2)
+        scores = np.where(permuted.same(), observed, found.permuted_r2)
         return replace(found, permuted_r2=scores)

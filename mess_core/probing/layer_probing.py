@@ -160,7 +160,7 @@ def probe_pattern(
     layer_controls = [
         float(np.mean(r2(controls, one.predicted[:, targets:]))) for one in done[:count]
     ]
-    layers = [_only_targets(one, targets) for one in done[:count]]
+    layers = [one.columns(slice(targets)) for one in done[:count]]
     combined = combine_layers(layers, y, splits, targets)
     bootstrap = GroupBootstrap.of(pattern.groups, resamples=settings.resamples, seed=settings.seed)
     predicted = np.stack([layer.predicted for layer in layers])
@@ -290,18 +290,6 @@ def _percentile(draws: Floats, percent: float) -> Floats:
     result = np.full(draws.shape[1:], np.nan)
     result[known] = np.nanpercentile(draws[:, known], percent, axis=0)
     return result
-
-
-def _only_targets(result: Nested, targets: int) -> Nested:
-    """Return the result without the columns of controls."""
-    return Nested(
-        result.predicted[:, :targets].copy(),
-        result.alpha[:, :targets],
-        result.dof[:, :targets],
-        result.inner_predicted,
-        result.inner_error,
-        result.permuted_r2,
-    )
 
 
 def _control_targets(works: list[str], seed: int) -> Floats:

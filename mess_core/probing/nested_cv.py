@@ -75,6 +75,17 @@ class Nested:
     inner_error: Floats
     permuted_r2: Floats | None = None
 
+    def columns(self, part: slice) -> Nested:
+        """Return the result of some of the targets."""
+        return Nested(
+            self.predicted[:, part],
+            self.alpha[:, part],
+            self.dof[:, part],
+            [one[:, part] for one in self.inner_predicted],
+            self.inner_error[:, part],
+            None if self.permuted_r2 is None else self.permuted_r2[:, part],
+        )
+
 
 def nested_splits(groups: Sequence[str], folds: int, inner_folds: int, *, seed: int) -> list[Split]:
     """Return outer splits with inner folds; no group is split between folds.

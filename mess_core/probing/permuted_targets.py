@@ -4,7 +4,8 @@ Predictions are linear in the targets of the training rows: the hat matrix of th
 (Hoaglin and Welsch, "The hat matrix in regression and ANOVA", The American Statistician 1978) gives
 those of any target. There is one for each fold and penalty, in two factors where there are many
 rows, and it is multiplied by all permuted targets at once. These products are in float32, at twice
-the speed: errors are sums over hundreds of rows, and stay equal to about one part in a million.
+the speed: errors are sums over hundreds of rows, and stay equal to about one part in a million. A
+target whose best two penalties are as near as that may get the other one.
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ class PermutedTargets:
     def __init__(self, y: Floats, orders: NDArray[np.int64], alphas: Floats) -> None:
         # R² does not depend on the unit; float32 keeps more digits of values about 0.
         self._y = ((y - y.mean(axis=0)) / y.std(axis=0)).astype(np.float32)
+        self._observed = y
         self._orders = orders
         self._alphas = alphas
 
-    def same(self, y: Floats) -> NDArray[np.bool_]:
+    def same(self) -> NDArray[np.bool_]:
         """Return which permutations leave which targets as they are, [permutations, targets]."""
-        found = [(y[order] == y).all(axis=0) for order in self._orders]
-        return np.array(found, dtype=bool).reshape(len(self._orders), y.shape[1])
+        y = self._observed
+        return np.array([(y[order] == y).all(axis=0) for order in self._orders], dtype=bool)
 
     def r2(self, squared_errors: Floats) -> Floats:
         """Return R² from squared errors, [permutations, targets], summed over all rows."""

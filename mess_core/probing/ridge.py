@@ -129,15 +129,13 @@ class RidgePath:
         """Eigenvalues of the Gram or covariance matrix of the standardised features, [rank]."""
         return to_numpy(self._decomposed()[0])
 
-    def predict(self, X: Any, alphas: ArrayLike, *, columns: slice = slice(None)) -> Floats:
+    def predict(self, X: Any, alphas: ArrayLike) -> Floats:
         """Return predictions for every penalty.
 
         Parameters
         ----------
         X : array_like, shape [rows, features]
         alphas : array_like, shape [alphas], all positive
-        columns : slice
-            Targets to predict; all if not given.
 
         Returns
         -------
@@ -145,13 +143,12 @@ class RidgePath:
         """
         values, basis, coordinates = self._decomposed()
         penalties = self._xp.asarray(_checked_alphas(alphas), device=device_of(values))
-        coordinates, offset = coordinates[:, columns], self._offset[columns]
         shrunk = coordinates[:, None] / (values[:, None] + penalties[None, :])[..., None]
         shrunk = self._xp.reshape(shrunk, (len(values), -1))  # [rank, alphas * targets]
         z = self._standardised(X)
         # Whichever order of the product takes fewer operations.
         found = z @ (basis @ shrunk) if shrunk.shape[1] < len(z) else (z @ basis) @ shrunk
-        found = self._xp.reshape(found, (len(z), len(penalties), -1)) + offset
+        found = self._xp.reshape(found, (len(z), len(penalties), -1)) + self._offset
         return np.ascontiguousarray(np.moveaxis(to_numpy(found), 1, 0))
 
     def predict_each(self, X: Any, alpha_of_target: ArrayLike) -> Floats:

@@ -71,10 +71,11 @@ def segment_inputs(
         except StoreError:  # tracks without targets are reported by the checks
             continue
         own, other = _same_windows(np.asarray(sidecar["start_s"]), table["start_s"].to_numpy())
-        picked = np.linspace(0, len(own) - 1, min(per_track, len(own))).round().astype(int)
-        own, other = own[np.unique(picked)], other[np.unique(picked)]
         if len(own) == 0:
             continue
+        spread = np.linspace(0, len(own) - 1, min(per_track, len(own)))
+        picked = np.unique(spread.round().astype(int))
+        own, other = own[picked], other[picked]
         vectors.append(np.asarray(store.read("segments", dataset, track_id)[own], np.float32))
         table = table.iloc[other].reset_index(drop=True)
         tables.append(table.assign(**row))

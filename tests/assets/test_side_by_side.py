@@ -19,6 +19,15 @@ from tests.fixtures.workbench import Workbench
 
 
 @pytest.fixture
+def small(fresh):
+    """Data root with four tracks and nothing computed yet."""
+    for path in (fresh.datasets / "demo").glob("demo_*.*"):
+        if path.stem[:7] not in ("demo_01", "demo_02"):
+            path.unlink()
+    return fresh
+
+
+@pytest.fixture
 def with_gpu(monkeypatch):
     """As if the encoder had a GPU."""
     monkeypatch.setattr(EncoderResource, "on_gpu", lambda self: True)
@@ -64,17 +73,17 @@ def test_a_failure_of_another_is_raised_after_the_first_has_ended():
     assert done == ["first"]
 
 
-def test_runs_of_both_stages_overlap_and_all_tracks_are_done(fresh, tmp_path, with_gpu):
+def test_runs_of_both_stages_overlap_and_all_tracks_are_done(small, tmp_path, with_gpu):
     home = tmp_path / "home"
     home.mkdir()
-    bench = Workbench(fresh.root, dg.DagsterInstance.local_temp(str(home)))
-    done = bench.refresh(rebuild=False, batch=4)
+    bench = Workbench(small.root, dg.DagsterInstance.local_temp(str(home)))
+    done = bench.refresh(rebuild=False, batch=2)
     assert done.success, bench.lines
-    assert done.pending == 12
+    assert done.pending == 4
     spans = {}
     for job in ("embed", "describe"):
         records = bench.instance.get_run_records(dg.RunsFilter(job_name=job))
-        assert len(records) == 3
+        assert len(records) == 2
         spans[job] = min(one.start_time for one in records), max(one.end_time for one in records)
     assert spans["embed"][0] < spans["describe"][1]
     assert spans["describe"][0] < spans["embed"][1]
@@ -83,12 +92,12 @@ def test_runs_of_both_stages_overlap_and_all_tracks_are_done(fresh, tmp_path, wi
 
 
 @pytest.fixture
-def command(fresh, tmp_path, with_gpu, monkeypatch):
+def command(small, tmp_path, with_gpu, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MESS_DEVICE", "cpu")
     # As a command starts: what other tests ran in this process may have left another handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield ["--data", str(fresh.root), "--no-rebuild", "--yes"]
+    yield ["--data", str(small.root), "--no-rebuild", "--yes"]
     signal.signal(signal.SIGINT, before)
 
 
@@ -101,17 +110,17 @@ def _assert_stopped_and_resumed(command, bench, tmp_path):
     assert stopped.exit_code == 1
     assert "run the same command again" in stopped.output
     assert "track_targets failed" not in stopped.output
-    assert len(_described(bench)) < 12
+    assert len(_described(bench)) < 4
     with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
         assert all(run.is_finished for run in instance.get_runs())
         assert len(instance.get_runs(dg.RunsFilter(job_name="describe"))) == 1
     resumed = CliRunner().invoke(backfill, command)
     assert resumed.exit_code == 0, resumed.output
-    assert len(_described(bench)) == 12
+    assert len(_described(bench)) == 4
     assert "Nothing to do" in CliRunner().invoke(backfill, command).output
 
 
-def test_an_interrupt_of_embedding_ends_the_targets_too(command, fresh, tmp_path, monkeypatch):
+def test_an_interrupt_of_embedding_ends_the_targets_too(command, small, tmp_path, monkeypatch):
     sent, real = threading.Event(), Encoder._forward
 
     def interrupted(self, waves):
@@ -122,10 +131,10 @@ def test_an_interrupt_of_embedding_ends_the_targets_too(command, fresh, tmp_path
 
     monkeypatch.setattr(Encoder, "_forward", interrupted)
     _hold_targets(monkeypatch, sent)
-    _assert_stopped_and_resumed(command, fresh, tmp_path)
+    _assert_stopped_and_resumed(command, small, tmp_path)
 
 
-def test_an_interrupt_while_only_targets_are_left_ends_them(command, fresh, tmp_path, monkeypatch):
+def test_an_interrupt_while_only_targets_are_left_ends_them(command, small, tmp_path, monkeypatch):
     sent, real = threading.Event(), stages.wait
 
     def wait(*args, **options):
@@ -135,7 +144,7 @@ def test_an_interrupt_while_only_targets_are_left_ends_them(command, fresh, tmp_
 
     monkeypatch.setattr(stages, "wait", wait)
     _hold_targets(monkeypatch, sent)
-    _assert_stopped_and_resumed(command, fresh, tmp_path)
+    _assert_stopped_and_resumed(command, small, tmp_path)
 
 
 def _interrupt(sent):
